@@ -1,0 +1,104 @@
+"""Losses of phase retrieval and their first two derivatives in the prediction (PHYSICS §2).
+
+A loss is any object with three methods of ``(yhat, y)``: ``value``, ``slope`` (first derivative in
+``yhat``) and ``curvature`` (second derivative). All three are elementwise, broadcast their arguments
+and keep their floating dtype, so that the engine can run them in float32. A user's own loss needs
+nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+LOSS_METHODS = ("value", "slope", "curvature")
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """What the engine and the theory ask of a loss."""
+
+    def value(self, yhat: Array, y: Array) -> Array:
+        """Loss of each sample, shape of ``yhat`` and ``y`` broadcast together."""
+        ...
+
+    def slope(self, yhat: Array, y: Array) -> Array:
+        """First derivative of the loss in ``yhat``, same shape."""
+        ...
+
+    def curvature(self, yhat: Array, y: Array) -> Array:
+        """Second derivative of the loss in ``yhat`` (the weight ``T`` of PHYSICS §2), same shape."""
+        ...
+
+
+@dataclass(frozen=True)
+class NormalisedQuartic:
+    """Normalised quartic loss ``(yhat² - y²)² / (4 (a + y²))`` (PHYSICS §2).
+
+    Parameters
+    ----------
+    a
+        Regulariser of the denominator, positive and dimensionless; 0.01 and 1 are typical.
+
+    Raises
+    ------
+    ValueError
+        If ``a`` is not a positive finite number (the limit ``a → ∞`` is :class:`Quartic`).
+    """
+
+    a: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.a) and self.a > 0):
+            raise ValueError(
+                f"a = {self.a!r} is not a positive finite number; "
+                "take for example a = 0.01, or the quartic loss for a = inf"
+            )
+
+    def value(self, yhat: Array, y: Array) -> Array:
+        excess = yhat * yhat - y * y
+        return excess * excess / (4 * (self.a + y * y))
+
+    def slope(self, yhat: Array, y: Array) -> Array:
+        return yhat * (yhat * yhat - y * y) / (self.a + y * y)
+
+    def curvature(self, yhat: Array, y: Array) -> Array:
+        return (3 * (yhat * yhat) - y * y) / (self.a + y * y)
+
+
+@dataclass(frozen=True)
+class Quartic:
+    """Quartic loss ``(yhat² - y²)² / 4``, the limit ``a → ∞`` up to a factor (PHYSICS §2)."""
+
+    def value(self, yhat: Array, y: Array) -> Array:
+        excess = yhat * yhat - y * y
+        return excess * excess / 4
+
+    def slope(self, yhat: Array, y: Array) -> Array:
+        return yhat * (yhat * yhat - y * y)
+
+    def curvature(self, yhat: Array, y: Array) -> Array:
+        return 3 * (yhat * yhat) - y * y
+
+
+def require_loss(candidate: object, name: str = "loss") -> Loss:
+    """Return ``candidate`` if it offers the three methods of a loss, else say which is missing.
+
+    Raises
+    ------
+    TypeError
+        If a method of ``value``, ``slope``, ``curvature`` is missing.
+    """
+    missing = [method for method in LOSS_METHODS if not callable(getattr(candidate, method, None))]
+    if missing:
+        raise TypeError(
+            f"{name} {candidate!r} lacks {', '.join(missing)}; a loss has the three methods "
+            "value, slope and curvature of (yhat, y)"
+        )
+    assert isinstance(candidate, Loss)
+    return candidate

@@ -1,0 +1,102 @@
+"""One instance of Gaussian phase retrieval (PHYSICS §1)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasepipe.physics.streams import Stream, generator
+
+
+def measurement_count(N: int, alpha: float) -> int:
+    """Number of measurements ``M = round(alpha N)`` (PHYSICS §1).
+
+    Raises
+    ------
+    ValueError
+        If ``N < 2`` or no measurement is left.
+    """
+    if N < 2:
+        raise ValueError(f"N = {N} is too small: the sphere needs N of at least 2")
+    if not (np.isfinite(alpha) and alpha > 0):
+        raise ValueError(f"alpha = {alpha!r} is not a positive finite number")
+    count = round(alpha * N)
+    if count < 1:
+        raise ValueError(
+            f"alpha = {alpha} at N = {N} gives M = {count} measurements; take alpha of at least {1 / N:.3g}"
+        )
+    return count
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Sensing matrix, signal and labels of one instance.
+
+    Attributes
+    ----------
+    sensing
+        ``X``, shape (M, N), float32 (the draws are float32; computing in float64 casts them).
+    signal
+        ``w*``, shape (N,), float64, ``|w*|² = N``.
+    labels
+        ``y``, shape (M,), float64: ``X w* / sqrt(N)``, or independent N(0, 1) if ``zero_signal``.
+    seed, instance
+        Integers that, with N and M, address every random stream of the instance.
+    zero_signal
+        The labels know nothing of the signal (control of PHYSICS §1).
+    """
+
+    sensing: NDArray[np.float32]
+    signal: NDArray[np.float64]
+    labels: NDArray[np.float64]
+    seed: int
+    instance: int
+    zero_signal: bool = False
+
+    @classmethod
+    def draw(cls, N: int, alpha: float, seed: int, instance: int = 0, *, zero_signal: bool = False) -> Self:
+        """Draw an instance; the same integers always give the same instance.
+
+        Parameters
+        ----------
+        N, alpha
+            Dimension and requested ratio; ``M = round(alpha N)`` measurements are drawn.
+        seed, instance
+            Non-negative integers.
+        zero_signal
+            Draw labels that are independent of the sensing matrix.
+        """
+        M = measurement_count(N, alpha)
+        sensing = generator(Stream.SENSING, seed, N, M, instance).standard_normal((M, N), dtype=np.float32)
+        signal = generator(Stream.SIGNAL, seed, N, M, instance).standard_normal(N)
+        signal *= np.sqrt(N) / np.linalg.norm(signal)
+        if zero_signal:
+            labels = generator(Stream.CONTROL_LABELS, seed, N, M, instance).standard_normal(M)
+        else:
+            # einsum, not BLAS: the labels are stored, and their bits must not depend on the BLAS kernel
+            labels = np.einsum("mn,n->m", sensing, signal) / np.sqrt(N)
+        return cls(sensing, signal, labels, seed, instance, zero_signal)
+
+    @property
+    def N(self) -> int:
+        """Dimension."""
+        return self.sensing.shape[1]
+
+    @property
+    def M(self) -> int:
+        """Number of measurements."""
+        return self.sensing.shape[0]
+
+    @property
+    def alpha(self) -> float:
+        """Realised signal-to-noise ratio ``M / N``."""
+        return self.M / self.N
+
+    def digest(self) -> np.uint64:
+        """Digest of the sensing matrix (first 8 bytes of BLAKE2b), to prove a regenerated one equal."""
+        raw = hashlib.blake2b(np.ascontiguousarray(self.sensing).data, digest_size=8).digest()
+        return np.frombuffer(raw, dtype="<u8")[0]

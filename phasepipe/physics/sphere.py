@@ -1,0 +1,33 @@
+"""Geometry of the sphere ``|w|² = N`` (PHYSICS §1 and §3). Rows of an array are points ``w``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phasepipe.physics.losses import Array
+
+
+def row_products(left: Array, right: Array) -> Array:
+    """Scalar product of each row of ``left`` with the same row of ``right``; shape (rows,)."""
+    products: Array = np.einsum("ij,ij->i", left, right)
+    return products
+
+
+def to_sphere(points: Array) -> Array:
+    """Rescale every row of ``points``, shape (count, N), to ``|w|² = N``."""
+    norms = np.sqrt(row_products(points, points))
+    scaled: Array = points * (np.sqrt(points.shape[-1]).astype(points.dtype) / norms)[:, None]
+    return scaled
+
+
+def overlaps(points: Array, signal: Array) -> Array:
+    """Overlap ``m = w.w* / N`` of each row of ``points`` with ``signal``; shape (count,)."""
+    values: Array = points @ signal / points.dtype.type(points.shape[-1])
+    return values
+
+
+def tangent(points: Array, vectors: Array) -> Array:
+    """Part of each row of ``vectors`` that is orthogonal to the same row of ``points``."""
+    shares = row_products(points, vectors) / row_products(points, points)
+    projected: Array = vectors - shares[:, None] * points
+    return projected

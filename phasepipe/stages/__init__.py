@@ -1,0 +1,1 @@
+"""One module per stage: read a store, map a function over blocks, write a store."""

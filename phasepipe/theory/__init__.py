@@ -1,0 +1,1 @@
+"""Predictions for N to infinity, and from labels alone: thresholds, bulk, edge, outlier."""
