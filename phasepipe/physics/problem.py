@@ -84,12 +84,12 @@ class Problem:
     @property
     def N(self) -> int:
         """Dimension."""
-        return self.sensing.shape[1]
+        return int(self.sensing.shape[1])
 
     @property
     def M(self) -> int:
         """Number of measurements."""
-        return self.sensing.shape[0]
+        return int(self.sensing.shape[0])
 
     @property
     def alpha(self) -> float:
@@ -99,4 +99,4 @@ class Problem:
     def digest(self) -> np.uint64:
         """Digest of the sensing matrix (first 8 bytes of BLAKE2b), to prove a regenerated one equal."""
         raw = hashlib.blake2b(np.ascontiguousarray(self.sensing).data, digest_size=8).digest()
-        return np.frombuffer(raw, dtype="<u8")[0]
+        return np.uint64(int.from_bytes(raw, "little"))
