@@ -1,0 +1,375 @@
+"""Batched Runge-Kutta-Chebyshev integrator of second order for stiff gradient flow on the sphere.
+
+Sommeijer, Shampine, Verwer, RKC: an explicit solver for parabolic PDEs, J. Comput. Appl. Math. 88
+(1998) 315. A step with s stages is stable for ``step * spectral radius`` up to about 0.65 s², so the
+cost of stiffness grows only with its square root.
+
+Every row of the batch has its own time, step size, number of stages and spectral radius, and stands
+at its own stage: one call of :meth:`ChebyshevIntegrator.advance` evaluates the velocity once for all
+rows and moves each of them to its next evaluation. So the matrix products are always as wide as the
+number of live rows, and the path of a row does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasepipe.physics.losses import Array
+from phasepipe.physics.sphere import row_products, to_sphere
+
+Velocity = Callable[[Array, NDArray[np.intp]], Array]
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+
+MAX_STAGES = 128
+
+_DAMPING = 2 / 13  # epsilon of the paper: strength of the damping of the stability polynomial
+_RADIUS_SAFETY = 1.2  # the power method approaches the spectral radius from below
+_RADIUS_LIFETIME = 10  # accepted steps after which the spectral radius is estimated anew
+_RADIUS_MATTERS = 3  # stages below which an overestimated radius costs nothing
+_POWER_ITERATIONS_FIRST = 12
+_POWER_ITERATIONS_AGAIN = 3
+_SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
+
+
+class Coefficients(NamedTuple):
+    """Weights of the recurrence, indexed [stages, stage]; names as in the paper."""
+
+    mu: Float
+    nu: Float
+    mu_tilde: Float
+    gamma_tilde: Float
+
+
+@cache
+def coefficients(max_stages: int = MAX_STAGES) -> Coefficients:
+    """Tables of the recurrence for 2 to ``max_stages`` stages; arrays (max_stages + 1, max_stages + 1)."""
+    shape = (max_stages + 1, max_stages + 1)
+    table = Coefficients(*(np.zeros(shape) for _ in Coefficients._fields))
+    for s in range(2, max_stages + 1):
+        w0 = 1 + _DAMPING / s**2
+        T, dT, ddT = _chebyshev_with_derivatives(s, w0)
+        w1 = dT[s] / ddT[s]
+        b = np.empty(s + 1)
+        b[2:] = ddT[2:] / dT[2:] ** 2
+        b[0], b[1] = b[2], 1 / w0
+        a = 1 - b * T
+        j = np.arange(2, s + 1)
+        table.mu_tilde[s, 1] = b[1] * w1
+        table.mu[s, j] = 2 * b[j] * w0 / b[j - 1]
+        table.nu[s, j] = -b[j] / b[j - 2]
+        table.mu_tilde[s, j] = 2 * b[j] * w1 / b[j - 1]
+        table.gamma_tilde[s, j] = -a[j - 1] * table.mu_tilde[s, j]
+    return table
+
+
+def _chebyshev_with_derivatives(degree: int, x: float) -> tuple[Float, Float, Float]:
+    """Chebyshev polynomials T_0 ... T_degree at ``x`` with their first two derivatives."""
+    T, dT, ddT = np.zeros((3, degree + 1))
+    T[0], T[1], dT[1] = 1, x, 1
+    for j in range(2, degree + 1):
+        T[j] = 2 * x * T[j - 1] - T[j - 2]
+        dT[j] = 2 * x * dT[j - 1] - dT[j - 2] + 2 * T[j - 1]
+        ddT[j] = 2 * x * ddT[j - 1] - ddT[j - 2] + 4 * dT[j - 1]
+    return T, dT, ddT
+
+
+def stages_needed(stiffness: Float) -> Int:
+    """Smallest number of stages that is stable for ``stiffness = step * spectral radius``."""
+    needed: Int = 1 + np.sqrt(1 + 1.54 * stiffness).astype(np.intp)
+    return np.maximum(needed, 2)
+
+
+_LARGEST_STIFFNESS = (MAX_STAGES - 1) ** 2 / 1.54 - 1
+
+
+class Steps(NamedTuple):
+    """Steps accepted in one call of ``advance``; one row each, in ascending order of ``run``."""
+
+    run: Int
+    time: Float
+    step: Float
+    point: Array
+    velocity: Array
+    next_point: Array
+    next_velocity: Array
+
+    def select(self, mask: NDArray[np.bool_]) -> Steps:
+        """The steps of the rows in ``mask``."""
+        return Steps(*(part[mask] for part in self))  # type: ignore[arg-type]
+
+    def interpolate(self, rows: Int, fractions: Float) -> Array:
+        """Points on the sphere at ``time + fraction * step`` of the given rows, cubic Hermite.
+
+        The interpolant is of third order, one above the integrator, so it adds no error to a record.
+        """
+        x = fractions[:, None]
+        step = self.step[rows][:, None]
+        path = (
+            (1 + 2 * x) * (1 - x) ** 2 * self.point[rows]
+            + x * (1 - x) ** 2 * step * self.velocity[rows]
+            + x**2 * (3 - 2 * x) * self.next_point[rows]
+            + x**2 * (x - 1) * step * self.next_velocity[rows]
+        )
+        return to_sphere(path.astype(self.point.dtype))
+
+
+class _Phase(IntEnum):
+    """What the pending evaluation of a row is for."""
+
+    FIRST = 0  # velocity at the start
+    RADIUS = 1  # an iteration of the power method
+    STAGE = 2  # a stage, or the end, of a step
+
+
+@dataclass
+class _Rows:
+    """State of the live rows, a structure of arrays that are compressed together."""
+
+    run: Int
+    phase: Int
+    time: Float
+    step: Float
+    stages: Int
+    stage: Int
+    radius: Float
+    radius_age: Int
+    power_iterations: Int
+    power_estimate: Float
+    previous_step: Float  # of the last accepted step; 0 before the first
+    previous_error: Float
+    rejected_before: NDArray[np.bool_]
+    point: Array
+    velocity: Array
+    iterate: Array  # where the velocity is evaluated next
+    iterate_before: Array
+    power_vector: Array
+
+    def keep(self, mask: NDArray[np.bool_]) -> None:
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name)[mask])
+
+
+class ChebyshevIntegrator:
+    """Integrates ``dw/dt = velocity(w)`` on the sphere for many rows, each with its own step size.
+
+    Parameters
+    ----------
+    velocity
+        Function of points, shape (rows, N), and their run numbers, shape (rows,).
+    points
+        Starts, shape (runs, N), on the sphere.
+    t_max
+        End of the integration.
+    relative_tolerance
+        Bound on the estimated error of a step, relative to ``|w| = sqrt(N)``.
+
+    Attributes
+    ----------
+    evaluations, accepted, rejected
+        Velocity evaluations, accepted and rejected steps of every run so far, shape (runs,).
+    diverged
+        Runs whose step size collapsed, shape (runs,), bool.
+    """
+
+    def __init__(self, velocity: Velocity, points: Array, t_max: float, relative_tolerance: float) -> None:
+        self._velocity = velocity
+        self._t_max = t_max
+        self._N = points.shape[1]
+        self._tolerance = relative_tolerance * np.sqrt(self._N)
+        # displacement of the power method: balances rounding against curvature of the velocity
+        self._displacement = np.sqrt(np.finfo(points.dtype).eps * 10 * self._N)
+        count = len(points)
+        self.evaluations, self.accepted, self.rejected = np.zeros((3, count), np.intp)
+        self.diverged = np.zeros(count, bool)
+        real, whole = np.zeros(count), np.zeros(count, np.intp)
+        self._rows = _Rows(
+            run=np.arange(count),
+            phase=whole + _Phase.FIRST,
+            time=real.copy(),
+            step=real.copy(),
+            stages=whole.copy(),
+            stage=whole.copy(),
+            radius=real.copy(),
+            radius_age=whole.copy(),
+            power_iterations=whole.copy(),
+            power_estimate=real.copy(),
+            previous_step=real.copy(),
+            previous_error=real.copy(),
+            rejected_before=np.zeros(count, bool),
+            point=points.copy(),
+            velocity=np.zeros_like(points),
+            iterate=points.copy(),
+            iterate_before=points.copy(),
+            power_vector=np.zeros_like(points),
+        )
+
+    @property
+    def live(self) -> Int:
+        """Numbers of the runs that are still integrated."""
+        return self._rows.run
+
+    def drop(self, runs: Int) -> None:
+        """Take ``runs`` out of the batch."""
+        if len(runs):
+            self._rows.keep(~np.isin(self._rows.run, runs))
+
+    def advance(self) -> Steps:
+        """Evaluate the velocity once for every live row; return the steps that this completed.
+
+        Rows that reach ``t_max`` or diverge leave the batch.
+        """
+        rows = self._rows
+        velocity = self._velocity(rows.iterate, rows.run)
+        self.evaluations[rows.run] += 1
+        ended = (rows.phase == _Phase.STAGE) & (rows.stage == rows.stages)
+        first = np.flatnonzero(rows.phase == _Phase.FIRST)
+        radius = np.flatnonzero(rows.phase == _Phase.RADIUS)
+        done = np.flatnonzero(ended)
+        done_points = rows.iterate[done]
+        self._next_stage(velocity)
+        rows.velocity[first] = velocity[first]
+        self._start_radius(first, velocity[first])
+        self._iterate_radius(radius, velocity[radius])
+        steps = self._end_step(done, done_points, velocity[done])
+        self._retire()
+        return steps
+
+    def _next_stage(self, velocity: Array) -> None:
+        """Recurrence of the paper for all rows; rows that are not at an inner stage are set later."""
+        rows, table = self._rows, coefficients()
+        rows.stage += 1
+        index = (rows.stages, np.minimum(rows.stage, MAX_STAGES))
+        mu, nu = table.mu[index], table.nu[index]
+        step_in, step_first = table.mu_tilde[index] * rows.step, table.gamma_tilde[index] * rows.step
+
+        def column(weights: Float) -> Array:
+            return weights.astype(velocity.dtype)[:, None]
+
+        following = column(1 - mu - nu) * rows.point
+        product = np.multiply(column(mu), rows.iterate)
+        following += product
+        np.multiply(column(nu), rows.iterate_before, out=product)
+        following += product
+        np.multiply(column(step_in), velocity, out=product)
+        following += product
+        np.multiply(column(step_first), rows.velocity, out=product)
+        following += product
+        rows.iterate_before, rows.iterate = rows.iterate, following
+        last = np.flatnonzero((rows.phase == _Phase.STAGE) & (rows.stage == rows.stages))
+        rows.iterate[last] = to_sphere(rows.iterate[last])
+
+    def _start_step(self, at: Int) -> None:
+        if len(at) == 0:
+            return
+        rows = self._rows
+        rows.phase[at] = _Phase.STAGE
+        rows.step[at] = np.minimum(rows.step[at], _LARGEST_STIFFNESS / rows.radius[at])
+        rows.step[at] = np.minimum(rows.step[at], self._t_max - rows.time[at])
+        rows.stages[at] = stages_needed(rows.step[at] * rows.radius[at])
+        rows.stage[at] = 1
+        move = coefficients().mu_tilde[rows.stages[at], 1] * rows.step[at]
+        rows.iterate_before[at] = rows.point[at]
+        rows.iterate[at] = rows.point[at] + move.astype(rows.point.dtype)[:, None] * rows.velocity[at]
+
+    def _end_step(self, at: Int, points: Array, velocity: Array) -> Steps:
+        """Error estimate and step-size control of the paper; accepted rows move on."""
+        rows = self._rows
+        step = rows.step[at]
+        estimate = 0.8 * (rows.point[at] - points)
+        estimate += (0.4 * step).astype(points.dtype)[:, None] * (rows.velocity[at] + velocity)
+        error = np.sqrt(row_products(estimate, estimate).astype(np.float64)) / self._tolerance
+        error = np.maximum(np.where(np.isfinite(error), error, np.inf), 1e-10)
+        accepted = error <= 1
+        steps = Steps(
+            rows.run[at], rows.time[at], step, rows.point[at], rows.velocity[at], points, velocity
+        ).select(accepted)
+        self._accept(at[accepted], steps.next_point, steps.next_velocity, error[accepted])
+        self._reject(at[~accepted], error[~accepted])
+        return steps
+
+    def _accept(self, at: Int, points: Array, velocity: Array, error: Float) -> None:
+        rows = self._rows
+        step, before = rows.step[at], rows.previous_step[at]
+        factor = 0.8 / np.cbrt(error)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            predictive = 0.8 * step * np.cbrt(rows.previous_error[at]) / (before * np.cbrt(error) ** 2)
+        factor = np.where(before > 0, predictive, factor)
+        # no growth right after a rejection, as in the paper's code
+        factor = np.clip(factor, 0.1, np.where(rows.rejected_before[at], 1.0, 10.0))
+        rows.time[at] = np.where(step >= self._t_max - rows.time[at], self._t_max, rows.time[at] + step)
+        rows.point[at], rows.velocity[at] = points, velocity
+        rows.previous_step[at], rows.previous_error[at] = step, error
+        rows.rejected_before[at] = False
+        rows.step[at] = factor * step
+        rows.radius_age[at] += 1
+        self.accepted[rows.run[at]] += 1
+        stale = (rows.radius_age[at] >= _RADIUS_LIFETIME) & (rows.stages[at] > _RADIUS_MATTERS)
+        self._start_radius(at[stale], rows.power_vector[at[stale]])
+        self._start_step(at[~stale])
+
+    def _reject(self, at: Int, error: Float) -> None:
+        rows = self._rows
+        rows.step[at] *= np.clip(0.8 / np.cbrt(error), 0.1, 0.8)
+        rows.rejected_before[at] = True
+        self.rejected[rows.run[at]] += 1
+        stale = rows.radius_age[at] > 0  # instability may be what made the error large
+        self._start_radius(at[stale], rows.power_vector[at[stale]])
+        self._start_step(at[~stale])
+
+    def _start_radius(self, at: Int, vectors: Array) -> None:
+        rows = self._rows
+        rows.phase[at] = _Phase.RADIUS
+        rows.power_iterations[at] = 0
+        rows.power_estimate[at] = 0
+        self._displace(at, vectors)
+
+    def _displace(self, at: Int, vectors: Array) -> None:
+        """Put the next evaluation at a small displacement along ``vectors``."""
+        if len(at) == 0:
+            return
+        rows = self._rows
+        norms = np.sqrt(row_products(vectors, vectors))
+        lost = ~np.isfinite(norms) | (norms == 0)  # at a critical point: any direction will do
+        vectors[lost] = np.roll(rows.point[at[lost]], 1, axis=1)
+        norms[lost] = np.sqrt(self._N)
+        rows.power_vector[at] = vectors / norms[:, None]
+        rows.iterate[at] = rows.point[at] + vectors.dtype.type(self._displacement) * rows.power_vector[at]
+
+    def _iterate_radius(self, at: Int, velocity: Array) -> None:
+        """One step of the nonlinear power method for the spectral radius of the velocity's Jacobian."""
+        if len(at) == 0:
+            return
+        rows = self._rows
+        change = velocity - rows.velocity[at]
+        estimate = np.sqrt(row_products(change, change).astype(np.float64)) / self._displacement
+        before = rows.power_estimate[at]
+        rows.power_iterations[at] += 1
+        rows.power_estimate[at] = estimate
+        limit = np.where(rows.radius[at] == 0, _POWER_ITERATIONS_FIRST, _POWER_ITERATIONS_AGAIN)
+        settled = (np.abs(estimate - before) <= 0.05 * estimate) | (rows.power_iterations[at] >= limit)
+        settled |= ~np.isfinite(estimate)
+        self._displace(at[~settled], change[~settled])
+        ready, radius = at[settled], np.maximum(estimate, before)[settled]
+        rows.power_vector[ready] = change[settled]
+        fresh = rows.radius[ready] == 0
+        rows.radius[ready] = np.maximum(_RADIUS_SAFETY * radius, 1 / self._t_max)
+        rows.radius_age[ready] = 0
+        rows.step[ready] = np.where(fresh, 0.5 / rows.radius[ready], rows.step[ready])
+        self._start_step(ready)
+
+    def _retire(self) -> None:
+        rows = self._rows
+        collapsed = ~(rows.step > _SMALLEST_STEP * self._t_max) & (rows.phase == _Phase.STAGE)
+        collapsed &= rows.time < self._t_max
+        self.diverged[rows.run[collapsed]] = True
+        finished = collapsed | (rows.time >= self._t_max)
+        if finished.any():
+            rows.keep(~finished)

@@ -1,0 +1,282 @@
+"""Gradient flow and gradient descent of many runs, with their fates and records (PHYSICS §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from phasepipe.physics.chebyshev import ChebyshevIntegrator, Steps
+from phasepipe.physics.field import GradientField
+from phasepipe.physics.losses import Loss, require_loss
+from phasepipe.physics.problem import Problem
+from phasepipe.physics.records import Predictor, RunLog, record_times
+from phasepipe.physics.sphere import to_sphere
+
+Int = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Gradient flow, integrated to ``relative_tolerance`` per step."""
+
+    relative_tolerance: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Literal gradient descent ``w <- normalise(w - learning_rate g)``."""
+
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is run, for how long, and what is kept; the same for every run of a batch.
+
+    Attributes
+    ----------
+    dynamics
+        :class:`Flow` or :class:`Descent`.
+    times
+        Record times, ascending from 0; the last is the time budget ``t_max``.
+    recovery_threshold
+        ``|m|`` beyond which a run has recovered, in (0, 1).
+    gradient_tolerance
+        ``|g| / sqrt(N)`` below which a run is examined as a trap.
+    dtype
+        float32 or float64.
+    predictor
+        Extra observables of every record.
+    snapshots
+        Indices into ``times`` at which points of chosen runs are kept.
+    """
+
+    dynamics: Flow | Descent
+    times: NDArray[np.float64]
+    recovery_threshold: float = 0.99
+    gradient_tolerance: float = 1e-3
+    dtype: Literal["float32", "float64"] = "float32"
+    predictor: Predictor | None = None
+    snapshots: Int = dataclass_field(default_factory=lambda: np.arange(0))
+
+    def __post_init__(self) -> None:
+        if not 0 < self.recovery_threshold < 1:
+            raise ValueError(
+                f"recovery_threshold = {self.recovery_threshold} lies outside (0, 1); take for example 0.99"
+            )
+        if isinstance(self.dynamics, Descent):
+            if not self.dynamics.learning_rate > 0:
+                raise ValueError(
+                    f"learning_rate = {self.dynamics.learning_rate} is not positive; take for example 1e-3"
+                )
+        elif not _smallest_tolerance(self.dtype) <= self.dynamics.relative_tolerance <= 0.1:
+            raise ValueError(
+                f"relative_tolerance = {self.dynamics.relative_tolerance} lies outside "
+                f"[{_smallest_tolerance(self.dtype):.0e}, 0.1] for {self.dtype}; take for example 1e-2"
+            )
+
+
+def _smallest_tolerance(dtype: str) -> float:
+    """Tolerance below which rounding, not the step, would make the error."""
+    return 1e-5 if dtype == "float32" else 1e-12
+
+
+def run_batch(
+    problems: Sequence[Problem],
+    loss: Loss,
+    starts: Sequence[NDArray[np.floating]],
+    protocol: Protocol,
+    snapshot_runs: NDArray[np.bool_] | None = None,
+) -> xr.Dataset:
+    """Run all starts of several instances of equal shape in one batch.
+
+    Parameters
+    ----------
+    problems
+        Instances with equal N and M.
+    loss
+        The loss.
+    starts
+        For each instance its starts, shape (count, N).
+    protocol
+        Dynamics, times and thresholds.
+    snapshot_runs
+        Runs whose points are kept at ``protocol.snapshots``, shape (runs,) bool; default all.
+
+    Returns
+    -------
+    Dataset with dimensions (start, time): all runs, instance after instance, with ``outcome``,
+    ``recovery_time``, ``end_time``, ``evaluations``, ``overlap``, ``loss``, ``gradient_norm``, ``mu``;
+    and ``snapshot`` (start, snapshot_time, component) if any are asked for. Records after the end of a
+    run are NaN.
+    """
+    owner = np.repeat(np.arange(len(problems)), [len(block) for block in starts])
+    if len(protocol.snapshots) and snapshot_runs is None:
+        snapshot_runs = np.ones(len(owner), bool)
+    field = GradientField(problems, loss, owner, protocol.dtype)
+    log = RunLog(
+        field,
+        protocol.times,
+        protocol.recovery_threshold,
+        protocol.gradient_tolerance,
+        protocol.predictor,
+        protocol.snapshots,
+        snapshot_runs,
+    )
+    points = to_sphere(np.concatenate(starts).astype(protocol.dtype))
+    # overflow of a step that is too long is caught by its error estimate, or ends the run as diverged
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(protocol.dynamics, Flow):
+            evaluations = _flow(field, log, points, protocol.dynamics)
+        else:
+            evaluations = _descend(field, log, points, protocol.dynamics)
+    return log.dataset(evaluations)
+
+
+def _flow(field: GradientField, log: RunLog, points: NDArray[np.floating], dynamics: Flow) -> Int:
+    integrator = ChebyshevIntegrator(field, points, log.times[-1], dynamics.relative_tolerance)
+    integrator.drop(log.begin(points))
+    while len(integrator.live):
+        integrator.drop(log.take(integrator.advance()))
+    log.finish(integrator.diverged)
+    return integrator.evaluations
+
+
+def _descend(field: GradientField, log: RunLog, points: NDArray[np.floating], dynamics: Descent) -> Int:
+    rate = dynamics.learning_rate
+    evaluations = np.zeros(len(points), np.intp)
+    diverged = np.zeros(len(points), bool)
+    runs = np.arange(len(points))
+    gone = log.begin(points)
+    for count in range(int(np.ceil(log.times[-1] / rate - 1e-9))):
+        keep = ~np.isin(runs, gone)
+        runs, points = runs[keep], points[keep]
+        if len(runs) == 0:
+            break
+        velocity = field(points, runs)
+        evaluations[runs] += 1
+        following = to_sphere(points + points.dtype.type(rate) * velocity)
+        finite = np.isfinite(following).all(axis=1)
+        diverged[runs[~finite]] = True
+        # the chord as velocity at both ends makes the interpolation linear, as honest as the method
+        chord = (following - points) / points.dtype.type(rate)
+        time, step = np.full(len(runs), count * rate), np.full(len(runs), rate)
+        steps = Steps(runs, time, step, points, chord, following, chord)
+        gone = np.concatenate([log.take(steps.select(finite)), runs[~finite]])
+        points = following
+    log.finish(diverged)
+    return evaluations
+
+
+def run_flow(
+    problem: Problem,
+    loss: Loss,
+    w0: ArrayLike,
+    t_max: float = 100.0,
+    *,
+    relative_tolerance: float = 1e-2,
+    recovery_threshold: float = 0.99,
+    gradient_tolerance: float = 1e-3,
+    records_per_decade: int = 8,
+    dtype: Literal["float32", "float64"] = "float32",
+    snapshots: bool = False,
+) -> xr.Dataset:
+    """Gradient flow from each row of ``w0`` (PHYSICS §3).
+
+    Parameters
+    ----------
+    problem
+        The instance.
+    loss
+        Object with value, slope and curvature of (yhat, y).
+    w0
+        Starts, shape (count, N) or (N,); rescaled to the sphere.
+    t_max
+        Time budget.
+    relative_tolerance
+        Bound on the error of a step, relative to ``|w|``.
+    recovery_threshold
+        ``|m|`` beyond which a run has recovered and ends.
+    gradient_tolerance
+        ``|g| / sqrt(N)`` below which a run is examined as a trap.
+    records_per_decade
+        Record times per factor of ten.
+    dtype
+        Arithmetic of the flow.
+    snapshots
+        Keep the points ``w(t)`` at every record time.
+
+    Returns
+    -------
+    Dataset with dimensions (start, time), see :func:`run_batch`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a start of the wrong shape, a loss without its three methods, or a parameter out of range.
+    """
+    dynamics = Flow(relative_tolerance)
+    return _run(
+        problem, loss, w0, dynamics, t_max, recovery_threshold, gradient_tolerance, records_per_decade,
+        dtype, snapshots,
+    )  # fmt: skip
+
+
+def run_descent(
+    problem: Problem,
+    loss: Loss,
+    w0: ArrayLike,
+    learning_rate: float,
+    t_max: float = 100.0,
+    *,
+    recovery_threshold: float = 0.99,
+    gradient_tolerance: float = 1e-3,
+    records_per_decade: int = 8,
+    dtype: Literal["float32", "float64"] = "float32",
+    snapshots: bool = False,
+) -> xr.Dataset:
+    """Literal gradient descent with a fixed learning rate; time is the sum of learning rates.
+
+    Parameters, result and errors as in :func:`run_flow`. The rate has to be below ``2 / lambda_max`` of
+    the Hessian at the start for the whole run (PHYSICS §3); a run that blows up ends as *diverged*.
+    """
+    dynamics = Descent(learning_rate)
+    return _run(
+        problem, loss, w0, dynamics, t_max, recovery_threshold, gradient_tolerance, records_per_decade,
+        dtype, snapshots,
+    )  # fmt: skip
+
+
+def _run(
+    problem: Problem,
+    loss: Loss,
+    w0: ArrayLike,
+    dynamics: Flow | Descent,
+    t_max: float,
+    recovery_threshold: float,
+    gradient_tolerance: float,
+    records_per_decade: int,
+    dtype: Literal["float32", "float64"],
+    snapshots: bool,
+) -> xr.Dataset:
+    starts = np.atleast_2d(np.asarray(w0, dtype=np.float64))
+    if starts.ndim != 2 or starts.shape[1] != problem.N or len(starts) == 0:
+        raise ValueError(
+            f"w0 has shape {np.shape(w0)}; starts for N = {problem.N} have shape (count, {problem.N})"
+        )
+    times = record_times(t_max, records_per_decade)
+    protocol = Protocol(
+        dynamics,
+        times,
+        recovery_threshold,
+        gradient_tolerance,
+        dtype,
+        snapshots=np.arange(len(times) if snapshots else 0),
+    )
+    return run_batch([problem], require_loss(loss), [starts], protocol)

@@ -1,0 +1,314 @@
+"""What is kept of a run: its fate and its time series at fixed times.
+
+:class:`RunLog` is handed the accepted steps of any integrator. It interpolates them to the record
+times, finds first passages through the recovery threshold, certifies traps, and says which runs have
+ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.interpolate import CubicHermiteSpline
+
+from phasepipe.physics.chebyshev import Steps
+from phasepipe.physics.field import GradientField, Observation
+from phasepipe.physics.hessian import is_positive_definite
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.sphere import row_products
+
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+
+# Extra observables of every record: called with (labels, predictions, overlaps) of one instance.
+Predictor = Callable[[Float, NDArray[np.floating], Float], Mapping[str, Float]]
+
+_TRAP_DISTANCE = 1e-2  # a certified minimum is this near, relative to sqrt(N)
+_QUEUE = 256  # records are measured in batches of about this many points
+
+
+class Variable(NamedTuple):
+    """Name, axes and meaning of an array of run results; shared by datasets and the store."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str = "1"
+
+    def attributes(self) -> dict[str, object]:
+        """Attributes of the labelled array."""
+        return {"long_name": self.long_name, "units": self.units}
+
+
+RUN = ("start",)
+RECORD = ("start", "time")
+
+VARIABLES: dict[str, Variable] = {
+    "outcome": Variable(RUN, "uint8", "fate of the run"),
+    "recovery_time": Variable(RUN, "float64", "first passage of |m| through the recovery threshold", "t"),
+    "end_time": Variable(RUN, "float64", "time at which the run left the integrator", "t"),
+    "evaluations": Variable(RUN, "int32", "gradient evaluations of the integrator"),
+    "overlap": Variable(RECORD, "float32", "overlap m = w.w*/N with the signal"),
+    "loss": Variable(RECORD, "float32", "loss per dimension L/N"),
+    "gradient_norm": Variable(RECORD, "float32", "norm of the Riemannian gradient |g|/sqrt(N)"),
+    "mu": Variable(RECORD, "float32", "Lagrange multiplier mu of the sphere"),
+}
+
+TIME_ATTRIBUTES = {"long_name": "time of gradient flow, the sum of learning rates", "units": "t"}
+
+
+def outcome_attributes() -> dict[str, object]:
+    """CF flag attributes of the outcome enumeration."""
+    return VARIABLES["outcome"].attributes() | {
+        "flag_values": [int(outcome) for outcome in Outcome],
+        "flag_meanings": " ".join(outcome.name.lower() for outcome in Outcome),
+    }
+
+
+def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
+    """Log-spaced times with 0 in front and ``t_max`` at the end.
+
+    Parameters
+    ----------
+    t_max
+        Last time, positive.
+    per_decade
+        Times per factor of ten, at fixed positions ``10^(j / per_decade)`` that do not depend on
+        ``t_max``.
+    first
+        Smallest positive time.
+    """
+    if not (np.isfinite(t_max) and t_max > 0):
+        raise ValueError(f"t_max = {t_max!r} is not a positive finite number; take for example t_max = 100")
+    low = np.ceil(np.log10(min(first, t_max)) * per_decade - 1e-9)
+    high = np.ceil(np.log10(t_max) * per_decade - 1e-9)
+    inner = 10.0 ** (np.arange(low, high) / per_decade)
+    return np.concatenate([[0.0], inner[inner < t_max * (1 - 1e-9)], [t_max]])
+
+
+class RunLog:
+    """Fates and records of a batch of runs.
+
+    Parameters
+    ----------
+    field
+        Instances and loss of the batch.
+    times
+        Record times, ascending from 0 to t_max, shape (time,).
+    recovery_threshold
+        A run has recovered when ``|m|`` passes this value.
+    gradient_tolerance
+        A run is examined as a trap once ``|g| / sqrt(N)`` is below this value.
+    predictor
+        Extra observables of every record from labels and predictions alone.
+    snapshots
+        Indices into ``times`` at which the points of ``snapshot_runs`` are kept.
+    snapshot_runs
+        Runs, shape (runs,) bool, whose points are kept.
+    """
+
+    def __init__(
+        self,
+        field: GradientField,
+        times: Float,
+        recovery_threshold: float,
+        gradient_tolerance: float,
+        predictor: Predictor | None = None,
+        snapshots: Int | None = None,
+        snapshot_runs: NDArray[np.bool_] | None = None,
+    ) -> None:
+        runs = len(field.owner)
+        self.field = field
+        self.times = times
+        self.recovery_threshold = recovery_threshold
+        self.gradient_tolerance = gradient_tolerance
+        self.predictor = predictor
+        self.outcome = np.full(runs, Outcome.PENDING, np.uint8)
+        self.recovery_time = np.full(runs, np.nan)
+        self.end_time = np.full(runs, np.nan)
+        self.series: dict[str, NDArray[np.float32]] = {}
+        self._signals = np.stack([problem.signal for problem in field.problems]).astype(field.dtype)
+        self._next = np.zeros(runs, np.intp)
+        self._examined = np.zeros(runs, bool)
+        self._queue: list[tuple[Int, Int, NDArray[np.floating]]] = []
+        self._queued = 0
+        self._snapshots = np.arange(0) if snapshots is None else snapshots
+        self._snapshot_runs = np.zeros(runs, bool) if snapshot_runs is None else snapshot_runs
+        self.snapshot_points = np.full(
+            (int(self._snapshot_runs.sum()), len(self._snapshots), field.N), np.nan, np.float32
+        )
+
+    def _overlap(self, runs: Int, points: NDArray[np.floating]) -> Float:
+        products = row_products(points, self._signals[self.field.owner[runs]])
+        return products.astype(np.float64) / self.field.N
+
+    def begin(self, points: NDArray[np.floating]) -> Int:
+        """Record the starts, shape (runs, N); return the runs that start beyond the threshold."""
+        runs = np.arange(len(points))
+        self._enqueue(runs, np.zeros(len(runs), np.intp), points)
+        self._next[:] = 1
+        at_signal = np.abs(self._overlap(runs, points)) >= self.recovery_threshold
+        self._end(runs[at_signal], Outcome.RECOVERED, np.zeros(int(at_signal.sum())))
+        self.recovery_time[runs[at_signal]] = 0.0
+        return runs[at_signal]
+
+    def take(self, steps: Steps) -> Int:
+        """Record accepted steps; return the runs that ended in them."""
+        if len(steps.run) == 0:
+            return steps.run
+        until = steps.time + steps.step
+        until = np.where(until >= self.times[-1] * (1 - 1e-12), self.times[-1], until)
+        overlap = self._overlap(steps.run, steps.next_point)
+        recovered = np.flatnonzero(np.abs(overlap) >= self.recovery_threshold)
+        for row in recovered:
+            until[row] = self._passage(steps, int(row))
+        self.recovery_time[steps.run[recovered]] = until[recovered]
+        self._end(steps.run[recovered], Outcome.RECOVERED, until[recovered])
+        self._record(steps, until)
+        trapped = self._certify(steps, until)
+        spent = (until >= self.times[-1]) & (self.outcome[steps.run] == Outcome.PENDING)
+        self._end(steps.run[spent], Outcome.UNDECIDED, until[spent])
+        return np.concatenate([steps.run[recovered], trapped, steps.run[spent]])
+
+    def finish(self, diverged: NDArray[np.bool_]) -> None:
+        """Measure what is still queued and mark diverged runs."""
+        self.outcome[diverged] = Outcome.DIVERGED
+        self._flush()
+
+    def _end(self, runs: Int, outcome: Outcome, times: Float) -> None:
+        self.outcome[runs] = outcome
+        self.end_time[runs] = times
+
+    def _passage(self, steps: Steps, row: int) -> float:
+        """Time at which ``|m|`` first passes the threshold within a step, on its cubic interpolant."""
+        here, step = slice(row, row + 1), float(steps.step[row])
+        runs = steps.run[here]
+        before, after = (
+            self._overlap(runs, steps.point[here])[0],
+            self._overlap(runs, steps.next_point[here])[0],
+        )
+        sign = np.sign(after)
+        path = CubicHermiteSpline(
+            [0.0, step],
+            [sign * before, sign * after],
+            [
+                sign * self._overlap(runs, steps.velocity[here])[0],
+                sign * self._overlap(runs, steps.next_velocity[here])[0],
+            ],
+        )
+        return float(steps.time[row]) + float(path.solve(self.recovery_threshold, extrapolate=False)[0])
+
+    def _record(self, steps: Steps, until: Float) -> None:
+        """Queue the interpolated points of all record times that the steps passed."""
+        first = self._next[steps.run]
+        stop = np.searchsorted(self.times, until, side="right")
+        passed = np.maximum(stop - first, 0)
+        if not passed.any():
+            return
+        rows = np.repeat(np.arange(len(steps.run)), passed)
+        index = np.concatenate([np.arange(f, f + n) for f, n in zip(first, passed, strict=True) if n])
+        fractions = np.minimum((self.times[index] - steps.time[rows]) / steps.step[rows], 1.0)
+        self._enqueue(steps.run[rows], index, steps.interpolate(rows, fractions))
+        self._next[steps.run] = np.maximum(stop, first)
+
+    def _certify(self, steps: Steps, until: Float) -> Int:
+        """Runs that ended next to a spurious minimum (PHYSICS §3).
+
+        With smallest eigenvalue above ``c`` the minimum is nearer than ``|g| / c``: a shifted Cholesky
+        factorisation proves it to be within a hundredth of the radius of the sphere. It costs as much
+        as some N / 4 evaluations, so a run is examined once when its gradient becomes small and once
+        more when its time is spent.
+        """
+        open_runs = self.outcome[steps.run] == Outcome.PENDING
+        norm = np.sqrt(row_products(steps.next_velocity, steps.next_velocity) / self.field.N)
+        due = ~self._examined[steps.run] | (until >= self.times[-1])
+        candidates = np.flatnonzero(open_runs & due & (norm < self.gradient_tolerance))
+        self._examined[steps.run[candidates]] = True
+        certified = [
+            row
+            for row in candidates
+            if is_positive_definite(
+                self.field.problems[self.field.owner[steps.run[row]]],
+                self.field.loss,
+                steps.next_point[row],
+                above=float(norm[row]) / _TRAP_DISTANCE,
+            )
+        ]
+        runs = steps.run[np.array(certified, np.intp)]
+        self._end(runs, Outcome.TRAPPED, until[np.array(certified, np.intp)])
+        return runs
+
+    def _enqueue(self, runs: Int, index: Int, points: NDArray[np.floating]) -> None:
+        self._queue.append((runs, index, points))
+        self._queued += len(runs)
+        if self._queued >= _QUEUE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._queue:
+            return
+        runs, index, points = (np.concatenate(part) for part in zip(*self._queue, strict=True))
+        self._queue, self._queued = [], 0
+        order = np.argsort(runs, kind="stable")
+        runs, index, points = runs[order], index[order], points[order]
+        overlap = self._overlap(runs, points)
+        observed = self.field.observe(points, runs)
+        values: dict[str, Float] = {
+            "overlap": overlap,
+            "loss": observed.loss,
+            "gradient_norm": observed.gradient_norm,
+            "mu": observed.mu,
+        }
+        if self.predictor is not None:
+            values.update(self._predict(self.predictor, runs, overlap, observed))
+        for name, column in values.items():
+            if name not in self.series:
+                self.series[name] = np.full((len(self._next), len(self.times)), np.nan, np.float32)
+            self.series[name][runs, index] = column
+        self._keep_snapshots(runs, index, points)
+
+    def _predict(
+        self, predictor: Predictor, runs: Int, overlap: Float, observed: Observation
+    ) -> dict[str, Float]:
+        pieces = [
+            predictor(self.field.problems[instance].labels, observed.predictions[rows], overlap[rows])
+            for instance, rows in self.field.segments(runs)
+        ]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def _keep_snapshots(self, runs: Int, index: Int, points: NDArray[np.floating]) -> None:
+        wanted = self._snapshot_runs[runs] & np.isin(index, self._snapshots)
+        row = np.cumsum(self._snapshot_runs) - 1
+        at = np.searchsorted(self._snapshots, index[wanted])
+        self.snapshot_points[row[runs[wanted]], at] = points[wanted]
+
+    def dataset(self, evaluations: Int) -> xr.Dataset:
+        """Labelled results, dimensions (start, time); records after the end of a run are NaN."""
+        columns: dict[str, NDArray[np.generic]] = {
+            "outcome": self.outcome,
+            "recovery_time": self.recovery_time,
+            "end_time": self.end_time,
+            "evaluations": evaluations,
+            **self.series,
+        }
+        result = xr.Dataset(coords={"time": ("time", self.times, TIME_ATTRIBUTES)})
+        for name, values in columns.items():
+            variable = VARIABLES[name]
+            result[name] = (variable.dims, values.astype(variable.dtype), variable.attributes())
+        result["outcome"].attrs = outcome_attributes()
+        if len(self._snapshots):
+            points = np.full((len(self._next), *self.snapshot_points.shape[1:]), np.nan, np.float32)
+            points[self._snapshot_runs] = self.snapshot_points
+            result["snapshot"] = (
+                ("start", "snapshot_time", "component"),
+                points,
+                {"long_name": "point w(t) on the sphere", "units": "1"},
+            )
+            result = result.assign_coords(
+                snapshot_time=("snapshot_time", self.times[self._snapshots], TIME_ATTRIBUTES)
+            )
+        return result
