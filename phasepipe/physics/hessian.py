@@ -290,7 +290,7 @@ class _Tridiagonal:
         if len(rotated) > 1:  # sytrd leaves the first axis alone: Q acts on the other n - 1
             reflectors = self.reflectors[1:, :-1]
             rotated[1:] = lapack.dormqr(
-                "L", "N" if back else "T", reflectors, self.scales, rotated[1:], lwork=64 * len(rotated)
+                "L", "N" if back else "T", reflectors, self.scales, rotated[1:], lwork=64 * rotated.shape[1]
             )[0]
         return rotated
 
