@@ -142,8 +142,10 @@ def hessian_product(problem: Measurements, loss: Loss, w: Array, vectors: Array)
     return project(product) - mu * inside
 
 
-def is_positive_definite(problem: Measurements, loss: Loss, w: Array) -> bool | NDArray[np.bool_]:
-    """Whether the Riemannian Hessian is positive definite, by Cholesky on the tangent space.
+def is_positive_definite(
+    problem: Measurements, loss: Loss, w: Array, above: float = 0.0
+) -> bool | NDArray[np.bool_]:
+    """Whether all eigenvalues of the Riemannian Hessian exceed ``above``, by Cholesky.
 
     Much cheaper than an eigenvalue; certifies that a point of small gradient is a (spurious or true)
     minimum rather than a saddle.
@@ -152,6 +154,8 @@ def is_positive_definite(problem: Measurements, loss: Loss, w: Array) -> bool | 
     ----------
     w
         Points on the sphere, shape (N,) or (count, N).
+    above
+        Bound that the smallest eigenvalue has to exceed.
 
     Returns
     -------
@@ -161,6 +165,7 @@ def is_positive_definite(problem: Measurements, loss: Loss, w: Array) -> bool | 
     verdicts = np.zeros(len(points), dtype=np.bool_)
     for row, point in enumerate(points):
         matrix, _ = tangent_hessian(problem, loss, point)
+        matrix[np.diag_indices(len(matrix))] -= above
         info = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)[1]
         verdicts[row] = info == 0
     return bool(verdicts[0]) if w.ndim == 1 else verdicts

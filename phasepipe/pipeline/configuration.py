@@ -1,0 +1,127 @@
+"""The configuration file: reading it, its JSON schema, and its mistakes in one sentence each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from phasepipe.pipeline.parts import Model, SweepError
+from phasepipe.pipeline.sweep import Sweep
+
+
+class Configuration(BaseModel):
+    """The whole configuration file: named sweeps, and the one to run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sweep: str = Field(description="Name of the sweep to run")
+    results: str = Field(default="results", description="Folder that holds one results folder per sweep")
+    sweeps: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+
+
+def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
+    """Validate one sweep of a configuration.
+
+    Parameters
+    ----------
+    config
+        Content of the configuration file.
+    name
+        Sweep to load; default the one named by the key ``sweep``.
+
+    Raises
+    ------
+    SweepError
+        With one sentence that names the key, the value and what would do.
+    """
+    try:
+        configuration = Configuration.model_validate(dict(config))
+    except ValidationError as error:
+        raise SweepError(_sentence("configuration", error, Configuration)) from error
+    name = configuration.sweep if name is None else name
+    if name not in configuration.sweeps:
+        known = ", ".join(configuration.sweeps)
+        raise SweepError(f"configuration: there is no sweep {name!r}; the sweeps are {known}")
+    settings = configuration.sweeps[name]
+    loss = settings.get("loss")
+    if isinstance(loss, dict) and "kind" not in loss and "a" in loss:
+        settings = settings | {"loss": {"kind": "normalised_quartic", **loss}}
+    try:
+        sweep = Sweep.model_validate({"name": name, **settings})
+    except ValidationError as error:
+        raise SweepError(_sentence(f"sweep {name!r}", error, Sweep)) from error
+    except SweepError as error:
+        raise SweepError(f"sweep {name!r}: {error}") from error
+    try:
+        sweep.loss.build()
+    except SweepError as error:
+        raise SweepError(f"sweep {name!r}: {error}") from error
+    return sweep
+
+
+def read_configuration(path: Path) -> dict[str, Any]:
+    """Content of a YAML configuration file.
+
+    Raises
+    ------
+    SweepError
+        If the file is missing or is not a YAML mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SweepError(f"configuration {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SweepError(f"configuration {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise SweepError(f"configuration {path} is not a mapping with the keys sweep and sweeps")
+    return content
+
+
+# pydantic names the branch of a union in the location of an error; a user never wrote these
+_UNION_TAGS = frozenset(
+    ["common", "per_N", "list", "range", "random", "warm", "flow", "descent", "normalised_quartic", "quartic", "custom", "local", "scheduler_file", "address", "slurm"]
+)
+
+
+def _sentence(where: str, error: ValidationError, model: type[BaseModel]) -> str:
+    """The first complaint of pydantic as one sentence with key, value and cure."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if part not in _UNION_TAGS)
+    kind, value = first["type"], first["input"]
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key {key!r}{_suggestion(str(first['loc'][-1]), model)}"
+    if kind == "missing":
+        return f"{where}: key {key!r} is missing"
+    if kind == "value_error":
+        message = str(first["ctx"]["error"])
+        return f"{where}: {message}" if not key else f"{where}: {key}: {message}"
+    message = first["msg"].removeprefix("Input ").replace("should", "it should")
+    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    return f"{where}: {key} = {shown} will not do; {message}"
+
+
+def _suggestion(key: str, model: type[BaseModel]) -> str:
+    known = {field for cls in (*Model.__subclasses__(), model) for field in cls.model_fields}
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(model.model_fields)}"
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of the configuration file, generated from the models."""
+    sweep = Sweep.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = sweep.pop("$defs")
+    sweep["properties"].pop("name")
+    sweep["required"].remove("name")
+    whole = Configuration.model_json_schema()
+    whole["properties"]["sweeps"]["additionalProperties"] = {"$ref": "#/$defs/Sweep"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **whole,
+        "$defs": {**definitions, "Sweep": sweep},
+    }

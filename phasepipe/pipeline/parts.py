@@ -1,0 +1,223 @@
+"""The parts of a sweep's specification: loss, starts, dynamics, grid, snapshots, cluster."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+)
+
+from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic, require_loss
+
+
+class SweepError(ValueError):
+    """A sweep that cannot be run; the message is one sentence for the user."""
+
+
+class Model(BaseModel):
+    """A part of the specification: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NormalisedQuarticSpec(Model):
+    """The normalised quartic loss of PHYSICS §2."""
+
+    kind: Literal["normalised_quartic"] = "normalised_quartic"
+    a: float = Field(
+        gt=0, allow_inf_nan=False, description="Regulariser of the denominator, for example 0.01"
+    )
+
+    def build(self) -> Loss:
+        """The loss."""
+        return NormalisedQuartic(self.a)
+
+
+class QuarticSpec(Model):
+    """The quartic loss, a = infinity."""
+
+    kind: Literal["quartic"]
+
+    def build(self) -> Loss:
+        """The loss."""
+        return Quartic()
+
+
+class CustomLossSpec(Model):
+    """A loss of the user's own: a class or object with value, slope and curvature of (yhat, y)."""
+
+    kind: Literal["custom"]
+    path: str = Field(description="Dotted path of a class or object, for example my_losses.Amplitude")
+    parameters: dict[str, float | int | str | bool] = Field(
+        default_factory=dict, description="Keyword arguments the class is called with"
+    )
+    directory: str = Field(default=".", description="Folder searched first for the module")
+
+    def build(self) -> Loss:
+        """Import and build the loss.
+
+        Raises
+        ------
+        SweepError
+            If the path does not import, does not accept its parameters, or is no loss.
+        """
+        module_name, _, attribute = self.path.rpartition(".")
+        if not module_name:
+            raise SweepError(f"loss.path = {self.path!r} has no module; take for example my_losses.Amplitude")
+        target = getattr(self._module(module_name), attribute, None)
+        if target is None:
+            raise SweepError(f"loss.path = {self.path!r}: module {module_name} has no {attribute!r}")
+        if isinstance(target, type) or self.parameters:
+            try:
+                target = target(**self.parameters)
+            except Exception as error:
+                raise SweepError(
+                    f"loss.path = {self.path!r} cannot be called with parameters {self.parameters}: {error}"
+                ) from error
+        try:
+            return require_loss(target, self.path)
+        except TypeError as error:
+            raise SweepError(f"loss.path = {self.path!r}: {error}") from error
+
+    def _module(self, name: str) -> Any:
+        directory = str(Path(self.directory).resolve())
+        if directory not in sys.path:
+            sys.path.insert(0, directory)
+        try:
+            return importlib.import_module(name)
+        except Exception as error:
+            raise SweepError(
+                f"loss.path = {self.path!r} does not import ({type(error).__name__}: {error}); "
+                f"put {name}.py into {directory} or install its package"
+            ) from error
+
+
+LossSpec = Annotated[NormalisedQuarticSpec | QuarticSpec | CustomLossSpec, Field(discriminator="kind")]
+
+
+class RandomStarts(Model):
+    """Starts uniform on the sphere."""
+
+    kind: Literal["random"]
+    count: PositiveInt = Field(description="Starts per instance")
+
+
+class WarmStarts(Model):
+    """Starts of given overlap with the signal."""
+
+    kind: Literal["warm"]
+    count: PositiveInt = Field(description="Starts per instance")
+    m0: float = Field(ge=0, lt=1, description="Overlap of the start with the signal")
+
+
+StartSpec = Annotated[RandomStarts | WarmStarts, Field(discriminator="kind")]
+
+
+class FlowSpec(Model):
+    """Gradient flow by the batched Runge-Kutta-Chebyshev integrator."""
+
+    kind: Literal["flow"] = "flow"
+    relative_tolerance: float = Field(
+        default=1e-2, gt=0, le=0.1, description="Error of a step relative to |w|"
+    )
+
+
+class DescentSpec(Model):
+    """Literal gradient descent with a fixed learning rate."""
+
+    kind: Literal["descent"]
+    learning_rate: PositiveFloat = Field(description="Fixed step, below 2 / lambda_max at the start")
+
+
+DynamicsSpec = Annotated[FlowSpec | DescentSpec, Field(discriminator="kind")]
+
+
+class AlphaRange(Model):
+    """Evenly spaced alphas, both ends included."""
+
+    start: PositiveFloat
+    stop: PositiveFloat
+    step: PositiveFloat
+
+    def values(self) -> list[float]:
+        """The alphas, rounded to 1e-9 against drift."""
+        count = int(np.floor((self.stop - self.start) / self.step + 1e-9)) + 1
+        return [round(self.start + index * self.step, 9) for index in range(max(count, 0))]
+
+
+AlphaList = Annotated[list[PositiveFloat], Field(min_length=1)]
+
+
+def _list_or_range(value: Any) -> str:
+    return "range" if isinstance(value, dict | AlphaRange) else "list"
+
+
+AlphaGrid = Annotated[
+    Annotated[AlphaList, Tag("list")] | Annotated[AlphaRange, Tag("range")], Discriminator(_list_or_range)
+]
+
+
+def common_or_per_size(value: Any) -> str:
+    per_size = isinstance(value, dict) and not set(value) & set(AlphaRange.model_fields)
+    return "per_N" if per_size else "common"
+
+
+class SnapshotSpec(Model):
+    """Runs whose points w(t) are kept for diagonalisation: the first starts of the first instances."""
+
+    instances: NonNegativeInt = 0
+    starts: NonNegativeInt = 0
+    per_decade: PositiveInt = Field(
+        default=2, description="Snapshots per decade of time; divides records_per_decade"
+    )
+
+
+class LocalCluster(Model):
+    """Every stage starts Dask workers of its own on this machine."""
+
+    kind: Literal["local"] = "local"
+    workers: PositiveInt | None = Field(default=None, description="Processes; default one per core")
+
+
+class SchedulerFile(Model):
+    """A Dask cluster that another process holds open, found by its scheduler file."""
+
+    kind: Literal["scheduler_file"]
+    path: str
+
+
+class SchedulerAddress(Model):
+    """A Dask cluster that another process holds open, found by its address."""
+
+    kind: Literal["address"]
+    address: str = Field(pattern=r"^(tcp|tls|ucx|ws|wss)://.+", description="For example tcp://10.0.0.1:8786")
+
+
+class SlurmCluster(Model):
+    """Dask workers submitted as SLURM jobs."""
+
+    kind: Literal["slurm"]
+    jobs: PositiveInt = Field(default=1, description="SLURM jobs")
+    cores: PositiveInt = Field(default=1, description="Cores, and worker processes, per job")
+    memory: str = Field(default="4GB", description="Memory per job")
+    walltime: str = Field(default="01:00:00", pattern=r"^(\d+-)?\d+:\d\d:\d\d$")
+    queue: str | None = None
+    account: str | None = None
+    interface: str | None = Field(default=None, description="Network interface, for example ib0")
+
+
+ClusterSpec = Annotated[
+    LocalCluster | SchedulerFile | SchedulerAddress | SlurmCluster, Field(discriminator="kind")
+]

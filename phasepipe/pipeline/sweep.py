@@ -1,0 +1,189 @@
+"""The specification of a sweep: typed and validated.
+
+A sweep is one entry of ``sweeps`` in ``config/config.yaml``. What a user can get wrong is refused here,
+before any computing starts; :mod:`phasepipe.pipeline.configuration` turns the complaint into a sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from phasepipe.physics.flow import Descent, Flow, Protocol
+from phasepipe.physics.problem import measurement_count
+from phasepipe.physics.records import record_times
+from phasepipe.physics.starts import StartKind
+from phasepipe.pipeline.parts import (
+    AlphaGrid,
+    AlphaRange,
+    ClusterSpec,
+    DynamicsSpec,
+    FlowSpec,
+    LocalCluster,
+    LossSpec,
+    Model,
+    SnapshotSpec,
+    StartSpec,
+    common_or_per_size,
+)
+
+# kind, overlap m0 (NaN where the kind has none) and number of a start
+StartKey = tuple[int, float, int]
+
+
+class Sweep(Model):
+    """One sweep over N, alpha, instances and starts."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the results folder")
+    loss: LossSpec
+    N: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(description="Dimensions")
+    alpha: Annotated[
+        Annotated[AlphaGrid, Tag("common")]
+        | Annotated[dict[int, AlphaGrid], Field(min_length=1), Tag("per_N")],
+        Discriminator(common_or_per_size),
+    ] = Field(description="Signal-to-noise ratios: a list, a range, or one of either per N")
+    instances: PositiveInt = Field(description="Instances per (N, alpha)")
+    starts: Annotated[list[StartSpec], Field(min_length=1)]
+    dynamics: DynamicsSpec = FlowSpec()
+    t_max: PositiveFloat = Field(default=100.0, allow_inf_nan=False, description="Time budget of a run")
+    recovery_threshold: float = Field(
+        default=0.99, gt=0, lt=1, description="|m| beyond which a run has recovered"
+    )
+    gradient_tolerance: PositiveFloat = Field(
+        default=1e-3, description="|g|/sqrt(N) below which a run is examined as a trap"
+    )
+    records_per_decade: PositiveInt = Field(default=8, description="Record times per decade of time")
+    snapshots: SnapshotSpec = SnapshotSpec()
+    zero_signal: bool = Field(default=False, description="Labels independent of the sensing matrix")
+    store_sensing: bool = Field(default=False, description="Keep the sensing matrices in the store")
+    seed: NonNegativeInt = Field(default=0, description="Root seed of every random stream")
+    dtype: Literal["float32", "float64"] = "float32"
+    block_instances: PositiveInt | None = Field(
+        default=None, description="Instances per Dask task and Zarr chunk; default chosen from N and alpha"
+    )
+    cluster: ClusterSpec = LocalCluster()
+
+    @field_validator("N")
+    @classmethod
+    def _distinct_sizes(cls, sizes: list[int]) -> list[int]:
+        for N in sizes:
+            if sizes.count(N) > 1:
+                raise ValueError(f"N = {N} stands twice; name every N once")
+        return sizes
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_alphas()
+        self._check_starts()
+        if self.records_per_decade % self.snapshots.per_decade:
+            raise ValueError(
+                f"snapshots.per_decade = {self.snapshots.per_decade} does not divide "
+                f"records_per_decade = {self.records_per_decade}"
+            )
+        self.protocol()  # tolerance against dtype
+        return self
+
+    def _check_alphas(self) -> None:
+        if isinstance(self.alpha, dict) and set(self.alpha) != set(self.N):
+            raise ValueError(
+                f"alpha is given for N = {sorted(self.alpha)}, but N is {self.N}; name the same N in both"
+            )
+        for N in self.N:
+            seen: dict[int, float] = {}
+            if not self.alphas(N):
+                raise ValueError("alpha is an empty range; stop must not be below start")
+            for alpha in self.alphas(N):
+                M = measurement_count(N, alpha)
+                if M in seen:
+                    raise ValueError(
+                        f"alpha = {seen[M]} and alpha = {alpha} both give M = {M} at N = {N}; drop one"
+                    )
+                seen[M] = alpha
+
+    def _check_starts(self) -> None:
+        keys = [(start.kind, getattr(start, "m0", None)) for start in self.starts]
+        for kind, m0 in keys:
+            if keys.count((kind, m0)) > 1:
+                raise ValueError(
+                    f"starts of kind {kind} stand twice{'' if m0 is None else f' with m0 = {m0}'}; "
+                    "add their counts"
+                )
+            if kind == "warm" and self.zero_signal:
+                raise ValueError("warm starts need a signal; drop them or set zero_signal: false")
+
+    def alphas(self, N: int) -> list[float]:
+        """Requested signal-to-noise ratios at ``N``."""
+        grid = self.alpha[N] if isinstance(self.alpha, dict) else self.alpha
+        return grid.values() if isinstance(grid, AlphaRange) else list(grid)
+
+    def measurements(self, N: int) -> list[int]:
+        """Numbers of measurements at ``N``, one per alpha."""
+        return [measurement_count(N, alpha) for alpha in self.alphas(N)]
+
+    def start_keys(self) -> list[StartKey]:
+        """Kind, overlap and number of every start of an instance."""
+        return [
+            (int(StartKind[start.kind.upper()]), getattr(start, "m0", float("nan")), number)
+            for start in self.starts
+            for number in range(start.count)
+        ]
+
+    def times(self) -> NDArray[np.float64]:
+        """Record times of every run."""
+        return record_times(self.t_max, self.records_per_decade)
+
+    def snapshot_indices(self) -> NDArray[np.intp]:
+        """Indices into :meth:`times` at which snapshots are taken; t = 0 and the end included."""
+        if not (self.snapshots.instances and self.snapshots.starts):
+            return np.arange(0)
+        times = self.times()
+        wanted = record_times(self.t_max, self.snapshots.per_decade)
+        return np.flatnonzero(np.isclose(times[:, None], wanted[None, :], rtol=1e-9).any(axis=1))
+
+    def protocol(self) -> Protocol:
+        """What the engine is told to do."""
+        dynamics = (
+            Flow(self.dynamics.relative_tolerance)
+            if isinstance(self.dynamics, FlowSpec)
+            else Descent(self.dynamics.learning_rate)
+        )
+        return Protocol(
+            dynamics,
+            self.times(),
+            self.recovery_threshold,
+            self.gradient_tolerance,
+            self.dtype,
+            snapshots=self.snapshot_indices(),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the result of a run; a store holds runs of one identity only.
+
+        N, alpha, instances and starts are absent: the grid may grow. So are the cluster and the size of
+        blocks, which decide nothing.
+        """
+        growing = {"name", "N", "alpha", "instances", "starts"}
+        settings = self.model_dump(mode="json", exclude=growing | {"cluster", "block_instances"})
+        settings["loss"].pop("directory", None)
+        return settings
+
+    def grid_key(self, N: int) -> dict[str, Any]:
+        """What decides which runs exist at ``N`` and what they give; workflow rules depend on it."""
+        return self.identity() | {
+            "N": N,
+            "measurements": self.measurements(N),
+            "instances": self.instances,
+            "starts": [start.model_dump(mode="json") for start in self.starts],
+        }
