@@ -162,7 +162,7 @@ def _descend(field: GradientField, log: RunLog, points: NDArray[np.floating], dy
         velocity = field(points, runs)
         evaluations[runs] += 1
         following = to_sphere(points + points.dtype.type(rate) * velocity)
-        finite: NDArray[np.bool_] = np.isfinite(following).all(axis=1)
+        finite = np.logical_and.reduce(np.isfinite(following), axis=1)
         diverged[runs[~finite]] = True
         # the chord as velocity at both ends makes the interpolation linear, as honest as the method
         chord = (following - points) / points.dtype.type(rate)

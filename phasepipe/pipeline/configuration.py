@@ -84,9 +84,10 @@ def read_configuration(path: Path) -> dict[str, Any]:
 
 
 # pydantic names the branch of a union in the location of an error; a user never wrote these
-_UNION_TAGS = frozenset(
-    ["common", "per_N", "list", "range", "random", "warm", "flow", "descent", "normalised_quartic", "quartic", "custom", "local", "scheduler_file", "address", "slurm"]
-)
+_UNION_TAGS = {
+    *("common", "per_N", "list", "range", "random", "warm", "flow", "descent"),
+    *("normalised_quartic", "quartic", "custom", "local", "scheduler_file", "address", "slurm"),
+}
 
 
 def _sentence(where: str, error: ValidationError, model: type[BaseModel]) -> str:

@@ -170,6 +170,7 @@ AlphaGrid = Annotated[
 
 
 def common_or_per_size(value: Any) -> str:
+    """Tell a grid for all N from a mapping of N to grids."""
     per_size = isinstance(value, dict) and not set(value) & set(AlphaRange.model_fields)
     return "per_N" if per_size else "common"
 

@@ -1,0 +1,116 @@
+"""Computes the pending blocks of a store on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client, Future, KilledWorker, as_completed
+from threadpoolctl import threadpool_limits
+
+from phasepipe.pipeline.progress import Reporter, logger
+from phasepipe.pipeline.store import Block
+
+Tally = Mapping[str, int]
+Compute = Callable[[Block], Tally]
+
+_RUNS_PER_BLOCK = 1024
+_SECONDS_PER_BLOCK = 1.5
+# measured on one core (float32, N = 64 to 256): products at 25 GFlop/s plus a fixed cost per evaluation
+_FLOPS_PER_SECOND = 2.5e10
+_SECONDS_PER_EVALUATION = 6e-6
+_EVALUATIONS_PER_RUN = 400
+
+
+class BlocksFailedError(RuntimeError):
+    """Some blocks could not be computed; the others are stored."""
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """A block with what it costs; the largest are started first, so that no long one ends alone."""
+
+    block: Block
+    cost: float
+    description: str
+
+
+def instances_per_block(N: int, M: int, starts: int, instances: int) -> int:
+    """Instances that make a Dask task last a second or two.
+
+    Parameters
+    ----------
+    N, M
+        Shape of the largest sensing matrix.
+    starts
+        Runs per instance.
+    instances
+        Instances of the sweep; a block never asks for more.
+    """
+    evaluation = 4 * M * N / _FLOPS_PER_SECOND + _SECONDS_PER_EVALUATION
+    seconds = starts * _EVALUATIONS_PER_RUN * evaluation
+    by_time, by_runs = int(_SECONDS_PER_BLOCK / seconds), _RUNS_PER_BLOCK // starts
+    return max(1, min(by_time, by_runs, instances))
+
+
+def _compute_alone(compute: Compute, block: Block) -> Tally:
+    # workers that others started may not have been told to use one BLAS thread
+    with threadpool_limits(limits=1):
+        return compute(block)
+
+
+def compute_blocks(client: Client, compute: Compute, tasks: list[BlockTask], reporter: Reporter) -> None:
+    """Compute all ``tasks``; a failing one does not stop the others.
+
+    Parameters
+    ----------
+    client
+        Dask client.
+    compute
+        Function run on a worker: computes and stores a block, returns a tally for the progress.
+    tasks
+        Blocks with their costs.
+    reporter
+        Told of every finished block.
+
+    Raises
+    ------
+    BlocksFailedError
+        After all others are stored, naming each block that failed and why.
+    """
+    largest_first = sorted(tasks, key=lambda task: -task.cost)
+    futures = {
+        client.submit(
+            _compute_alone,
+            compute,
+            task.block,
+            key=f"{task.block.label}-{client.id}",
+            priority=task.cost,
+            pure=False,
+        ): task
+        for task in largest_first
+    }
+    failures = []
+    for future in as_completed(list(futures)):
+        task = futures.pop(future)
+        reason = _failure(future)
+        if reason is None:
+            reporter.advance(task.block.count, future.result())
+        else:
+            failures.append(f"{task.description}: {reason}")
+            logger.error("block %s failed: %s", task.description, reason)
+        future.release()
+    if failures:
+        raise BlocksFailedError(
+            f"{len(failures)} of {len(tasks)} blocks failed, all others are stored: {'; '.join(failures)}"
+        )
+
+
+def _failure(future: Future[Any]) -> str | None:
+    error = future.exception()
+    if error is None:
+        return None
+    if isinstance(error, KilledWorker):
+        return "it killed its worker again and again, most likely for memory; take fewer block_instances"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,121 @@
+"""Where blocks are computed: a Dask cluster of one's own, somebody else's, or SLURM jobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dask
+from distributed import Client, LocalCluster
+
+from phasepipe.pipeline.parts import ClusterSpec, SchedulerAddress, SchedulerFile, SlurmCluster
+from phasepipe.pipeline.parts import LocalCluster as LocalSpec
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot be reached or started; the message says what to do."""
+
+
+# BLAS threads collapse on small products and fight over cores: one thread per worker process
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_CONFIG = {
+    "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.admin.tick.limit": "30 s",
+    "distributed.worker.memory.terminate": 0.95,
+}
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
+    """A client of the cluster that ``spec`` describes; what was started here is closed at the end.
+
+    Parameters
+    ----------
+    spec
+        Cluster part of the sweep.
+    cores
+        Worker processes of a local cluster if the specification names none; default all cores.
+
+    Raises
+    ------
+    ClusterError
+        If a named cluster cannot be reached.
+    """
+    with dask.config.set(_CONFIG):
+        if isinstance(spec, LocalSpec):
+            with _local(spec.workers or cores or available_cores()) as client:
+                yield client
+        elif isinstance(spec, SlurmCluster):
+            with _slurm(spec) as client:
+                yield client
+        else:
+            with _existing(spec) as client:
+                yield client
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=40,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _slurm(spec: SlurmCluster) -> Iterator[Client]:
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError:
+        raise ClusterError(
+            "cluster.kind = slurm needs dask-jobqueue: pip install 'phasepipe[slurm]'"
+        ) from None
+    with (
+        SLURMCluster(
+            cores=spec.cores,
+            processes=spec.cores,
+            memory=spec.memory,
+            walltime=spec.walltime,
+            queue=spec.queue,
+            account=spec.account,
+            interface=spec.interface,
+            job_script_prologue=[f"export {name}={value}" for name, value in _ONE_THREAD.items()],
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        cluster.scale(jobs=spec.jobs)
+        yield client
+
+
+@contextmanager
+def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
+    if isinstance(spec, SchedulerFile):
+        # the client would wait for the file for ever, whatever its timeout
+        if not Path(spec.path).is_file():
+            raise ClusterError(
+                f"cluster.path = {spec.path!r} does not exist; "
+                f"hold a cluster open with: phasepipe cluster --scheduler-file {spec.path}"
+            )
+        arguments, where = {"scheduler_file": spec.path}, spec.path
+    else:
+        arguments, where = {"address": spec.address}, spec.address
+    try:
+        client = Client(**arguments, timeout="10s")
+    except (OSError, TimeoutError) as error:
+        raise ClusterError(f"no Dask scheduler answers at {where}: {error}; is it still running?") from error
+    with client:
+        yield client

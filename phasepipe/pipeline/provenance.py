@@ -1,0 +1,92 @@
+"""What produced a store: hashes of the code that decides results, versions of the packages."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import platform
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import phasepipe
+from phasepipe.pipeline.parts import CustomLossSpec
+from phasepipe.pipeline.sweep import Sweep
+
+PACKAGES = ("phasepipe", "numpy", "scipy", "xarray", "zarr", "dask", "distributed", "snakemake")
+
+
+def _structure(node: ast.AST) -> str:
+    """Syntax tree as text, less docstrings and whatever is empty, so that all Pythons agree on it."""
+    body = getattr(node, "body", None)
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and isinstance(body, list):
+        first = body[0] if body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            node.body = body[1:]
+    parts = []
+    for name, value in ast.iter_fields(node):
+        items = value if isinstance(value, list) else [value]
+        shown = [_structure(item) if isinstance(item, ast.AST) else repr(item) for item in items]
+        if shown and shown != ["None"]:
+            parts.append(f"{name}={','.join(shown)}")
+    return f"{type(node).__name__}({';'.join(parts)})"
+
+
+def source_hash(source: str) -> str:
+    """Hash of Python source that comments, layout and docstrings do not change."""
+    return hashlib.sha256(_structure(ast.parse(source)).encode()).hexdigest()[:16]
+
+
+@cache
+def _package_hashes() -> dict[str, str]:
+    folder = Path(phasepipe.__file__).parent
+    deciding = [*sorted((folder / "physics").glob("*.py")), folder / "theory" / "resolvent.py"]
+    return {
+        str(path.relative_to(folder)): source_hash(path.read_text()) for path in deciding if path.exists()
+    }
+
+
+def code_hashes(sweep: Sweep) -> dict[str, str]:
+    """Hash of every source file that decides the results of a sweep, the user's loss included."""
+    hashes = dict(_package_hashes())
+    if isinstance(sweep.loss, CustomLossSpec):
+        loss = sweep.loss.build()
+        source = inspect.getsourcefile(type(loss))
+        if source is not None:
+            hashes[sweep.loss.path] = source_hash(Path(source).read_text())
+    return hashes
+
+
+def identity_hash(sweep: Sweep) -> str:
+    """Hash of the settings that decide the results of a sweep."""
+    return hashlib.sha256(json.dumps(sweep.identity(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def provenance(sweep: Sweep) -> dict[str, Any]:
+    """Attributes every store carries at its root."""
+    return {
+        "sweep": sweep.name,
+        "specification": sweep.identity(),
+        "specification_hash": identity_hash(sweep),
+        "code": code_hashes(sweep),
+        "package_versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python_version": platform.python_version(),
+        "code_version": phasepipe.__version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two nested mappings, as ``key: stored value, wanted value``."""
+    found = []
+    for key in sorted(stored.keys() | wanted.keys()):
+        old, new = stored.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} is {old!r} in the store and {new!r} now")
+    return found

@@ -1,0 +1,339 @@
+"""Labelled Zarr stores that are filled block by block and whose axes can grow.
+
+One store holds one stage of one sweep at one N. A block is one Zarr chunk of every array, so blocks are
+written without locks. ``status`` is written after the data: a block counts only when it is whole.
+Growing appends to an axis and never moves what is there; readers sort (:mod:`phasepipe.query`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from phasepipe.physics.records import Variable
+from phasepipe.pipeline.provenance import differences, provenance
+from phasepipe.pipeline.sweep import Sweep
+
+CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error, never a number
+_COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+
+
+class StoreMismatchError(ValueError):
+    """The store holds something else than the sweep asks for; the message says what differs."""
+
+
+class Status(IntEnum):
+    """State of a run or instance in a store; part of the store format."""
+
+    PENDING = 0
+    DONE = 1
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A dimension that blocks are cut along.
+
+    ``keys`` are coordinate arrays of equal length that together name each position; the first is never
+    equal to its fill value, so that a half-written extension is recognised.
+    """
+
+    keys: Mapping[str, NDArray[Any]]
+    chunk: int
+
+    def __len__(self) -> int:
+        return len(next(iter(self.keys.values())))
+
+    def names(self) -> list[tuple[str, ...]]:
+        """Hashable name of every position."""
+        return [
+            tuple(repr(value) for value in row)
+            for row in zip(*map(np.ndarray.tolist, self.keys.values()), strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shape and content of a store.
+
+    Attributes
+    ----------
+    axes
+        Dimensions that blocks are cut along, in order; ``status`` has exactly these.
+    sizes
+        Other dimensions.
+    variables
+        Arrays, by name; dimensions from ``axes`` and ``sizes``.
+    coordinates
+        Coordinates of ``sizes``: name to (dimensions, values, attributes).
+    attributes
+        Attributes of key coordinates and of variables beyond long name and units.
+    """
+
+    axes: Mapping[str, Axis]
+    sizes: Mapping[str, int]
+    variables: Mapping[str, Variable]
+    coordinates: Mapping[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]]
+    attributes: Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One Dask task and one Zarr chunk: positions on every axis, and what is still to do there.
+
+    ``todo`` is a bool array over the block; ``keys`` are the axis coordinates of its positions.
+    """
+
+    label: str
+    region: tuple[slice, ...]
+    todo: NDArray[np.bool_]
+    keys: dict[str, NDArray[Any]]
+
+    @property
+    def count(self) -> int:
+        """Number of entries to compute."""
+        return int(self.todo.sum())
+
+
+def _fill_value(dtype: np.dtype[Any], key: bool = False) -> Any:
+    if dtype.kind == "f":
+        return np.nan
+    if key:
+        return np.iinfo(dtype).max
+    return 0
+
+
+class BlockStore:
+    """A Zarr group that is filled block by block."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.path = path
+        self.layout = layout
+        self.group = zarr.open_group(str(path), mode="r+")
+
+    @classmethod
+    def prepare(cls, path: Path, sweep: Sweep, layout: Layout) -> BlockStore:
+        """Open the store for ``sweep``, creating it or growing its axes as needed.
+
+        Raises
+        ------
+        StoreMismatchError
+            If the store was made with other settings or by other code.
+        """
+        if path.exists():
+            check_identity(path, sweep)
+        else:
+            _create(path, sweep, layout)
+        store = cls(path, layout)
+        store._grow()
+        return store
+
+    def _stored_axis(self, name: str) -> Axis:
+        wanted = self.layout.axes[name]
+        arrays = {key: _values(_array(self.group, key)) for key in wanted.keys}
+        first = next(iter(arrays.values()))
+        whole = min(len(values) for values in arrays.values())
+        valid = first[:whole] != _fill_value(first.dtype, key=True)
+        length = whole if valid.all() else int(np.argmin(valid))
+        return Axis({key: values[:length] for key, values in arrays.items()}, wanted.chunk)
+
+    def _grow(self) -> None:
+        for dimension, wanted in self.layout.axes.items():
+            stored = self._stored_axis(dimension)
+            known = set(stored.names())
+            new = [index for index, name in enumerate(wanted.names()) if name not in known]
+            if new:
+                self._resize(dimension, len(stored) + len(new))
+                # the first key comes last: where it is valid, the others are
+                for key in reversed(list(wanted.keys)):
+                    array = _array(self.group, key)
+                    array.resize((len(stored) + len(new),))
+                    array[len(stored) :] = wanted.keys[key][new]
+        for dimension, size in self.layout.sizes.items():
+            self._resize(dimension, size)
+
+    def _resize(self, dimension: str, size: int) -> None:
+        """Let ``dimension`` have at least ``size`` positions in every data array."""
+        for name in (*self.layout.variables, "status"):
+            array = _array(self.group, name)
+            dims = _dimensions(array)
+            if dimension in dims:
+                at = dims.index(dimension)
+                if array.shape[at] < size:
+                    array.resize((*array.shape[:at], size, *array.shape[at + 1 :]))
+
+    def positions(self) -> dict[str, NDArray[np.intp]]:
+        """Positions in the store of the axis entries that the sweep asks for."""
+        found = {}
+        for dimension, wanted in self.layout.axes.items():
+            where = {name: index for index, name in enumerate(self._stored_axis(dimension).names())}
+            found[dimension] = np.array([where[name] for name in wanted.names()], np.intp)
+        return found
+
+    def status(self) -> NDArray[np.uint8]:
+        """Status of every position, shape of the axes."""
+        lengths = tuple(len(self._stored_axis(dimension)) for dimension in self.layout.axes)
+        return _values(_array(self.group, "status"), tuple(slice(n) for n in lengths))
+
+    def wanted(self) -> NDArray[np.bool_]:
+        """Which positions of the store the sweep asks for."""
+        mask = np.zeros(self.status().shape, bool)
+        mask[np.ix_(*self.positions().values())] = True
+        return mask
+
+    def pending_blocks(self) -> list[Block]:
+        """Blocks with entries that the sweep asks for and that are not done."""
+        stored = {dimension: self._stored_axis(dimension) for dimension in self.layout.axes}
+        todo = self.wanted() & (self.status() != Status.DONE)
+        chunks = tuple(_array(self.group, "status").chunks)
+        blocks = []
+        for region in _regions(todo.shape, chunks):
+            if todo[region].any():
+                keys = {
+                    key: values[span]
+                    for axis, span in zip(stored.values(), region, strict=True)
+                    for key, values in axis.keys.items()
+                }
+                place = "-".join(str(span.start // size) for span, size in zip(region, chunks, strict=True))
+                blocks.append(Block(f"{self.path.stem}-{place}", region, todo[region], keys))
+        return blocks
+
+
+def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) -> None:
+    """Write the results of a block, then its status.
+
+    Parameters
+    ----------
+    path
+        The store.
+    block
+        The block; entries outside ``block.todo`` keep what the store holds.
+    values
+        For each variable the entries of ``block.todo`` in C order, shape (entries, *other dimensions).
+    """
+    group = zarr.open_group(str(path), mode="r+")
+    done = np.full(block.count, Status.DONE, np.uint8)
+    for name, entries in (*values.items(), ("status", done)):
+        array = _array(group, name)
+        inner = tuple(slice(size) for size in entries.shape[1:])
+        region = (*block.region, *inner)
+        if block.todo.all():
+            array[region] = entries.reshape(*block.todo.shape, *entries.shape[1:])
+        else:
+            whole = _values(array, region)
+            whole[block.todo] = entries
+            array[region] = whole
+
+
+def check_identity(path: Path, sweep: Sweep) -> None:
+    """Refuse a store that was made with other settings or by other code.
+
+    Raises
+    ------
+    StoreMismatchError
+        Says what differs and what to do.
+    """
+    stored: dict[str, Any] = zarr.open_group(str(path), mode="r").attrs.asdict()
+    now = provenance(sweep)
+    if found := differences(stored.get("specification", {}), now["specification"]):
+        raise StoreMismatchError(
+            f"{path} holds another sweep: {'; '.join(found)}. Results of different settings do not mix: "
+            "give the sweep another name, or remove that folder"
+        )
+    code = differences(stored.get("code", {}), now["code"])
+    if code:
+        files = ", ".join(entry.split(" is ")[0] for entry in code)
+        raise StoreMismatchError(
+            f"{path} was computed by other code ({files} changed since {stored.get('created')}). "
+            "Give the sweep another name, remove that folder, or go back to that version"
+        )
+
+
+def _regions(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    counts = [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
+    for index in np.ndindex(*counts):
+        yield tuple(
+            slice(i * chunk, min((i + 1) * chunk, size))
+            for i, chunk, size in zip(index, chunks, shape, strict=True)
+        )
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _values(array: zarr.Array[Any], region: tuple[slice, ...] = (slice(None),)) -> NDArray[Any]:
+    return np.array(array[region])
+
+
+def _dimensions(array: zarr.Array[Any]) -> list[str]:
+    names: Sequence[Any] = array.metadata.dimension_names or ()  # type: ignore[union-attr]
+    return [str(name) for name in names]
+
+
+def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
+    """Make the store beside its place, then move it there: it exists whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    group = zarr.create_group(str(draft))
+    sizes = {dimension: len(axis) for dimension, axis in layout.axes.items()} | dict(layout.sizes)
+    chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()}
+    for name, variable in (*layout.variables.items(), ("status", _status_variable(layout))):
+        dtype = np.dtype(variable.dtype)
+        group.create_array(
+            name,
+            shape=tuple(sizes[dimension] for dimension in variable.dims),
+            chunks=tuple(max(1, chunks.get(dimension, sizes[dimension])) for dimension in variable.dims),
+            dtype=dtype,
+            fill_value=_fill_value(dtype),
+            dimension_names=variable.dims,
+            compressors=[_COMPRESSION, CHECKSUM],
+            attributes=cast("dict[str, Any]", variable.attributes() | layout.attributes.get(name, {})),
+        )
+    others = []
+    for dimension, axis in layout.axes.items():
+        for key, values in axis.keys.items():
+            _create_coordinate(group, key, (dimension,), values, layout.attributes.get(key, {}))
+            others += [key] * (key != dimension)
+    for name, (dims, values, attributes) in layout.coordinates.items():
+        _create_coordinate(group, name, dims, values, attributes)
+        others += [name] * (dims != (name,))
+    # xarray reads the names of coordinates that are no dimensions from this attribute
+    group.attrs.update(provenance(sweep) | {"coordinates": " ".join(others)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft.rename(path)
+
+
+def _status_variable(layout: Layout) -> Variable:
+    return Variable(tuple(layout.axes), "uint8", "whether the entry has been computed")
+
+
+def _create_coordinate(
+    group: zarr.Group,
+    name: str,
+    dims: tuple[str, ...],
+    values: NDArray[Any],
+    attributes: Mapping[str, Any],
+) -> None:
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=tuple(max(1, size) for size in values.shape),
+        dtype=values.dtype,
+        fill_value=_fill_value(values.dtype, key=True),
+        dimension_names=dims,
+        compressors=[CHECKSUM],
+        attributes=dict(attributes),
+    )
+    array[...] = values

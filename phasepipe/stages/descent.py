@@ -1,0 +1,116 @@
+"""Stage *descent*: the fate and the time series of every run of a sweep at one N."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from phasepipe.physics import starts
+from phasepipe.physics.flow import run_batch
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.problem import Problem
+from phasepipe.physics.records import TIME_ATTRIBUTES, VARIABLES, outcome_attributes
+from phasepipe.physics.starts import StartKind
+from phasepipe.pipeline.blocks import BlockTask, Tally
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.store import Block, Layout, write_block
+from phasepipe.pipeline.sweep import Sweep
+from phasepipe.stages.fill import fill_store
+from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, start_axis
+
+_CELL = ("alpha", "instance")
+
+
+class InstanceMismatchError(RuntimeError):
+    """A regenerated instance is not the stored one."""
+
+
+def layout(sweep: Sweep, N: int) -> Layout:
+    """Arrays of the runs store."""
+    times = sweep.times()
+    variables = {
+        name: variable._replace(dims=(*_CELL, *variable.dims)) for name, variable in VARIABLES.items()
+    }
+    coordinates = {
+        "N": ((), np.array(N), ATTRIBUTES["N"]),
+        "time": (("time",), times, TIME_ATTRIBUTES),
+    }
+    return Layout(
+        axes={
+            "alpha": alpha_axis(sweep, N),
+            "instance": instance_axis(sweep, N),
+            "start": start_axis(sweep),
+        },
+        sizes={"time": len(times)},
+        variables=variables,
+        coordinates=coordinates,
+        attributes=ATTRIBUTES | {"outcome": outcome_attributes()},
+    )
+
+
+def run_descent(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+    """Compute all runs of ``sweep`` at ``N`` that the store lacks."""
+    path, instances = folder.store("runs", N), folder.store("instances", N)
+
+    def task(block: Block) -> BlockTask:
+        M = int(block.keys["measurements"][0])
+        first, last = block.keys["instance"][[0, -1]].tolist()
+        description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {first} to {last}"
+        # near the transition runs take longest; M alone orders blocks well enough
+        return BlockTask(block, float(M * N * block.count), description)
+
+    compute = partial(_compute, path, instances, sweep.model_dump_json(), N)
+    fill_store(sweep, path, layout(sweep, N), compute, task, f"runs N = {N}", cores, log)
+
+
+def _compute(path: Path, instances: Path, specification: str, N: int, block: Block) -> Tally:
+    sweep = Sweep.model_validate_json(specification)
+    M = int(block.keys["measurements"][0])
+    todo = block.todo[0]
+    chosen = np.flatnonzero(todo.any(axis=1))
+    problems = [
+        Problem.draw(N, M / N, sweep.seed, int(number), zero_signal=sweep.zero_signal)
+        for number in block.keys["instance"][chosen]
+    ]
+    _check_digests(instances, M, problems)
+    points = [
+        draw_starts(problem, sweep.seed, block.keys, todo[row])
+        for problem, row in zip(problems, chosen, strict=True)
+    ]
+    runs = run_batch(problems, sweep.loss.build(), points, sweep.protocol())
+    write_block(path, block, {name: runs[name].values for name in VARIABLES})
+    fates, counts = np.unique(runs["outcome"].values, return_counts=True)
+    return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
+
+
+def draw_starts(
+    problem: Problem, seed: int, keys: dict[str, NDArray[np.generic]], chosen: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Starts of one instance at the ``chosen`` positions of the start axis, shape (count, N)."""
+    rows = []
+    for position in np.flatnonzero(chosen):
+        kind = StartKind(int(keys["start_kind"][position]))
+        number = int(keys["start_number"][position])
+        if kind is StartKind.RANDOM:
+            rows.append(starts.random(problem, 1, seed, first=number))
+        else:
+            m0 = float(keys["start_m0"][position])
+            rows.append(starts.warm(problem, 1, seed, m0=m0, first=number))
+    return np.concatenate(rows)
+
+
+def _check_digests(path: Path, M: int, problems: list[Problem]) -> None:
+    """Compare regenerated sensing matrices with the digests in the instances store."""
+    group = zarr.open_group(str(path), mode="r")
+    row = int(np.flatnonzero(np.asarray(group["measurements"]) == M)[0])
+    digests = np.asarray(group["digest"][row])  # type: ignore[index]
+    for problem in problems:
+        if digests[problem.instance] != problem.digest():
+            raise InstanceMismatchError(
+                f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {M}) differs from "
+                f"the one in {path}; its random stream is not the same in this version of NumPy"
+            )

@@ -1,0 +1,53 @@
+"""Axes and blocks that the stages of a sweep share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from phasepipe.pipeline.blocks import instances_per_block
+from phasepipe.pipeline.store import Axis
+from phasepipe.pipeline.sweep import Sweep
+
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "alpha": {"long_name": "realised signal-to-noise ratio M/N", "units": "1"},
+    "measurements": {"long_name": "number of measurements M", "units": "1"},
+    "instance": {"long_name": "number of the instance", "units": "1"},
+    "start": {"long_name": "position of the start", "units": "1"},
+    "start_kind": {
+        "long_name": "kind of start",
+        "units": "1",
+        "flag_values": [0, 1],
+        "flag_meanings": "random warm",
+    },
+    "start_m0": {"long_name": "prescribed overlap of the start", "units": "1"},
+    "start_number": {"long_name": "number of the start within its kind", "units": "1"},
+    "N": {"long_name": "dimension", "units": "1"},
+    "status": {"flag_values": [0, 1], "flag_meanings": "pending done"},
+}
+
+
+def alpha_axis(sweep: Sweep, N: int) -> Axis:
+    """One position per number of measurements; every alpha is a block of its own."""
+    M = np.array(sweep.measurements(N), np.int64)
+    return Axis({"measurements": M, "alpha": M / N}, 1)
+
+
+def instance_axis(sweep: Sweep, N: int) -> Axis:
+    """Instances, cut so that a block of runs lasts a second or two."""
+    chunk = sweep.block_instances or instances_per_block(
+        N, max(sweep.measurements(N)), len(sweep.start_keys()), sweep.instances
+    )
+    return Axis({"instance": np.arange(sweep.instances)}, chunk)
+
+
+def start_axis(sweep: Sweep) -> Axis:
+    """Starts of an instance; the starts asked for first make one block, later ones further blocks."""
+    kinds, overlaps, numbers = zip(*sweep.start_keys(), strict=True)
+    keys = {
+        "start_kind": np.array(kinds, np.uint8),
+        "start_m0": np.array(overlaps, np.float64),
+        "start_number": np.array(numbers, np.int64),
+    }
+    return Axis(keys, len(kinds))

@@ -1,0 +1,75 @@
+"""Stage *instances*: signals, labels and digests of the sensing matrices of a sweep at one N.
+
+The sensing matrix is not stored unless asked for: it is regenerated from its key where it is needed, and
+its digest proves it to be the same.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasepipe.physics.problem import Problem
+from phasepipe.physics.records import Variable
+from phasepipe.pipeline.blocks import BlockTask, Tally
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.store import Block, Layout, write_block
+from phasepipe.pipeline.sweep import Sweep
+from phasepipe.stages.fill import fill_store
+from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis
+
+_CELL = ("alpha", "instance")
+
+
+def layout(sweep: Sweep, N: int) -> Layout:
+    """Arrays of the instances store; labels beyond the M of their alpha are NaN."""
+    largest = max(sweep.measurements(N))
+    variables = {
+        "signal": Variable((*_CELL, "component"), "float64", "signal w*"),
+        "labels": Variable((*_CELL, "measurement"), "float64", "labels y"),
+        "digest": Variable(_CELL, "uint64", "digest of the sensing matrix, first 8 bytes of BLAKE2b"),
+    }
+    if sweep.store_sensing:
+        variables["sensing"] = Variable((*_CELL, "measurement", "component"), "float32", "sensing matrix X")
+    return Layout(
+        axes={"alpha": alpha_axis(sweep, N), "instance": instance_axis(sweep, N)},
+        sizes={"component": N, "measurement": largest},
+        variables=variables,
+        coordinates={"N": ((), np.array(N), ATTRIBUTES["N"])},
+        attributes=ATTRIBUTES,
+    )
+
+
+def draw_instances(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+    """Draw all instances of ``sweep`` at ``N`` that the store lacks."""
+    path = folder.store("instances", N)
+
+    def task(block: Block) -> BlockTask:
+        M = int(block.keys["measurements"][0])
+        return BlockTask(block, float(M * N * block.count), f"instances at N = {N}, alpha = {M / N:.4g}")
+
+    compute = partial(_compute, path, sweep.model_dump_json(), N)
+    fill_store(sweep, path, layout(sweep, N), compute, task, f"instances N = {N}", cores, log)
+
+
+def _compute(path: Path, specification: str, N: int, block: Block) -> Tally:
+    sweep = Sweep.model_validate_json(specification)
+    M = int(block.keys["measurements"][0])
+    numbers = block.keys["instance"][block.todo[0]].tolist()
+    # one instance at a time: a sensing matrix is large, and only its digest is needed
+    drawn: list[dict[str, NDArray[np.generic]]] = []
+    for number in numbers:
+        problem = Problem.draw(N, M / N, sweep.seed, number, zero_signal=sweep.zero_signal)
+        entry: dict[str, NDArray[np.generic]] = {
+            "signal": problem.signal,
+            "labels": problem.labels,
+            "digest": np.asarray(problem.digest()),
+        }
+        if sweep.store_sensing:
+            entry["sensing"] = problem.sensing
+        drawn.append(entry)
+    write_block(path, block, {name: np.stack([entry[name] for entry in drawn]) for name in drawn[0]})
+    return {"drawn": len(drawn)}
