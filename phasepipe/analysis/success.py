@@ -206,6 +206,6 @@ def _check_runs(outcome: xr.DataArray, recovery_time: xr.DataArray) -> None:
     contradictions = int((recovered != recovery_time.transpose(*outcome.dims).notnull()).sum())
     if contradictions:
         raise ValueError(
-            f"{contradictions} runs are recovered without a recovery time, or have one and are not recovered; "
+            f"{contradictions} runs are recovered without a recovery time, or have one unrecovered; "
             "recovery_time is NaN exactly where the outcome is not recovered"
         )
