@@ -303,7 +303,7 @@ def _half(link: Link, lapse: float) -> float:
 def _profile_interval(
     deviance: Callable[[FloatArray], FloatArray], at: float, threshold: float, limits: tuple[float, float]
 ) -> tuple[float, float]:
-    """Where the profile deviance reaches the threshold on both sides of ``at``; infinite beyond the limits."""
+    """Where the profile deviance reaches the threshold either side of ``at``; infinite beyond the limits."""
     ends = []
     for limit in limits:
         # dense near the minimum, so that narrow intervals are found too
@@ -331,7 +331,7 @@ def _goodness(problem: _Problem, probability: FloatArray, parameters: int) -> fl
     merged: list[FloatArray] = []
     sums = np.zeros(3)
     for k, n, p in zip(problem.recovered, problem.runs, probability, strict=True):
-        sums = sums + (k, n * p, n * p * (1 - p))
+        sums = sums + np.array([k, n * p, n * p * (1 - p)])
         if sums[2] >= 2:
             merged.append(sums)
             sums = np.zeros(3)
