@@ -1,0 +1,202 @@
+"""Counts of recoveries by instance: the sufficient statistics of everything in this wing.
+
+Runs from different starts of one instance are correlated, so the independent unit is the instance.
+A *cell* is one (N, alpha); inside it instances are exchangeable, and two instances with the same
+``k`` recoveries of the same ``n`` runs are indistinguishable. So a cell is kept as a short table of
+patterns ``(k, n)`` with multiplicities, and a bootstrap over instances costs the same for 10 and
+for 10^5 of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+COLUMNS = ("N", "alpha", "instance", "recovered", "runs")
+
+
+def tidy_counts(
+    N: ArrayLike,
+    alpha: ArrayLike,
+    recovered: ArrayLike,
+    runs: ArrayLike,
+    instance: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Table of counts from plain arrays, one row per (N, alpha, instance).
+
+    Parameters
+    ----------
+    N, alpha, recovered, runs, instance
+        Broadcast together. ``recovered`` of ``runs`` runs found the signal. Rows that repeat one
+        (N, alpha, instance) are added up. Without ``instance`` every row is an instance of its own.
+        The label ``instance`` counts inside its cell only: instance 3 at two values of alpha is
+        two instances. Rows with ``runs == 0`` (not computed) are dropped.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``N, alpha, instance, recovered, runs``, sorted.
+
+    Raises
+    ------
+    ValueError
+        If a count is missing, negative or fractional, if ``recovered > runs``, or if nothing is left.
+    """
+    shape = np.broadcast_shapes(*(np.shape(column) for column in (N, alpha, recovered, runs)))
+    labels = np.arange(np.prod(shape, dtype=int)).reshape(shape) if instance is None else instance
+    columns = np.broadcast_arrays(N, alpha, labels, recovered, runs)
+    table = pd.DataFrame(dict(zip(COLUMNS, (np.ravel(column) for column in columns), strict=True)))
+    return validated(table)
+
+
+def validated(table: pd.DataFrame) -> pd.DataFrame:
+    """Check a table of counts and bring it into the order and the dtypes of :func:`tidy_counts`."""
+    absent = [column for column in COLUMNS if column not in table.columns]
+    if absent:
+        raise ValueError(f"counts lack {', '.join(absent)}; the columns are {', '.join(COLUMNS)}")
+    _refuse(table, table["runs"].isna() | table["N"].isna() | table["alpha"].isna(), "is a missing cell")
+    table = table[table["runs"] != 0]
+    _refuse(
+        table,
+        table["recovered"].isna(),
+        "is a missing cell; give recovered, or runs = 0 if it was not computed",
+    )
+    if table.empty:
+        raise ValueError("counts hold no runs; at least one cell with runs > 0 is needed")
+    for column in ("recovered", "runs"):
+        values = table[column].to_numpy(dtype=float)
+        _refuse(table, (values < 0) | (values % 1 != 0), f"has a {column} that is not a count 0, 1, 2, ...")
+    _refuse(
+        table, table["recovered"] > table["runs"], "has recovered > runs; recovered counts some of the runs"
+    )
+    keys = list(COLUMNS[:3])
+    if table.duplicated(keys).any():
+        table = table.groupby(keys, as_index=False)[["recovered", "runs"]].sum()
+    table = table.astype({"N": "int64", "alpha": "float64", "recovered": "int64", "runs": "int64"})
+    return table.loc[:, list(COLUMNS)].sort_values(keys, ignore_index=True)
+
+
+def counts_from_xarray(data: xr.Dataset, recovered: str = "recovered", runs: str = "runs") -> pd.DataFrame:
+    """Table of counts from a dataset with dims ``alpha``, ``instance`` and optionally ``N``.
+
+    A dataset of one size carries ``N`` as scalar coordinate.
+    """
+    for name in ("N", "alpha"):
+        if name not in data.coords:
+            raise ValueError(f"the dataset has no coordinate {name!r}; coordinates N and alpha are needed")
+    k, n = xr.broadcast(data[recovered], data[runs])
+    labels = k["instance"] if "instance" in k.dims else None
+    columns = xr.broadcast(k["N"], k["alpha"], k, n, *([] if labels is None else [labels]))
+    values = [column.transpose(*k.dims).to_numpy() for column in columns]
+    return tidy_counts(*values)
+
+
+def _refuse(table: pd.DataFrame, bad: ArrayLike, what: str) -> None:
+    rows = np.flatnonzero(np.asarray(bad))
+    if rows.size:
+        row = table.iloc[rows[0]]
+        raise ValueError(
+            f"N = {row['N']:g}, alpha = {row['alpha']:g}, instance {row['instance']} "
+            f"(recovered = {row['recovered']}, runs = {row['runs']}) {what}"
+            + (f" ({rows.size} rows like this)" if rows.size > 1 else "")
+        )
+
+
+@dataclass(frozen=True)
+class InstanceSums:
+    """Sums over the instances of each cell; all fields share the shape of the cells.
+
+    They determine the success probability and, by the analysis of variance, the correlation of
+    the starts of one instance.
+    """
+
+    instances: FloatArray
+    runs: FloatArray  # sum n_i
+    recovered: FloatArray  # sum k_i
+    runs_squared: FloatArray  # sum n_i^2
+    between: FloatArray  # sum k_i^2 / n_i
+
+    @classmethod
+    def of(cls, recovered: ArrayLike, runs: ArrayLike) -> InstanceSums:
+        """Sum over the last axis (instances); instances with ``runs == 0`` do not count."""
+        k, n = np.broadcast_arrays(np.asarray(recovered, dtype=float), np.asarray(runs, dtype=float))
+        if np.any(k > n):
+            worst = np.unravel_index(int(np.argmax(k - n)), k.shape)
+            raise ValueError(
+                f"recovered = {k[worst]:g} exceeds runs = {n[worst]:g}; recovered counts some of the runs"
+            )
+        if np.any(k < 0):
+            raise ValueError(f"recovered = {k.min():g} is negative; counts are 0, 1, 2, ...")
+        computed = n > 0
+        return cls(
+            instances=computed.sum(-1).astype(float),
+            runs=n.sum(-1),
+            recovered=k.sum(-1),
+            runs_squared=(n * n).sum(-1),
+            between=np.divide(k * k, n, out=np.zeros_like(k), where=computed).sum(-1),
+        )
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one system size, in order of alpha; every array has shape (cell,)."""
+
+    N: int
+    alpha: FloatArray
+    sums: InstanceSums
+    patterns: tuple[FloatArray, ...]  # per cell, shape (pattern, 3): recovered, runs, multiplicity
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    def resample(self, rng: np.random.Generator, replicates: int) -> tuple[FloatArray, FloatArray]:
+        """Bootstrap over instances: recovered and runs of every cell, each of shape (replicates, cell).
+
+        Draws one instance fewer than there are (Rao and Wu, J. Am. Stat. Assoc. 83 (1988) 231), which
+        makes the bootstrap variance unbiased also for a handful of instances.
+        """
+        recovered = np.empty((replicates, len(self)))
+        runs = np.empty((replicates, len(self)))
+        for cell, pattern in enumerate(self.patterns):
+            multiplicity = pattern[:, 2]
+            draws = max(int(multiplicity.sum()) - 1, 1)
+            weights = rng.multinomial(draws, multiplicity / multiplicity.sum(), size=replicates)
+            recovered[:, cell] = weights @ pattern[:, 0]
+            runs[:, cell] = weights @ pattern[:, 1]
+        return recovered, runs
+
+
+def cells_by_size(counts: pd.DataFrame) -> Iterator[Cells]:
+    """Sufficient statistics of a table of counts, one :class:`Cells` per N in ascending order."""
+    table = validated(counts)
+    multiplicity = table.groupby(["N", "alpha", "recovered", "runs"]).size().reset_index(name="instances")
+    for N, of_size in multiplicity.groupby("N"):
+        alphas, patterns = [], []
+        for alpha, of_cell in of_size.groupby("alpha"):
+            alphas.append(float(alpha))  # type: ignore[arg-type]
+            patterns.append(of_cell[["recovered", "runs", "instances"]].to_numpy(dtype=float))
+        yield Cells(int(N), np.array(alphas), _sums_of_patterns(patterns), tuple(patterns))  # type: ignore[arg-type]
+
+
+def _sums_of_patterns(patterns: list[FloatArray]) -> InstanceSums:
+    def total(of: FloatArray, multiplicity: FloatArray) -> float:
+        return float(of @ multiplicity)
+
+    rows = [
+        (
+            m.sum(),
+            total(n, m),
+            total(k, m),
+            total(n * n, m),
+            total(k * k / n, m),
+        )
+        for k, n, m in (pattern.T for pattern in patterns)
+    ]
+    return InstanceSums(*np.array(rows).T)

@@ -1,0 +1,189 @@
+"""Success probability with an interval that respects the correlation of starts of one instance.
+
+Quasi-binomial: the variance of ``p`` is ``design_effect * p (1 - p) / n`` with
+``design_effect = 1 + rho (sum n_i^2 / n - 1)`` and ``rho`` the intraclass correlation, estimated by
+the analysis of variance (Ridout, Demetrio, Firth, Biometrics 55 (1999) 137) and pooled over cells
+that share it. The interval is Wilson's score interval at the effective number of runs
+``n / design_effect`` (Korn and Graubard, Survey Methodology 24 (1998) 193, in its score form). With one
+run per instance this is Wilson's interval itself. The cluster bootstrap is the check that assumes no ``rho``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from phasepipe.analysis.counts import FloatArray, InstanceSums
+
+Method = Literal["wilson", "jeffreys"]
+
+
+@dataclass(frozen=True)
+class SuccessInterval:
+    """Success probability of cells; every field has the shape of the cells. NaN where there are no runs."""
+
+    probability: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    correlation: FloatArray  # intraclass correlation rho of the starts of one instance
+    design_effect: FloatArray  # variance over binomial variance
+
+
+@dataclass(frozen=True)
+class Overdispersion:
+    """Intraclass correlation and what follows from it; every field has the shape of the cells."""
+
+    correlation: FloatArray
+    design_effect: FloatArray
+    degrees_of_freedom: FloatArray  # of the estimate of rho; inf if rho is not needed
+
+
+def overdispersion(sums: InstanceSums, pool_axes: tuple[int, ...] = ()) -> Overdispersion:
+    """Correlation of the starts of one instance, and the design effect it causes.
+
+    Parameters
+    ----------
+    sums
+        Sums over instances, shape (...).
+    pool_axes
+        Axes of the cells over which one ``rho`` is shared. Cells with ``p`` near 1/2 weigh most, so
+        cells at ``p = 0`` or 1, which carry no information on ``rho``, borrow it from the others.
+
+    Notes
+    -----
+    Where no cell of a pool has ``0 < p < 1`` and instances hold several runs, ``rho`` cannot be known
+    and 1 is taken: as many independent runs as instances, the widest interval.
+    """
+    instances, n, k = sums.instances, sums.runs, sums.recovered
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess_runs = np.where(n > 0, sums.runs_squared / n - 1, 0.0)
+        within = np.where(n > instances, (k - sums.between) / (n - instances), 0.0)
+        spread = n - sums.runs_squared / n
+        usable = (n > instances) & (instances > 1)
+        weight = np.where(usable, instances - 1, 0.0)
+        signal = np.where(usable, (sums.between - k * k / n - weight * within) / spread, 0.0)
+        variance = np.where(n > 0, k / n * (1 - k / n), 0.0)
+
+        def pooled(values: FloatArray) -> FloatArray:
+            return (
+                np.broadcast_to(np.sum(values, axis=pool_axes, keepdims=True), values.shape)
+                if pool_axes
+                else values
+            )
+
+        rho = pooled(weight * signal) / pooled(weight * (signal + within))
+        # Satterthwaite: cells contribute to the estimate in proportion to p (1 - p)
+        freedom = pooled(weight * variance) ** 2 / pooled(weight * variance**2)
+    unknown = ~(np.isfinite(rho) & np.isfinite(freedom))
+    rho = np.where(unknown, 1.0, np.clip(rho, 0.0, 1.0))
+    needed = excess_runs > 0
+    return Overdispersion(
+        correlation=np.where(needed, rho, np.nan),
+        design_effect=1 + rho * excess_runs,
+        degrees_of_freedom=np.where(needed & ~unknown, freedom, np.inf),
+    )
+
+
+def interval_from_sums(
+    sums: InstanceSums,
+    *,
+    level: float = 0.95,
+    method: Method = "wilson",
+    pool_axes: tuple[int, ...] = (),
+) -> SuccessInterval:
+    """Success probability with its interval from sums over instances; see :func:`success_interval`."""
+    if not 0 < level < 1:
+        raise ValueError(f"level = {level} is not a confidence level; take for example 0.95")
+    if method not in ("wilson", "jeffreys"):
+        raise ValueError(f"method = {method!r} is unknown; take 'wilson' or 'jeffreys'")
+    dispersion = overdispersion(sums, pool_axes)
+    computed = sums.runs > 0
+    runs = np.where(computed, sums.runs, 1.0)
+    effective = runs / dispersion.design_effect
+    probability = np.where(computed, sums.recovered / runs, np.nan)
+    critical = stats.t.isf((1 - level) / 2, dispersion.degrees_of_freedom)
+    # statsmodels takes normal quantiles: hand it the normal level whose quantile is the critical value of t
+    lower, upper = proportion_confint(
+        np.where(computed, probability, 0.0) * effective,
+        effective,
+        alpha=2 * stats.norm.sf(critical),
+        method=method,
+    )
+    # both ends are exact where nothing or everything was recovered
+    lower = np.where(sums.recovered == 0, 0.0, lower)
+    upper = np.where(sums.recovered == sums.runs, 1.0, upper)
+    return SuccessInterval(
+        probability=probability,
+        lower=np.where(computed, lower, np.nan),
+        upper=np.where(computed, upper, np.nan),
+        correlation=dispersion.correlation,
+        design_effect=dispersion.design_effect,
+    )
+
+
+def success_interval(
+    recovered: ArrayLike,
+    runs: ArrayLike,
+    *,
+    level: float = 0.95,
+    method: Method = "wilson",
+    pool_axes: tuple[int, ...] = (),
+) -> SuccessInterval:
+    """Success probability of cells from counts by instance.
+
+    Parameters
+    ----------
+    recovered, runs
+        Recoveries and runs of every instance, shape (..., instance); ``runs == 0`` marks an
+        instance that was not computed.
+    level
+        Nominal coverage.
+    method
+        ``"wilson"``, or ``"jeffreys"`` (equal tails of the posterior under Jeffreys' prior).
+    pool_axes
+        Axes of the cells (...) that share one correlation, usually that of alpha.
+
+    Returns
+    -------
+    SuccessInterval
+        Arrays of shape (...).
+
+    Raises
+    ------
+    ValueError
+        If ``recovered`` exceeds ``runs`` or is negative, or ``level`` or ``method`` is not known.
+    """
+    return interval_from_sums(
+        InstanceSums.of(recovered, runs), level=level, method=method, pool_axes=pool_axes
+    )
+
+
+def bootstrap_interval(
+    recovered: ArrayLike,
+    runs: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    level: float = 0.95,
+    replicates: int = 2000,
+) -> tuple[float, float]:
+    """Percentile interval of the success probability of one cell, resampling whole instances.
+
+    Assumes nothing on the correlation, but needs some twenty instances, and collapses to a point at
+    ``p = 0`` or 1: use it to check :func:`success_interval`, not to replace it. One instance
+    fewer than there are is drawn (Rao and Wu 1988).
+    """
+    k, n = (np.asarray(values, dtype=float) for values in (recovered, runs))
+    k, n = k[n > 0], n[n > 0]
+    if len(k) < 2:
+        raise ValueError(
+            f"{len(k)} instance cannot be resampled; a bootstrap over instances needs at least 2"
+        )
+    draws = rng.integers(len(k), size=(replicates, len(k) - 1))
+    estimates = k[draws].sum(-1) / n[draws].sum(-1)
+    lower, upper = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
+    return float(lower), float(upper)
