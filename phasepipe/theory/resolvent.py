@@ -182,7 +182,8 @@ def _edge(T: Float64, share: Float64, one_measurement: float) -> tuple[Float64, 
 
     # E^(-1/2) is a power mean of the distances T - u: concave and falling in u. Newton from any point right
     # of the root comes down to it monotonically, and the pole at min T alone gives such a point.
-    u = np.where(smooth | (lowest == 0), lowest - TINY, lowest - np.abs(lowest) * np.sqrt(lowest_share))
+    reach = np.maximum(np.sqrt(lowest_share), 1e-9)  # weights of a distribution may underflow
+    u = np.where(smooth | (lowest == 0), lowest - TINY, lowest - np.abs(lowest) * reach)
     searching = ~smooth
     for _ in range(ITERATIONS):
         if not searching.any():
@@ -191,7 +192,7 @@ def _edge(T: Float64, share: Float64, one_measurement: float) -> tuple[Float64, 
         terms = np.square(T * inverse)
         E = terms @ share
         terms *= inverse
-        change = (E - E * np.sqrt(E)) / (terms @ share)
+        change = np.maximum((E - E * np.sqrt(E)) / (terms @ share), 0.0)
         u = np.where(searching, u - change, u)
         searching &= np.abs(change) > RESOLUTION * np.abs(u)
     return np.minimum(u, 0.0), smooth, T  # right of 0 lies the kernel of a matrix of low rank, at z = 0
