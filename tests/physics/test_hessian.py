@@ -1,5 +1,6 @@
 """The Riemannian Hessian against oracles that share no code with it."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_product_and_matrix_equal_finite_differences_of_the_gradient(a):
     # Richardson extrapolation, error of order s^8
     table = [derivative(0.04 / 2**level) for level in range(5)]
     for order in range(1, 5):
-        table = [(4**order * b - a_) / (4**order - 1) for a_, b in zip(table, table[1:], strict=False)]
+        table = [(4**order * b - a_) / (4**order - 1) for a_, b in itertools.pairwise(table)]
     expected = table[0]
     np.testing.assert_allclose(
         hessian_product(problem, loss, w, v), expected, rtol=0, atol=1e-10 * np.linalg.norm(expected)
@@ -156,7 +157,7 @@ def test_positive_definite_agrees_with_the_lowest_eigenvalue():
         def value(self, yhat, y):
             raise NotImplementedError
 
-        def slope(self, yhat, y):
+        def slope(self, yhat, _y):
             return 0 * yhat
 
         def curvature(self, yhat, y):
@@ -196,7 +197,7 @@ def test_errors_name_the_value_and_the_cure():
         spectrum(problem, loss, w, k=20)
     with pytest.raises(ValueError, match="k = 0"):
         lowest_eigenpairs(problem, loss, w, k=0)
-    with pytest.raises(ValueError, match="point 1 has overlap -1 .*no tangent direction"):
+    with pytest.raises(ValueError, match=r"point 1 has overlap -1 .*no tangent direction"):
         spectrum(problem, loss, np.stack([w, -problem.signal]))
     with pytest.raises(ValueError, match="overlap 1"):
         spectrum(problem, loss, problem.signal.astype(np.float32))

@@ -1,0 +1,144 @@
+"""What decides the fate of a run: recovery against quantities that are known early.
+
+Starts of one instance share labels and sensing matrix, so every interval resamples whole instances.
+Arrays in, datasets out; runs that diverged are the caller's to drop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+Float64 = NDArray[np.float64]
+
+
+def area_under_curve(quantity: ArrayLike, recovered: ArrayLike) -> float:
+    """Probability that a recovered run has a larger ``quantity`` than another run (AUC; ties count half).
+
+    Parameters
+    ----------
+    quantity, recovered
+        Numbers (infinities allowed) and bools, shape (runs,).
+
+    Returns
+    -------
+    Between 0 and 1, 0.5 for no relation; NaN if all runs share one fate.
+    """
+    values, fate = np.asarray(quantity, dtype=np.float64), np.asarray(recovered, dtype=bool)
+    wins = int(fate.sum())
+    losses = fate.size - wins
+    if wins == 0 or losses == 0:
+        return np.nan
+    # Mann-Whitney: rank sum of the recovered runs, less its smallest possible value
+    return float((rankdata(values)[fate].sum() - wins * (wins + 1) / 2) / (wins * losses))
+
+
+def fate_against(
+    quantity: ArrayLike,
+    recovered: ArrayLike,
+    instance: ArrayLike,
+    *,
+    bins: int = 5,
+    level: float = 0.95,
+    resamples: int = 1000,
+    rng: np.random.Generator,
+) -> xr.Dataset:
+    """P(recovered | early quantity) in bins of equal counts, and the AUC, with bootstrap intervals.
+
+    Parameters
+    ----------
+    quantity
+        What is known early (overlap at t_BBP, ``q_0``, length of the window), shape (runs,). Runs where it
+        is NaN are left out and counted.
+    recovered
+        Fate of each run, bool, shape (runs,).
+    instance
+        Integer or label of the instance of each run, shape (runs,).
+    bins
+        Number of quantile bins; bins that coincide because of ties are merged.
+    level, resamples
+        Coverage and number of bootstrap resamples of whole instances.
+    rng
+        Source of the bootstrap.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``probability`` (bin), ``probability_low``, ``probability_high``, ``runs``, ``bin_low``,
+        ``bin_high``, ``bin_median``, and scalars ``auc``, ``auc_low``, ``auc_high``, ``runs_left_out``.
+        Intervals are NaN where fewer than half of the resamples define the value.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or fewer than two instances are left.
+    """
+    values = np.asarray(quantity, dtype=np.float64)
+    fate, labels = np.asarray(recovered), np.asarray(instance)
+    if not (values.shape == fate.shape == labels.shape and values.ndim == 1):
+        raise ValueError(
+            f"quantity {values.shape}, recovered {fate.shape} and instance {labels.shape} must be one "
+            "dimension of runs each"
+        )
+    known = ~np.isnan(values)
+    left_out = int((~known).sum())
+    values, fate = values[known], fate[known].astype(bool)
+    members = [np.flatnonzero(labels[known] == label) for label in np.unique(labels[known])]
+    if len(members) < 2:
+        raise ValueError(f"{len(members)} instance with a known quantity; intervals need at least 2")
+
+    # "lower" picks values of the sample, so that infinities need no interpolation
+    cuts = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="lower"))
+    cuts = cuts[cuts < values.max()]
+    which = np.searchsorted(cuts, values, side="left")  # bin b holds cuts[b - 1] < value <= cuts[b]
+    count = cuts.size + 1
+
+    def measure(runs: NDArray[np.intp]) -> Float64:
+        totals = np.bincount(which[runs], minlength=count)
+        hits = np.bincount(which[runs], weights=fate[runs], minlength=count)
+        shares = np.divide(hits, totals, out=np.full(count, np.nan), where=totals > 0)
+        return np.append(shares, area_under_curve(values[runs], fate[runs]))
+
+    observed = measure(np.arange(values.size))
+    draws = rng.integers(len(members), size=(resamples, len(members)))
+    replicas = np.array([measure(np.concatenate([members[i] for i in draw])) for draw in draws])
+    low, high = _interval(replicas, level)
+
+    groups = [values[which == b] for b in range(count)]
+    one = {"units": "1"}
+    return xr.Dataset(
+        {
+            "probability": ("bin", observed[:-1], {"long_name": "share of runs recovered", **one}),
+            "probability_low": ("bin", low[:-1], {"long_name": "lower bound of the share recovered", **one}),
+            "probability_high": (
+                "bin",
+                high[:-1],
+                {"long_name": "upper bound of the share recovered", **one},
+            ),
+            "runs": ("bin", [group.size for group in groups], {"long_name": "runs in the bin", **one}),
+            "bin_low": ("bin", [group.min() for group in groups], {"long_name": "smallest quantity", **one}),
+            "bin_high": ("bin", [group.max() for group in groups], {"long_name": "largest quantity", **one}),
+            "bin_median": (
+                "bin",
+                [np.quantile(group, 0.5, method="lower") for group in groups],
+                {"long_name": "median quantity", **one},
+            ),
+            "auc": ((), observed[-1], {"long_name": "area under the receiver operating curve", **one}),
+            "auc_low": ((), low[-1], {"long_name": "lower bound of the area under the curve", **one}),
+            "auc_high": ((), high[-1], {"long_name": "upper bound of the area under the curve", **one}),
+            "runs_left_out": ((), left_out, {"long_name": "runs without the quantity", **one}),
+        },
+        attrs={"level": level, "resamples": resamples, "instances": len(members)},
+    )
+
+
+def _interval(replicas: Float64, level: float) -> tuple[Float64, Float64]:
+    """Percentile bounds of each column, NaN where fewer than half of the replicas are defined."""
+    bounds = np.full((2, replicas.shape[1]), np.nan)
+    for column, replica in enumerate(replicas.T):
+        defined = replica[~np.isnan(replica)]
+        if 2 * defined.size >= replica.size:
+            bounds[:, column] = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return bounds[0], bounds[1]

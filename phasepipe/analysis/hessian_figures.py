@@ -1,0 +1,278 @@
+"""Figures of the Hessian through time: spectra, eigenvalues, signal overlap, t_BBP, phi (PHYSICS §4-5).
+
+Pure functions of labelled arrays that hand back matplotlib figures; no file and no global state. Each
+docstring lists the variables and dimensions that the dataset must hold; extra ones are ignored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+# Okabe and Ito: distinguishable with every common colour blindness
+BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+MARKERS = "osD^vP"
+GREY = "#777777"
+
+
+def spectra(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
+    """Measured and predicted spectra: one row a moment of the descent, one column an alpha.
+
+    Parameters
+    ----------
+    panels
+        Dimensions and variables: ``eigenvalues`` (alpha, moment, sample), pooled over runs, NaN padding
+        allowed; ``grid`` and ``density`` (alpha, moment, grid), the predicted bulk; ``edge``, ``outlier``
+        and ``time`` (alpha, moment); coordinates ``alpha`` and, as text, ``moment``.
+    share_shown
+        Share of the eigenvalues inside the window; the long right tail is cut.
+    """
+    _require(panels, "eigenvalues", "grid", "density", "edge", "outlier", "time")
+    rows, columns = panels.sizes["moment"], panels.sizes["alpha"]
+    figure = _figure(2.9 * columns, 2.1 * rows + 0.5)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row, moment in enumerate(panels["moment"].values):
+        for column, alpha in enumerate(panels["alpha"].values):
+            axis = axes[row, column]
+            _spectrum_panel(axis, panels.isel(alpha=column, moment=row), share_shown)
+            axis.set_title(f"α = {alpha:g}, {moment} (t = {float(panels.time[column, row]):.3g})", fontsize=9)
+            if row == rows - 1:
+                axis.set_xlabel("eigenvalue λ")
+            if column == 0:
+                axis.set_ylabel("density ρ(λ)")
+    _legend_below(figure, axes[0, 0])
+    return figure
+
+
+def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
+    values = panel.eigenvalues.values
+    values = values[np.isfinite(values)]
+    marks = [values.min(), *_finite([panel.edge.item(), panel.outlier.item()])]
+    right = np.quantile(values, share_shown)
+    left = min(marks) - 0.06 * (right - min(marks))
+    edges = np.linspace(left, right, 61)
+    counts, _ = np.histogram(values, edges)
+    axis.stairs(
+        counts / (values.size * np.diff(edges)),
+        edges,
+        fill=True,
+        color=SKY,
+        alpha=0.6,
+        label="measured spectrum",
+    )
+    inside = (panel.grid.values >= left) & (panel.grid.values <= right)
+    axis.plot(panel.grid.values[inside], panel.density.values[inside], color=BLUE, label="predicted bulk")
+    # the handles stay in the legend of every panel, whether or not there is an outlier
+    outlier = panel.outlier.item()
+    axis.plot(
+        outlier, 0, "v", color=VERMILION, markersize=8, clip_on=False, zorder=5, label="predicted outlier"
+    )
+    axis.axvline(panel.edge.item(), color=GREY, linestyle=":", linewidth=1, label="predicted edge")
+    axis.axvline(0, color="black", linewidth=0.5)
+    axis.set_xlim(left, right)
+    axis.set_ylim(bottom=0)
+
+
+def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
+    """The two lowest eigenvalues against time, with the predicted edge and outlier.
+
+    Lines are medians over runs, bands the central half.
+
+    Parameters
+    ----------
+    runs
+        ``eigenvalues`` (run, time, eigenvalue) with at least two; ``edge``, ``outlier`` (run, time);
+        ``t_bbp`` (run), NaN or infinite where there is none; coordinate ``time``.
+    """
+    _require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
+    figure = _figure(6.0, 4.0)
+    axis = figure.subplots()
+    time = runs["time"].values
+    for level, (colour, marker) in enumerate(zip((BLUE, SKY), "os", strict=True)):
+        measured = runs.eigenvalues.isel(eigenvalue=level).transpose("run", "time").values
+        _median_band(axis, time, measured, colour, f"λ{'₀₁'[level]} measured", marker)
+    edge, outlier = (runs[name].transpose("run", "time").values for name in ("edge", "outlier"))
+    _median_band(axis, time, edge, GREY, "edge predicted", "", linestyle="--")
+    # a median over the few runs whose outlier is left would jump: show it where most runs have one
+    most = np.isfinite(outlier).mean(axis=0) >= 0.5
+    outlier = np.where(most, outlier, np.nan)
+    _median_band(axis, time, outlier, VERMILION, "outlier predicted", "", linestyle="-")
+    _mark_window(axis, runs.t_bbp.values)
+    axis.axhline(0, color="black", linewidth=0.5)
+    _time_axis(axis, time)
+    axis.set_ylabel("eigenvalue λ")
+    axis.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def signal_overlap(runs: xr.Dataset) -> Figure:
+    """Signal overlap of the lowest eigenvector against time, recovered and other runs apart.
+
+    Lines are means over runs; where the prediction has no outlier its overlap counts as 0.
+
+    Parameters
+    ----------
+    runs
+        ``signal_overlap`` (run, time), measured ``q_0``; ``outlier_overlap`` (run, time), predicted, NaN
+        without outlier; ``recovered`` (run), bool; ``t_bbp`` (run); coordinate ``time``. Records after the
+        end of a run hold NaN in ``signal_overlap``.
+    """
+    _require(runs, "signal_overlap", "outlier_overlap", "recovered", "t_bbp")
+    figure = _figure(7.6, 3.6)
+    axes = figure.subplots(1, 2, sharey=True)
+    time = runs["time"].values
+    recovered = runs.recovered.values.astype(bool)
+    for axis, chosen, name in zip(axes, (recovered, ~recovered), ("recovered", "not recovered"), strict=True):
+        group = runs.isel(run=np.flatnonzero(chosen))
+        axis.set_title(f"{name}: {chosen.sum()} runs", fontsize=10)
+        if chosen.any():
+            measured = group.signal_overlap.transpose("run", "time").values
+            predicted = group.outlier_overlap.transpose("run", "time").values
+            predicted = np.where(np.isnan(measured), np.nan, np.nan_to_num(predicted))
+            _mean_band(axis, time, measured, BLUE, "q₀ measured", "o")
+            _mean_band(axis, time, predicted, VERMILION, "q predicted", "")
+            _mark_window(axis, group.t_bbp.values)
+        _time_axis(axis, time)
+    axes[0].set_ylabel("squared overlap with the signal direction")
+    axes[0].set_ylim(bottom=0)
+    axes[1 if (~recovered).any() else 0].legend(frameon=False, fontsize=9)
+    return figure
+
+
+def window_lengths(runs: xr.Dataset) -> Figure:
+    """Distribution of t_BBP against alpha for every N; below it, the runs that have none.
+
+    Parameters
+    ----------
+    runs
+        ``t_bbp`` (N, alpha, run): NaN where there never was an outlier, infinite where it outlived the
+        record; coordinates ``N`` and ``alpha``.
+    """
+    _require(runs, "t_bbp")
+    figure = _figure(6.0, 5.0)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    alpha = runs["alpha"].values
+    spacing = np.diff(alpha).min() if alpha.size > 1 else 1.0
+    sizes = runs["N"].values
+    for index, N in enumerate(sizes):
+        colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+        values = runs.t_bbp.isel(N=index).transpose("alpha", "run").values
+        finite = np.where(np.isfinite(values), values, np.nan)
+        lower, median, upper = _quantiles(finite.T, (0.25, 0.5, 0.75))
+        position = alpha + spacing * 0.08 * (index - (sizes.size - 1) / 2)
+        top.errorbar(
+            position, median, yerr=[median - lower, upper - median], color=colour, marker=marker,
+            markersize=5, capsize=3, linewidth=1, label=f"N = {N}",
+        )  # fmt: skip
+        bottom.plot(alpha, np.isnan(values).mean(axis=1), color=colour, marker=marker, markersize=4)
+        bottom.plot(
+            alpha, np.isinf(values).mean(axis=1), color=colour, marker=marker, markersize=4,
+            linestyle="--", markerfacecolor="none",
+        )  # fmt: skip
+    top.set_yscale("log")
+    top.set_ylabel("t_BBP (median, central half)")
+    top.legend(frameon=False, fontsize=9)
+    bottom.plot([], [], color=GREY, label="never an outlier")
+    bottom.plot([], [], color=GREY, linestyle="--", label="outlier until the end")
+    bottom.legend(frameon=False, fontsize=9)
+    bottom.set_ylim(-0.03, 1.03)
+    bottom.set_ylabel("share of runs")
+    bottom.set_xlabel("signal-to-noise ratio α = M / N")
+    return figure
+
+
+def lowest_is_most_informative(shares: xr.Dataset, alpha_init: float | None = None) -> Figure:
+    """Share phi of runs at t = 0 whose lowest eigenvector is the one with the largest signal overlap.
+
+    Parameters
+    ----------
+    shares
+        ``phi``, ``phi_low``, ``phi_high`` (N, alpha); coordinates ``N`` and ``alpha``.
+    alpha_init
+        Transition at initialisation for N to infinity (PHYSICS §6), drawn if given.
+    """
+    _require(shares, "phi", "phi_low", "phi_high")
+    figure = _figure(6.0, 4.0)
+    axis = figure.subplots()
+    alpha = shares["alpha"].values
+    for index, N in enumerate(shares["N"].values):
+        colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+        line = shares.isel(N=index)
+        axis.fill_between(
+            alpha, line.phi_low.values, line.phi_high.values, color=colour, alpha=0.2, linewidth=0
+        )
+        axis.plot(alpha, line.phi.values, color=colour, marker=marker, markersize=5, label=f"N = {N}")
+    if alpha_init is not None:
+        axis.axvline(alpha_init, color="black", linestyle=":", label=f"α_init = {alpha_init:.3f} (N → ∞)")
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xlabel("signal-to-noise ratio α = M / N")
+    axis.set_ylabel("φ: lowest eigenvector is the most informative")
+    axis.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Empty figure of ``width`` by ``height`` inches; the one place that knows the layout engine."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _require(dataset: xr.Dataset, *names: str) -> None:
+    missing = [name for name in names if name not in dataset]
+    if missing:
+        raise ValueError(f"the dataset lacks {', '.join(missing)}; it holds {', '.join(map(str, dataset))}")
+
+
+def _finite(values: list[float]) -> list[float]:
+    return [value for value in values if np.isfinite(value)]
+
+
+def _quantiles(rows: Float64, levels: tuple[float, ...]) -> Float64:
+    """Quantiles over the first axis that skip NaN, shape (levels, columns); NaN for empty columns."""
+    result = np.full((len(levels), rows.shape[1]), np.nan)
+    for column, values in enumerate(rows.T):
+        known = values[~np.isnan(values)]
+        if known.size:
+            result[:, column] = np.quantile(known, levels)
+    return result
+
+
+def _median_band(
+    axis: Axes, time: Float64, rows: Float64, colour: str, label: str, marker: str, linestyle: str = "-"
+) -> None:
+    lower, median, upper = _quantiles(rows, (0.25, 0.5, 0.75))
+    axis.fill_between(time, lower, upper, color=colour, alpha=0.2, linewidth=0)
+    axis.plot(time, median, color=colour, label=label, marker=marker, markersize=4, linestyle=linestyle)
+
+
+def _mean_band(axis: Axes, time: Float64, rows: Float64, colour: str, label: str, marker: str) -> None:
+    """Mean over runs with its standard error (runs of one instance are taken as independent here)."""
+    count = np.isfinite(rows).sum(axis=0)
+    safe = np.maximum(count, 1)
+    mean = np.where(count > 0, np.nansum(rows, axis=0) / safe, np.nan)
+    error = np.sqrt(np.nansum((rows - mean) ** 2, axis=0)) / safe
+    axis.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
+    axis.plot(time, mean, color=colour, label=label, marker=marker, markersize=4)
+
+
+def _mark_window(axis: Axes, t_bbp: Float64) -> None:
+    known = t_bbp[np.isfinite(t_bbp)]
+    if known.size:
+        axis.axvline(np.median(known), color=PURPLE, linestyle=":", label="t_BBP (median)")
+
+
+def _time_axis(axis: Axes, time: Float64) -> None:
+    """Logarithmic in time, with t = 0 in place of minus infinity."""
+    axis.set_xscale("symlog", linthresh=float(time[time > 0].min()), linscale=0.5)
+    axis.set_xlim(0, float(time.max()))
+    axis.set_xlabel("time t")
+
+
+def _legend_below(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)

@@ -1,0 +1,355 @@
+"""Bulk, edge, signal outlier and its overlap, predicted from labels and predictions alone (PHYSICS §5).
+
+The resolvent variable ``g`` enters through its inverse ``u = 1 / g``, in which every average is a sum of
+simple poles at the curvatures ``T``, and the left edge is the root of a concave function: Newton's method
+then converges monotonically, without safeguards. With ``[f] = alpha <f> = (1/N) sum_i f_i``:
+
+* bulk ``z(u) = u + [T + T² / (u - T)]``, edge ``E(u) = [T² / (u - T)²] = 1``,
+* outlier ``S(u) = [(y_e² - 1) T / (u - T)] = 1`` for ``u < u_edge``; it exists if ``S(u_edge) > 1``,
+* overlap ``q = (1 - E) / (1 - E + Y)`` with ``Y = [y_e² T² / (u - T)²]``.
+
+Smooth edge: in a finite sample the smallest ``T`` always adds a pole, on which a root can lean that no
+infinite sample would have. So the edge counts as smooth if ``E < 1`` at ``u = min T`` *without* that one
+sample, and this sample is then left out of every average. (The sample's own direction has its outlier
+exactly there, ``z(min T)``: the predicted lowest eigenvalue of the finite problem.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phasepipe.physics.losses import Loss, require_loss
+
+Float64 = NDArray[np.float64]
+Complex128 = NDArray[np.complex128]
+
+CHUNK = 1 << 15  # samples worked on at a time: four arrays of this size stay in a 2 MB cache
+ITERATIONS = 60
+RESOLUTION = 1e-13  # relative accuracy of u
+TINY = 1e-300
+HEIGHTS = 4.0 ** -np.arange(1.0, 17.0)  # of the path down to the real axis
+NEWTON_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Spectrum predicted from labels (PHYSICS §5); every array has shape (...), one entry a run and time.
+
+    ``edge`` and ``outlier`` have ``mu`` subtracted, as the eigenvalues of PHYSICS §4 have; add ``mu`` for
+    those of ``(1/N) X^T diag(T) X``. NaN where there is no outlier, or where an input was not finite.
+
+    Attributes
+    ----------
+    edge
+        Left edge of the bulk.
+    outlier, outlier_overlap
+        Signal outlier and its squared overlap with the tangent signal direction; NaN where none exists.
+    bbp_margin
+        ``S(u_edge) - 1``: positive where the outlier exists, continuous through zero where it ceases
+        to; NaN at overlap ±1, where there is no tangent signal direction.
+    edge_is_smooth
+        Whether the density vanishes exponentially at the edge (bool).
+    g_edge, g_outlier
+        Resolvent variable at both, negative.
+    mu
+        Lagrange multiplier ``(1/N) sum yhat l'``.
+    """
+
+    edge: Float64
+    outlier: Float64
+    outlier_overlap: Float64
+    bbp_margin: Float64
+    edge_is_smooth: NDArray[np.bool_]
+    g_edge: Float64
+    g_outlier: Float64
+    mu: Float64
+
+
+def predict(
+    labels: ArrayLike,
+    yhat: ArrayLike,
+    overlap: ArrayLike,
+    loss: Loss,
+    N: float,
+    weights: ArrayLike | None = None,
+) -> Prediction:
+    """Predict edge and outlier of the Hessian from labels, predictions and overlap (PHYSICS §5).
+
+    Parameters
+    ----------
+    labels, yhat
+        ``y`` and predictions, shapes (..., M) that broadcast together. Any floating dtype; the
+        arithmetic is float64.
+    overlap
+        Overlap ``m``, shape (...); its sign matters here, as ``y = m yhat + sqrt(1 - m²) y_e``.
+    loss
+        Loss with ``slope`` and ``curvature``.
+    N
+        Dimension; ``alpha = M / N``.
+    weights
+        Number of measurements that each sample stands for, shape (M,); default one each. For a
+        distribution with quadrature weights ``p``: ``alpha * N * p`` at a large N.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or N is not positive.
+    """
+    require_loss(loss)
+    y, prediction = np.asarray(labels), np.asarray(yhat)
+    m = np.asarray(overlap, dtype=np.float64)
+    if not N > 0:
+        raise ValueError(f"N = {N!r} is not a positive dimension")
+    try:
+        shape = np.broadcast_shapes(y.shape, prediction.shape)
+        np.broadcast_to(m, shape[:-1])
+    except ValueError as problem:
+        raise ValueError(
+            f"labels {y.shape}, yhat {prediction.shape} and overlap {m.shape} do not fit; "
+            "they must broadcast to (..., M), (..., M) and (...)"
+        ) from problem
+    if len(shape) == 0 or shape[-1] == 0:
+        raise ValueError("labels and yhat hold no sample; their last dimension is the M measurements")
+    M, runs = shape[-1], shape[:-1]
+    share = np.full(M, 1.0 / N) if weights is None else np.asarray(weights, dtype=np.float64) / N
+    if share.shape != (M,):
+        raise ValueError(f"weights has shape {share.shape}; it must be ({M},), one weight a sample")
+
+    rows_y = np.broadcast_to(y, shape).reshape(-1, M) if y.ndim > 1 else y.reshape(1, M)
+    rows_yhat = np.broadcast_to(prediction, shape).reshape(-1, M)
+    rows_m = np.broadcast_to(m, runs).reshape(-1)
+    step = max(1, CHUNK // M)
+    pieces = []
+    for first in range(0, len(rows_yhat), step):
+        chunk = slice(first, first + step)
+        chunk_y = np.asarray(rows_y if len(rows_y) == 1 else rows_y[chunk], dtype=np.float64)
+        chunk_yhat = np.asarray(rows_yhat[chunk], dtype=np.float64)
+        with np.errstate(all="ignore"):  # rows with NaN, or without outlier, answer NaN
+            pieces.append(_predict_rows(chunk_y, chunk_yhat, rows_m[chunk], loss, share, 1.0 / N))
+    joined = {
+        field.name: np.concatenate([getattr(piece, field.name) for piece in pieces]).reshape(runs)
+        for field in fields(Prediction)
+    }
+    return Prediction(**joined)
+
+
+def _predict_rows(
+    y: Float64, yhat: Float64, m: Float64, loss: Loss, share: Float64, one_measurement: float
+) -> Prediction:
+    """The same for rows (R, M); ``share`` (M,) is the weight of each sample over N."""
+    T = np.asarray(loss.curvature(yhat, y), dtype=np.float64)
+    mu = (yhat * loss.slope(yhat, y)) @ share
+    u_edge, smooth, T = _edge(T, share, one_measurement)
+
+    tangent_variance = 1 - m * m
+    signal = np.where(tangent_variance > 0, tangent_variance, np.nan)[:, None]
+    y_e2 = (y - m[:, None] * yhat) ** 2 / signal
+    margin, u_outlier = _outlier(T, (y_e2 - 1) * T * share, u_edge)
+    ratio2 = (T / (u_outlier[:, None] - T)) ** 2
+    gap = 1 - ratio2 @ share
+    overlap = gap / (gap + (ratio2 * y_e2) @ share)
+    return Prediction(
+        edge=_bulk(u_edge, T, share) - mu,
+        outlier=_bulk(u_outlier, T, share) - mu,
+        outlier_overlap=overlap,
+        bbp_margin=margin,
+        edge_is_smooth=smooth,
+        g_edge=1 / u_edge,
+        g_outlier=1 / u_outlier,
+        mu=mu,
+    )
+
+
+def _bulk(u: Float64, T: Float64, share: Float64) -> Float64:
+    """``z(u) = u (1 + [T / (u - T)])`` for rows."""
+    z: Float64 = u * (1 + (T / (u[:, None] - T)) @ share)
+    return z
+
+
+def _edge(T: Float64, share: Float64, one_measurement: float) -> tuple[Float64, NDArray[np.bool_], Float64]:
+    """``u_edge`` (R,), whether it is smooth, and ``T`` less the sample that bounds a smooth edge."""
+    lowest = T.min(axis=-1)
+    at_lowest = lowest[:, None] == T
+    lowest_share = at_lowest @ share
+    # a curvature shared by more than one measurement is an atom, and its pole is real
+    alone = (lowest < 0) & (lowest_share <= 1.5 * one_measurement)
+    rest = np.where(at_lowest & alone[:, None], 0.0, T)  # T = 0 drops a sample out of every average
+    smooth = alone & (np.square(rest / (lowest[:, None] - rest)) @ share < 1)
+    T = np.where(smooth[:, None], rest, T)
+
+    # E^(-1/2) is a power mean of the distances T - u: concave and falling in u. Newton from any point right
+    # of the root comes down to it monotonically, and the pole at min T alone gives such a point.
+    reach = np.maximum(np.sqrt(lowest_share), 1e-9)  # weights of a distribution may underflow
+    u = np.where(smooth | (lowest == 0), lowest - TINY, lowest - np.abs(lowest) * reach)
+    searching = ~smooth
+    for _ in range(ITERATIONS):
+        if not searching.any():
+            break
+        inverse = 1 / (u[:, None] - T)
+        terms = np.square(T * inverse)
+        E = terms @ share
+        terms *= inverse
+        change = np.maximum((E - E * np.sqrt(E)) / (terms @ share), 0.0)
+        u = np.where(searching, u - change, u)
+        searching &= np.abs(change) > RESOLUTION * np.abs(u)
+    return np.minimum(u, 0.0), smooth, T  # right of 0 lies the kernel of a matrix of low rank, at z = 0
+
+
+def _outlier(T: Float64, residues: Float64, u_edge: Float64) -> tuple[Float64, Float64]:
+    """``S(u_edge) - 1`` and the root of ``S(u) = sum_i residue_i / (u - T_i) = 1``, NaN without one.
+
+    ``z(u) - [y_e² T u / (u - T)] = u (1 - S)`` grows with u, so S crosses 1 once: Newton on ``1/S``, which
+    is linear for a single pole, with bisection where it leaves the bracket.
+    """
+    margin = np.einsum("rm,rm->r", residues, 1 / (u_edge[:, None] - T)) - 1
+    upper = u_edge.copy()
+    lower = np.minimum(T.min(axis=-1), 0.0) - np.abs(residues).sum(axis=-1)  # |S| < 1 here and below
+    u = upper
+    searching = margin > 0
+    u = np.where(searching, u, np.nan)
+    for _ in range(ITERATIONS):
+        if not searching.any():
+            break
+        inverse = 1 / (u[:, None] - T)
+        terms = residues * inverse
+        S = terms.sum(axis=-1)
+        slope = -np.einsum("rm,rm->r", terms, inverse)
+        upper = np.where(S > 1, u, upper)
+        lower = np.where(S > 1, lower, u)
+        proposed = u + (S - S * S) / slope
+        inside = (proposed >= lower) & (proposed <= upper)
+        proposed = np.where(inside, proposed, (lower + upper) / 2)
+        change = proposed - u
+        u = np.where(searching, proposed, u)
+        searching &= np.abs(change) > RESOLUTION * np.abs(u)
+    return margin, u
+
+
+def last_crossing_time(times: ArrayLike, margin: ArrayLike) -> Float64:
+    """Time of the last crossing of ``margin`` from positive to not positive, interpolated linearly.
+
+    With ``margin`` the ``bbp_margin`` of :func:`predict`, this is ``t_BBP`` (PHYSICS §5).
+
+    Parameters
+    ----------
+    times
+        Increasing recorded times, shape (time,).
+    margin
+        Shape (..., time). Records that are NaN are skipped.
+
+    Returns
+    -------
+    Shape (...), in units of ``times``. NaN if the margin is never positive (there was no outlier to lose);
+    infinity if it is positive at the last record (the outlier outlived the record).
+    """
+    t, values = np.asarray(times, dtype=np.float64), np.asarray(margin, dtype=np.float64)
+    if t.ndim != 1 or values.shape[-1:] != t.shape:
+        raise ValueError(
+            f"times {t.shape} and margin {values.shape} do not fit; margin must end in the dimension of times"
+        )
+    if not (np.diff(t) > 0).all():
+        raise ValueError("times do not increase; sort the records first")
+    crossings = np.empty(values.shape[:-1])
+    for run in np.ndindex(crossings.shape):
+        known = np.isfinite(values[run])
+        crossings[run] = _last_crossing(t[known], values[run][known])
+    return crossings
+
+
+def _last_crossing(t: Float64, margin: Float64) -> float:
+    (positive,) = np.nonzero(margin > 0)
+    if positive.size == 0:
+        return np.nan
+    last = positive[-1]
+    if last == t.size - 1:
+        return np.inf
+    share = margin[last] / (margin[last] - margin[last + 1])
+    return float(t[last] + share * (t[last + 1] - t[last]))
+
+
+def resolvent(z: ArrayLike, curvature: ArrayLike, N: float, weights: ArrayLike | None = None) -> Complex128:
+    """Resolvent ``g(z) = <1 / (z - lambda)>`` of ``(1/N) X^T diag(T) X`` from the bulk equation (PHYSICS §5).
+
+    Parameters
+    ----------
+    z
+        Points in the closed upper half-plane, any shape; real points are approached from above.
+    curvature
+        Sample of ``T``, shape (M,).
+    N, weights
+        As for :func:`predict`.
+
+    Returns
+    -------
+    Shape of ``z``, complex, ``Im g <= 0``.
+
+    Raises
+    ------
+    ValueError
+        If a point lies below the real axis.
+    """
+    points = np.asarray(z, dtype=np.complex128)
+    if (points.imag < 0).any():
+        raise ValueError("z has points below the real axis; take their complex conjugates")
+    T = np.asarray(curvature, dtype=np.float64)
+    share = np.full(T.shape, 1.0 / N) if weights is None else np.asarray(weights, dtype=np.float64) / N
+    flat = points.reshape(-1)
+    step = max(1, CHUNK // T.size)
+    roots = [_descend(flat[first : first + step], T, share) for first in range(0, flat.size, step)]
+    values: Complex128 = 1 / np.concatenate(roots).reshape(points.shape)
+    return values
+
+
+def bulk_density(
+    eigenvalues: ArrayLike,
+    labels: ArrayLike,
+    yhat: ArrayLike,
+    loss: Loss,
+    N: float,
+    weights: ArrayLike | None = None,
+) -> Float64:
+    """Predicted density of the eigenvalues of PHYSICS §4 (``mu`` subtracted), from labels and predictions.
+
+    Parameters
+    ----------
+    eigenvalues
+        Where to evaluate it, any shape.
+    labels, yhat
+        Shape (M,).
+
+    Returns
+    -------
+    Shape of ``eigenvalues``; integrates to 1, less the share ``1 - alpha P(T != 0)`` of zero modes (at
+    ``-mu``) if that is positive.
+    """
+    y, prediction = np.asarray(labels, dtype=np.float64), np.asarray(yhat, dtype=np.float64)
+    share = np.full(prediction.shape, 1.0 / N) if weights is None else np.asarray(weights, np.float64) / N
+    mu = float((prediction * loss.slope(prediction, y)) @ share)
+    T = np.asarray(loss.curvature(prediction, y), dtype=np.float64)
+    density: Float64 = -resolvent(np.asarray(eigenvalues, np.float64) + mu, T, N, weights).imag / np.pi
+    return np.maximum(density, 0.0)
+
+
+def _descend(z: Complex128, T: Float64, share: Float64) -> Complex128:
+    """``u = 1 / g`` at each ``z`` (P,): follow the root from far above the real axis down to it.
+
+    In the upper half-plane ``u = z - [T u / (u - T)]`` has one solution there and maps the half-plane into
+    itself; a Newton step that leaves it is replaced by that map, which contracts.
+    """
+    size = float(np.abs(T).max() * (1 + share.sum()) + np.abs(z).max())
+    u = z + 1j * size
+    for height in [*(size * HEIGHTS), 0.0]:
+        target = z + 1j * height
+        for _ in range(NEWTON_STEPS):
+            ratio = T / (u[:, None] - T)
+            moved = target - u * (ratio @ share)  # the contracting map
+            newton = u + (moved - u) / (1 - np.square(ratio) @ share)
+            step = np.where((newton.imag > 0) & np.isfinite(newton), newton, moved)
+            change = np.abs(step - u)
+            u = step
+            if (change <= 1e-10 * np.abs(u)).all():
+                break
+    return u
