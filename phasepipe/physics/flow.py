@@ -113,8 +113,8 @@ def run_batch(
     -------
     Dataset with dimensions (start, time): all runs, instance after instance, with ``outcome``,
     ``recovery_time``, ``end_time``, ``evaluations``, ``overlap``, ``loss``, ``gradient_norm``, ``mu``;
-    and ``snapshot`` (start, snapshot_time, component) if any are asked for. Records after the end of a
-    run are NaN.
+    and ``snapshot`` (snapshot_run, snapshot_time, component) if any are asked for. Records after the end of
+    a run are NaN.
     """
     owner = np.repeat(np.arange(len(problems)), [len(block) for block in starts])
     if len(protocol.snapshots) and snapshot_runs is None:
@@ -214,7 +214,7 @@ def run_flow(
 
     Returns
     -------
-    Dataset with dimensions (start, time), see :func:`run_batch`.
+    Dataset with dimensions (start, time), see :func:`run_batch`; ``snapshot`` has (start, time, component).
 
     Raises
     ------
@@ -279,4 +279,8 @@ def _run(
         dtype,
         snapshots=np.arange(len(times) if snapshots else 0),
     )
-    return run_batch([problem], require_loss(loss), [starts], protocol)
+    runs = run_batch([problem], require_loss(loss), [starts], protocol)
+    if snapshots:  # of every run at every record
+        runs = runs.drop_vars(["snapshot_run", "snapshot_time"])
+        runs = runs.rename_dims(snapshot_run="start", snapshot_time="time")
+    return runs

@@ -58,6 +58,8 @@ VARIABLES: dict[str, Variable] = {
     "mu": Variable(RECORD, "float32", "Lagrange multiplier mu of the sphere"),
 }
 
+SNAPSHOT = Variable(("snapshot_run", "snapshot_time", "component"), "float32", "point w(t) on the sphere")
+
 TIME_ATTRIBUTES = {"long_name": "time of gradient flow, the sum of learning rates", "units": "t"}
 
 
@@ -301,14 +303,9 @@ class RunLog:
             result[name] = (variable.dims, values.astype(variable.dtype), variable.attributes())
         result["outcome"].attrs = outcome_attributes()
         if len(self._snapshots):
-            points = np.full((len(self._next), *self.snapshot_points.shape[1:]), np.nan, np.float32)
-            points[self._snapshot_runs] = self.snapshot_points
-            result["snapshot"] = (
-                ("start", "snapshot_time", "component"),
-                points,
-                {"long_name": "point w(t) on the sphere", "units": "1"},
-            )
+            result["snapshot"] = (SNAPSHOT.dims, self.snapshot_points, SNAPSHOT.attributes())
             result = result.assign_coords(
-                snapshot_time=("snapshot_time", self.times[self._snapshots], TIME_ATTRIBUTES)
+                snapshot_run=("snapshot_run", np.flatnonzero(self._snapshot_runs)),
+                snapshot_time=("snapshot_time", self.times[self._snapshots], TIME_ATTRIBUTES),
             )
         return result

@@ -9,6 +9,7 @@ from typing import Any
 from distributed import Client, Future, KilledWorker, as_completed
 from threadpoolctl import threadpool_limits
 
+from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.progress import Reporter, logger
 from phasepipe.pipeline.store import Block
 
@@ -23,7 +24,7 @@ _SECONDS_PER_EVALUATION = 6e-6
 _EVALUATIONS_PER_RUN = 400
 
 
-class BlocksFailedError(RuntimeError):
+class BlocksFailedError(UserError):
     """Some blocks could not be computed; the others are stored."""
 
 

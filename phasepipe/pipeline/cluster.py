@@ -10,11 +10,12 @@ from pathlib import Path
 import dask
 from distributed import Client, LocalCluster
 
+from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.parts import ClusterSpec, SchedulerAddress, SchedulerFile, SlurmCluster
 from phasepipe.pipeline.parts import LocalCluster as LocalSpec
 
 
-class ClusterError(RuntimeError):
+class ClusterError(UserError):
     """The cluster cannot be reached or started; the message says what to do."""
 
 

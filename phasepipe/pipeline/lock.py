@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from phasepipe.pipeline.errors import UserError
 
-class StoreLockedError(RuntimeError):
+
+class StoreLockedError(UserError):
     """Another process is writing; the message names it."""
 
 

@@ -20,9 +20,10 @@ from pydantic import (
 )
 
 from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic, require_loss
+from phasepipe.pipeline.errors import UserError
 
 
-class SweepError(ValueError):
+class SweepError(UserError, ValueError):
     """A sweep that cannot be run; the message is one sentence for the user."""
 
 

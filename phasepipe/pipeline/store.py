@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from phasepipe.physics.records import Variable
+from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.provenance import differences, provenance
 from phasepipe.pipeline.sweep import Sweep
 
@@ -28,7 +29,7 @@ CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error
 _COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 
-class StoreMismatchError(ValueError):
+class StoreMismatchError(UserError, ValueError):
     """The store holds something else than the sweep asks for; the message says what differs."""
 
 
@@ -71,6 +72,8 @@ class Layout:
         Dimensions that blocks are cut along, in order; ``status`` has exactly these.
     sizes
         Other dimensions.
+    chunks
+        Chunk lengths along ``sizes`` that are not one chunk.
     variables
         Arrays, by name; dimensions from ``axes`` and ``sizes``.
     coordinates
@@ -84,6 +87,7 @@ class Layout:
     variables: Mapping[str, Variable]
     coordinates: Mapping[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]]
     attributes: Mapping[str, dict[str, Any]]
+    chunks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -288,7 +292,7 @@ def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     group = zarr.create_group(str(draft))
     sizes = {dimension: len(axis) for dimension, axis in layout.axes.items()} | dict(layout.sizes)
-    chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()}
+    chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()} | dict(layout.chunks)
     for name, variable in (*layout.variables.items(), ("status", _status_variable(layout))):
         dtype = np.dtype(variable.dtype)
         group.create_array(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -13,9 +14,10 @@ from phasepipe.physics import starts
 from phasepipe.physics.flow import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import TIME_ATTRIBUTES, VARIABLES, outcome_attributes
+from phasepipe.physics.records import SNAPSHOT, TIME_ATTRIBUTES, VARIABLES, outcome_attributes
 from phasepipe.physics.starts import StartKind
 from phasepipe.pipeline.blocks import BlockTask, Tally
+from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
@@ -23,9 +25,13 @@ from phasepipe.stages.fill import fill_store
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, start_axis
 
 _CELL = ("alpha", "instance")
+# the first starts of the first instances; a chunk holds one instance, so that blocks never share one
+_SNAPSHOT_DIMS = ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time", "component")
+
+Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
 
 
-class InstanceMismatchError(RuntimeError):
+class InstanceMismatchError(UserError):
     """A regenerated instance is not the stored one."""
 
 
@@ -35,21 +41,35 @@ def layout(sweep: Sweep, N: int) -> Layout:
     variables = {
         name: variable._replace(dims=(*_CELL, *variable.dims)) for name, variable in VARIABLES.items()
     }
-    coordinates = {
+    sizes = {"time": len(times)}
+    coordinates: dict[str, Coordinate] = {
         "N": ((), np.array(N), ATTRIBUTES["N"]),
         "time": (("time",), times, TIME_ATTRIBUTES),
     }
+    if len(sweep.snapshot_indices()):
+        variables["snapshot"] = SNAPSHOT._replace(dims=_SNAPSHOT_DIMS)
+        kept = times[sweep.snapshot_indices()]
+        coordinates["snapshot_time"] = (("snapshot_time",), kept, TIME_ATTRIBUTES)
+        sizes |= _snapshot_sizes(sweep) | {"snapshot_time": len(kept), "component": N}
     return Layout(
         axes={
             "alpha": alpha_axis(sweep, N),
             "instance": instance_axis(sweep, N),
             "start": start_axis(sweep),
         },
-        sizes={"time": len(times)},
+        sizes=sizes,
+        chunks={"snapshot_instance": 1},
         variables=variables,
         coordinates=coordinates,
         attributes=ATTRIBUTES | {"outcome": outcome_attributes()},
     )
+
+
+def _snapshot_sizes(sweep: Sweep) -> dict[str, int]:
+    return {
+        "snapshot_instance": min(sweep.snapshots.instances, sweep.instances),
+        "snapshot_start": min(sweep.snapshots.starts, len(sweep.start_keys())),
+    }
 
 
 def run_descent(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
@@ -81,10 +101,36 @@ def _compute(path: Path, instances: Path, specification: str, N: int, block: Blo
         draw_starts(problem, sweep.seed, block.keys, todo[row])
         for problem, row in zip(problems, chosen, strict=True)
     ]
-    runs = run_batch(problems, sweep.loss.build(), points, sweep.protocol())
+    kept = _kept(sweep, block)
+    runs = run_batch(problems, sweep.loss.build(), points, sweep.protocol(), kept[block.todo])
+    if kept.any():
+        _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
     write_block(path, block, {name: runs[name].values for name in VARIABLES})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
+
+
+def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:
+    """Runs of a block whose points are kept, shape of the block."""
+    kept = np.zeros(block.todo.shape, bool)
+    if len(sweep.snapshot_indices()):
+        limits = _snapshot_sizes(sweep).values()
+        inside = [
+            np.arange(span.start, span.stop) < limit
+            for span, limit in zip(block.region[1:], limits, strict=True)
+        ]
+        kept[0] = inside[0][:, None] & inside[1][None, :]
+    return kept
+
+
+def _write_snapshots(
+    path: Path, block: Block, entries: NDArray[np.intp], points: NDArray[np.float32]
+) -> None:
+    """Store the points of the block's ``entries`` (alpha, instance, start), in their order."""
+    array = zarr.open_group(str(path), mode="r+")["snapshot"]
+    first = [span.start for span in block.region]
+    for (alpha, instance, start), path_points in zip(entries + first, points, strict=True):
+        array[alpha, instance, start] = path_points  # type: ignore[index]
 
 
 def draw_starts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phasepipe.pipeline.blocks import instances_per_block
 from phasepipe.pipeline.store import Axis
@@ -45,7 +46,7 @@ def instance_axis(sweep: Sweep, N: int) -> Axis:
 def start_axis(sweep: Sweep) -> Axis:
     """Starts of an instance; the starts asked for first make one block, later ones further blocks."""
     kinds, overlaps, numbers = zip(*sweep.start_keys(), strict=True)
-    keys = {
+    keys: dict[str, NDArray[Any]] = {
         "start_kind": np.array(kinds, np.uint8),
         "start_m0": np.array(overlaps, np.float64),
         "start_number": np.array(numbers, np.int64),

@@ -1,0 +1,7 @@
+"""The root of all errors that a user can mend."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something a user can mend; the message is one sentence, shown without a stack trace."""

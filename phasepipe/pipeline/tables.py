@@ -1,0 +1,53 @@
+"""Reading stores as xarray datasets, and writing small results that cover all N."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from zarr.codecs import BloscCodec
+
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.store import CHECKSUM
+from phasepipe.pipeline.sweep import Sweep
+
+
+def open_store(path: Path) -> xr.Dataset:
+    """A store as a lazy dataset, chunked as stored, its growing axes in ascending order."""
+    data: xr.Dataset = xr.open_zarr(path, chunks={}, consolidated=False)
+    for name in ("alpha", "budget"):
+        if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
+            data = data.sortby(name)
+    return data
+
+
+def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
+    """The runs at ``N`` that the sweep asks for; the store may hold more."""
+    data = open_store(folder.store("runs", N))
+    asked = {(kind, repr(m0), number) for kind, m0, number in sweep.start_keys()}
+    stored = zip(
+        data["start_kind"].values.tolist(),
+        map(repr, data["start_m0"].values.tolist()),
+        data["start_number"].values.tolist(),
+        strict=True,
+    )
+    return data.isel(
+        alpha=np.flatnonzero(np.isin(data["measurements"].values, sweep.measurements(N))),
+        instance=np.flatnonzero(data["instance"].values < sweep.instances),
+        start=[index for index, key in enumerate(stored) if key in asked],
+    )
+
+
+def write_table(path: Path, table: xr.Dataset) -> None:
+    """Replace the store at ``path`` by ``table``, all at once and with checksums."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    codecs = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)
+    encoding = {str(name): {"compressors": codecs} for name in table.variables}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_zarr(draft, mode="w", encoding=encoding, consolidated=False, zarr_format=3)
+    shutil.rmtree(path, ignore_errors=True)
+    draft.rename(path)

@@ -1,0 +1,89 @@
+"""Stage *success*: P(recovery) against alpha and N, with intervals, for every time budget and start kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from phasepipe.analysis.success import success_table
+from phasepipe.physics.records import record_times
+from phasepipe.physics.starts import StartKind
+from phasepipe.pipeline.errors import UserError
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.progress import logger, logging_to
+from phasepipe.pipeline.provenance import provenance
+from phasepipe.pipeline.sweep import Sweep
+from phasepipe.pipeline.tables import read_runs, write_table
+from phasepipe.stages.grid import ATTRIBUTES
+
+_BUDGETS_PER_DECADE = 4
+_SHORTEST_BUDGET = 1.0
+
+
+class IncompleteError(UserError):
+    """Runs that the sweep asks for are missing; nothing is aggregated over a hole."""
+
+
+def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
+    """Write ``success.zarr`` from the runs of all N.
+
+    Raises
+    ------
+    IncompleteError
+        If runs that the sweep asks for are not computed.
+    """
+    with logging_to(log):
+        tables = [_table(sweep, N, folder) for N in sorted(sweep.N)]
+        table = xr.concat(
+            tables, pd.Index(sorted(sweep.N), name="N"), join="outer", fill_value=_fill(tables[0])
+        )
+        table = table.transpose("N", "alpha", "start_group", "budget")
+        table["N"].attrs = ATTRIBUTES["N"]
+        table["alpha"].attrs = ATTRIBUTES["alpha"]
+        table.attrs = tables[0].attrs | provenance(sweep)
+        write_table(folder.table("success"), table)
+        logger.info("success: %d cells written to %s", table["p"].size, folder.table("success"))
+
+
+def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
+    """Success table of one N, dimensions (alpha, start_group, budget)."""
+    runs = read_runs(folder, sweep, N)[["outcome", "recovery_time", "end_time", "status"]].load()
+    missing = int((runs["status"] == 0).sum())
+    if missing:
+        raise IncompleteError(
+            f"{missing} of {runs['status'].size} runs at N = {N} are not computed; run the workflow again"
+        )
+    budgets = record_times(sweep.t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
+    groups = [(int(StartKind[start.kind.upper()]), getattr(start, "m0", np.nan)) for start in sweep.starts]
+    tables = []
+    for kind, m0 in groups:
+        same = (runs["start_kind"] == kind) & ((runs["start_m0"] == m0) | np.isnan(m0))
+        chosen = runs.isel(start=np.flatnonzero(same))
+        tables.append(
+            success_table(
+                chosen["outcome"],
+                chosen["recovery_time"],
+                sweep.t_max,
+                budgets=budgets.tolist(),
+                stop_time=chosen["end_time"],
+            )
+        )
+    table = xr.concat(tables, "start_group").drop_vars(["N", "measurements"], errors="ignore")
+    kinds, overlaps = zip(*groups, strict=True)
+    table = table.assign_coords(
+        start_kind=("start_group", np.array(kinds, np.uint8), ATTRIBUTES["start_kind"]),
+        start_m0=("start_group", np.array(overlaps), ATTRIBUTES["start_m0"]),
+    )
+    table.attrs = tables[0].attrs
+    return table
+
+
+def _fill(table: xr.Dataset) -> dict[str, object]:
+    """Cells that an N does not have: counts are 0, the rest is not a number."""
+    return {
+        str(name): 0 if np.issubdtype(variable.dtype, np.integer) else np.nan
+        for name, variable in table.data_vars.items()
+    }

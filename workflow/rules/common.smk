@@ -1,0 +1,36 @@
+# The sweep to run, checked before any job starts, and where its results lie.
+
+
+def checked_sweep():
+    """The sweep named in the configuration; a mistake in it ends Snakemake with one sentence."""
+    try:
+        sweep = load_sweep(config)
+        check_folder(sweep, Path(config.get("results", "results")))
+    except UserError as error:
+        raise WorkflowError(str(error))
+    return sweep
+
+
+SWEEP = checked_sweep()
+RESULTS = config.get("results", "results")
+LOCAL = SWEEP.cluster.kind == "local"
+
+
+wildcard_constraints:
+    sweep=SWEEP.name.replace(".", r"\."),
+    N=r"\d+",
+
+
+def grid(wildcards):
+    """What the runs at one N depend on: a change makes the rule run again, and only what is new."""
+    return SWEEP.grid_key(int(wildcards.N))
+
+
+def receipts(stage):
+    return expand(
+        "{results}/{sweep}/{stage}/N{N}.done", results=RESULTS, sweep=SWEEP.name, stage=stage, N=SWEEP.N
+    )
+
+
+def final_outputs(wildcards):
+    return [f"{RESULTS}/{SWEEP.name}/figures/success.{extension}" for extension in ("png", "svg", "pdf")]
