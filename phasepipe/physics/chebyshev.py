@@ -273,7 +273,8 @@ class ChebyshevIntegrator:
         rows.phase[at] = _Phase.STAGE
         rows.step[at] = np.minimum(rows.step[at], _LARGEST_STIFFNESS / rows.radius[at])
         rows.step[at] = np.minimum(rows.step[at], self._t_max - rows.time[at])
-        rows.stages[at] = stages_needed(rows.step[at] * rows.radius[at])
+        # a row that is not finite gets any stages: it is retired before they are used
+        rows.stages[at] = stages_needed(np.nan_to_num(rows.step[at] * rows.radius[at]))
         rows.stage[at] = 1
         move = coefficients().mu_tilde[rows.stages[at], 1] * rows.step[at]
         rows.iterate_before[at] = rows.point[at]

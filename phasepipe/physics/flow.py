@@ -16,7 +16,7 @@ from phasepipe.physics.field import GradientField
 from phasepipe.physics.losses import Loss, require_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Predictor, RunLog, record_times
-from phasepipe.physics.sphere import to_sphere
+from phasepipe.physics.sphere import row_products, to_sphere
 
 Int = NDArray[np.intp]
 
@@ -131,7 +131,7 @@ def run_batch(
     )
     points = to_sphere(np.concatenate(starts).astype(protocol.dtype))
     # overflow of a step that is too long is caught by its error estimate, or ends the run as diverged
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if isinstance(protocol.dynamics, Flow):
             evaluations = _flow(field, log, points, protocol.dynamics)
         else:
@@ -162,7 +162,8 @@ def _descend(field: GradientField, log: RunLog, points: NDArray[np.floating], dy
         velocity = field(points, runs)
         evaluations[runs] += 1
         following = to_sphere(points + points.dtype.type(rate) * velocity)
-        finite = np.logical_and.reduce(np.isfinite(following), axis=1)
+        # a step that overflows leaves the sphere for zero or not-a-number
+        finite = row_products(following, following) > 0.5 * field.N
         diverged[runs[~finite]] = True
         # the chord as velocity at both ends makes the interpolation linear, as honest as the method
         chord = (following - points) / points.dtype.type(rate)
@@ -281,6 +282,7 @@ def _run(
     )
     runs = run_batch([problem], require_loss(loss), [starts], protocol)
     if snapshots:  # of every run at every record
-        runs = runs.drop_vars(["snapshot_run", "snapshot_time"])
-        runs = runs.rename_dims(snapshot_run="start", snapshot_time="time")
+        points = runs["snapshot"]
+        runs = runs.drop_dims(["snapshot_run", "snapshot_time"])
+        runs["snapshot"] = (("start", "time", "component"), points.values, points.attrs)
     return runs
