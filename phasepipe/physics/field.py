@@ -59,6 +59,8 @@ class GradientField:
         self.N = problems[0].N
         self.M = problems[0].M
         self._sensing = [np.asarray(problem.sensing, self.dtype) for problem in problems]
+        # BLAS multiplies a few rows by a contiguous transpose two to four times faster than by a view of one
+        self._transposed = [np.ascontiguousarray(sensing.T) for sensing in self._sensing]
         self._labels = [np.asarray(problem.labels, self.dtype) for problem in problems]
         self._root_N = float(np.sqrt(self.N))  # a Python float keeps float32 arrays float32
 
@@ -79,7 +81,7 @@ class GradientField:
         """Velocity at ``points``, shape (rows, N), of the runs numbered ``runs`` (ascending)."""
         gradient = np.empty_like(points)
         for instance, rows in self.segments(runs):
-            predictions = points[rows] @ self._sensing[instance].T
+            predictions = points[rows] @ self._transposed[instance]
             predictions /= self._root_N
             labels = self._labels[instance]
             for piece in self._pieces(len(predictions)):
@@ -101,7 +103,7 @@ class GradientField:
         gradient = np.empty_like(points)
         loss = np.empty(len(points))
         for instance, rows in self.segments(runs):
-            np.matmul(points[rows], self._sensing[instance].T, out=predictions[rows])
+            np.matmul(points[rows], self._transposed[instance], out=predictions[rows])
             predictions[rows] /= self._root_N
             labels = self._labels[instance]
             loss[rows] = self.loss.value(predictions[rows], labels).sum(axis=1, dtype=np.float64)
