@@ -98,7 +98,8 @@ def test_outcomes_and_their_records_agree():
     assert not (runs.outcome == Outcome.PENDING).any()
     np.testing.assert_array_equal(np.isfinite(runs.recovery_time), recovered)
     np.testing.assert_array_equal(runs.end_time.where(recovered), runs.recovery_time)
-    np.testing.assert_array_equal(np.isfinite(runs.overlap), runs.end_time >= runs.time)
+    within = (runs.time <= runs.end_time).transpose("start", "time")
+    np.testing.assert_array_equal(np.isfinite(runs.overlap), within)
     assert float(np.abs(runs.overlap).max()) < 0.99 + 1e-6
     undecided = runs.outcome == Outcome.UNDECIDED
     assert (runs.end_time.where(undecided, 100) == 100).all()
