@@ -7,8 +7,8 @@ ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
@@ -23,9 +23,6 @@ from phasepipe.physics.sphere import row_products
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
-
-# Extra observables of every record: called with (labels, predictions, overlaps) of one instance.
-Predictor = Callable[[Float, NDArray[np.floating], Float], Mapping[str, Float]]
 
 _TRAP_DISTANCE = 1e-2  # a certified minimum is this near, relative to sqrt(N)
 _QUEUE = 256  # records are measured in batches of about this many points
@@ -42,6 +39,21 @@ class Variable(NamedTuple):
     def attributes(self) -> dict[str, object]:
         """Attributes of the labelled array."""
         return {"long_name": self.long_name, "units": self.units}
+
+
+class Predictor(Protocol):
+    """Extra observables of every record, computed from labels and predictions alone."""
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """The observables, dimensions (start, time)."""
+        ...
+
+    def __call__(
+        self, labels: Float, predictions: NDArray[np.floating], overlaps: Float
+    ) -> Mapping[str, Float]:
+        """Observables of runs on one instance: labels (M,), predictions (rows, M), overlaps (rows,)."""
+        ...
 
 
 RUN = ("start",)
@@ -297,9 +309,10 @@ class RunLog:
             "evaluations": evaluations,
             **self.series,
         }
+        variables = VARIABLES | dict(self.predictor.variables if self.predictor else {})
         result = xr.Dataset(coords={"time": ("time", self.times, TIME_ATTRIBUTES)})
         for name, values in columns.items():
-            variable = VARIABLES[name]
+            variable = variables[name]
             result[name] = (variable.dims, values.astype(variable.dtype), variable.attributes())
         result["outcome"].attrs = outcome_attributes()
         if len(self._snapshots):

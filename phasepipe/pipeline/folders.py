@@ -53,5 +53,5 @@ def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
     for N in sweep.N:
         for stage in ("instances", "runs"):
             if folder.store(stage, N).exists():
-                check_identity(folder.store(stage, N), sweep)
+                check_identity(folder.store(stage, N), sweep, stage)
     return folder

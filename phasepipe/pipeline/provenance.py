@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import phasepipe
 from phasepipe.pipeline.parts import CustomLossSpec
 from phasepipe.pipeline.sweep import Sweep
 
@@ -41,19 +40,25 @@ def source_hash(source: str) -> str:
     return hashlib.sha256(_structure(ast.parse(source)).encode()).hexdigest()[:16]
 
 
+# source files that decide what a stage stores, relative to the package
+_DECIDING = {
+    "instances": ("physics/problem.py", "physics/streams.py"),
+    "runs": ("physics/*.py", "theory/resolvent.py"),
+    "spectra": ("physics/*.py", "theory/resolvent.py"),
+}
+
+
 @cache
-def _package_hashes() -> dict[str, str]:
-    folder = Path(phasepipe.__file__).parent
-    deciding = [*sorted((folder / "physics").glob("*.py")), folder / "theory" / "resolvent.py"]
-    return {
-        str(path.relative_to(folder)): source_hash(path.read_text()) for path in deciding if path.exists()
-    }
+def _package_hashes(stage: str) -> dict[str, str]:
+    folder = Path(__file__).parent.parent
+    files = [path for pattern in _DECIDING[stage] for path in sorted(folder.glob(pattern))]
+    return {path.relative_to(folder).as_posix(): source_hash(path.read_text()) for path in files}
 
 
-def code_hashes(sweep: Sweep) -> dict[str, str]:
-    """Hash of every source file that decides the results of a sweep, the user's loss included."""
-    hashes = dict(_package_hashes())
-    if isinstance(sweep.loss, CustomLossSpec):
+def code_hashes(sweep: Sweep, stage: str) -> dict[str, str]:
+    """Hash of every source file that decides what a stage stores, the user's loss included."""
+    hashes = dict(_package_hashes(stage))
+    if stage != "instances" and isinstance(sweep.loss, CustomLossSpec):
         loss = sweep.loss.build()
         source = inspect.getsourcefile(type(loss))
         if source is not None:
@@ -67,15 +72,15 @@ def identity_hash(sweep: Sweep) -> str:
 
 
 def provenance(sweep: Sweep) -> dict[str, Any]:
-    """Attributes every store carries at its root."""
+    """Attributes that every store carries at its root."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "sweep": sweep.name,
         "specification": sweep.identity(),
         "specification_hash": identity_hash(sweep),
-        "code": code_hashes(sweep),
-        "package_versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "package_versions": versions,
         "python_version": platform.python_version(),
-        "code_version": phasepipe.__version__,
+        "code_version": versions["phasepipe"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

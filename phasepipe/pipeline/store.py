@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from phasepipe.physics.records import Variable
 from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.provenance import differences, provenance
+from phasepipe.pipeline.provenance import code_hashes, differences, provenance
 from phasepipe.pipeline.sweep import Sweep
 
 CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error, never a number
@@ -68,6 +68,8 @@ class Layout:
 
     Attributes
     ----------
+    stage
+        ``instances``, ``runs`` or ``spectra``.
     axes
         Dimensions that blocks are cut along, in order; ``status`` has exactly these.
     sizes
@@ -82,6 +84,7 @@ class Layout:
         Attributes of key coordinates and of variables beyond long name and units.
     """
 
+    stage: str
     axes: Mapping[str, Axis]
     sizes: Mapping[str, int]
     variables: Mapping[str, Variable]
@@ -134,7 +137,7 @@ class BlockStore:
             If the store was made with other settings or by other code.
         """
         if path.exists():
-            check_identity(path, sweep)
+            check_identity(path, sweep, layout.stage)
         else:
             _create(path, sweep, layout)
         store = cls(path, layout)
@@ -238,7 +241,7 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
             array[region] = whole
 
 
-def check_identity(path: Path, sweep: Sweep) -> None:
+def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
     """Refuse a store that was made with other settings or by other code.
 
     Raises
@@ -247,13 +250,12 @@ def check_identity(path: Path, sweep: Sweep) -> None:
         Says what differs and what to do.
     """
     stored: dict[str, Any] = zarr.open_group(str(path), mode="r").attrs.asdict()
-    now = provenance(sweep)
-    if found := differences(stored.get("specification", {}), now["specification"]):
+    if found := differences(stored.get("specification", {}), sweep.identity()):
         raise StoreMismatchError(
             f"{path} holds another sweep: {'; '.join(found)}. Results of different settings do not mix: "
             "give the sweep another name, or remove that folder"
         )
-    code = differences(stored.get("code", {}), now["code"])
+    code = differences(stored.get("code", {}), code_hashes(sweep, stage))
     if code:
         files = ", ".join(entry.split(" is ")[0] for entry in code)
         raise StoreMismatchError(
@@ -314,7 +316,9 @@ def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
         _create_coordinate(group, name, dims, values, attributes)
         others += [name] * (dims != (name,))
     # xarray reads the names of coordinates that are no dimensions from this attribute
-    group.attrs.update(provenance(sweep) | {"coordinates": " ".join(others)})
+    group.attrs.update(
+        provenance(sweep) | {"code": code_hashes(sweep, layout.stage), "coordinates": " ".join(others)}
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.fill import fill_store
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, start_axis
+from phasepipe.stages.predictor import PREDICTED, WINDOW, LabelPredictor, window_end
 
 _CELL = ("alpha", "instance")
 # the first starts of the first instances; a chunk holds one instance, so that blocks never share one
@@ -39,7 +41,8 @@ def layout(sweep: Sweep, N: int) -> Layout:
     """Arrays of the runs store."""
     times = sweep.times()
     variables = {
-        name: variable._replace(dims=(*_CELL, *variable.dims)) for name, variable in VARIABLES.items()
+        name: variable._replace(dims=(*_CELL, *variable.dims))
+        for name, variable in (VARIABLES | PREDICTED | WINDOW).items()
     }
     sizes = {"time": len(times)}
     coordinates: dict[str, Coordinate] = {
@@ -52,6 +55,7 @@ def layout(sweep: Sweep, N: int) -> Layout:
         coordinates["snapshot_time"] = (("snapshot_time",), kept, TIME_ATTRIBUTES)
         sizes |= _snapshot_sizes(sweep) | {"snapshot_time": len(kept), "component": N}
     return Layout(
+        stage="runs",
         axes={
             "alpha": alpha_axis(sweep, N),
             "instance": instance_axis(sweep, N),
@@ -102,10 +106,13 @@ def _compute(path: Path, instances: Path, specification: str, N: int, block: Blo
         for problem, row in zip(problems, chosen, strict=True)
     ]
     kept = _kept(sweep, block)
-    runs = run_batch(problems, sweep.loss.build(), points, sweep.protocol(), kept[block.todo])
+    loss = sweep.loss.build()
+    protocol = replace(sweep.protocol(), predictor=LabelPredictor(loss, N))
+    runs = run_batch(problems, loss, points, protocol, kept[block.todo])
     if kept.any():
         _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
-    write_block(path, block, {name: runs[name].values for name in VARIABLES})
+    values = {name: runs[name].values for name in (*VARIABLES, *PREDICTED)}
+    write_block(path, block, values | {"t_bbp": window_end(runs)})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
 

@@ -35,6 +35,7 @@ def layout(sweep: Sweep, N: int) -> Layout:
     if sweep.store_sensing:
         variables["sensing"] = Variable((*_CELL, "measurement", "component"), "float32", "sensing matrix X")
     return Layout(
+        stage="instances",
         axes={"alpha": alpha_axis(sweep, N), "instance": instance_axis(sweep, N)},
         sizes={"component": N, "measurement": largest},
         variables=variables,

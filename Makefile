@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine with Python >= 3.11, git and make:
+#   make run    set up, run the demo sweep, draw the figures
+#   make test   set up, run the tests
+PYTHON ?= python3
+VENV ?= .venv
+SWEEP ?= demo
+BIN := $(VENV)/bin
+
+.PHONY: run test lint clean
+
+run: $(VENV)/installed
+	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
+	@echo "Figures are in results/$(SWEEP)/figures; ask the data with phasepipe.open_sweep('results/$(SWEEP)')"
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("phasepipe needs Python 3.11 or newer; try: make run PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev
+	touch $@
