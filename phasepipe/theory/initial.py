@@ -20,10 +20,7 @@ from phasepipe.theory.population import (
     first_beyond,
 )
 from phasepipe.theory.quadrature import ConvergenceError, Floats, gaussian_plane_average
-from phasepipe.theory.requirements import lowest_curvature, require_even
-
-ACCURACY = 1e-6
-"""Relative accuracy that every threshold is held to."""
+from phasepipe.theory.requirements import ACCURACY, lowest_curvature, require_even
 
 Branch = Literal["continuous", "discontinuous"]
 

@@ -55,7 +55,9 @@ class Outlier:
     smooth_edge: bool  # the density vanishes exponentially: g stops at 1 / inf T
 
 
-def find_outlier(response: ResponseFunction, alpha: float, resolvent_floor: float) -> Outlier:
+def find_outlier(
+    response: ResponseFunction, alpha: float, resolvent_floor: float, *, edge: float | None = None
+) -> Outlier:
     """Edge, outlier and squared overlap at a signal-to-noise ratio (PHYSICS §5).
 
     Parameters
@@ -66,6 +68,8 @@ def find_outlier(response: ResponseFunction, alpha: float, resolvent_floor: floa
         Measurements per dimension.
     resolvent_floor
         ``1 / inf T``, negative.
+    edge
+        ``g`` at the edge where it is known already; otherwise it is looked for.
 
     Raises
     ------
@@ -73,20 +77,23 @@ def find_outlier(response: ResponseFunction, alpha: float, resolvent_floor: floa
         If an average does not converge.
     """
     nearest_zero = resolvent_floor * _NEAR_ZERO
-    sharp = first_beyond(response, resolvent_floor, lambda averages: alpha * averages.square - 1)
-    if sharp is None:
+    smooth = False
+    resolvent_edge = edge
+    if resolvent_edge is None:
+        sharp = first_beyond(response, resolvent_floor, lambda averages: alpha * averages.square - 1)
+        smooth = sharp is None
         resolvent_edge = resolvent_floor
-    else:
-        resolvent_edge = find_root(lambda g: alpha * response(g).square - 1, sharp, nearest_zero)
+        if sharp is not None:
+            resolvent_edge = find_root(lambda g: alpha * response(g).square - 1, sharp, nearest_zero)
     at_edge = response(resolvent_edge)
-    edge = (1 + alpha * at_edge.weight) / resolvent_edge
+    bulk_edge = (1 + alpha * at_edge.weight) / resolvent_edge
     if alpha * at_edge.signal <= 1:
-        return Outlier(edge, np.nan, 0.0, resolvent_edge, sharp is None)
+        return Outlier(bulk_edge, np.nan, 0.0, resolvent_edge, smooth)
     resolvent = find_root(lambda g: alpha * response(g).signal - 1, resolvent_edge, nearest_zero)
     at_outlier = response(resolvent)
     overlap = (1 - alpha * at_outlier.square) / (1 + alpha * at_outlier.signal_square)
     eigenvalue = (1 + alpha * at_outlier.weight) / resolvent
-    return Outlier(edge, eigenvalue, overlap, resolvent_edge, sharp is None)
+    return Outlier(bulk_edge, eigenvalue, overlap, resolvent_edge, smooth)
 
 
 def first_beyond(

@@ -7,6 +7,8 @@ from scipy.optimize import minimize
 
 from phasepipe.physics.losses import Loss, require_loss
 
+ACCURACY = 1e-6
+"""Relative accuracy that every threshold is held to."""
 _UNBOUNDED = 1e3  # growth of the lowest curvature over seven decades that counts as unbounded
 
 
@@ -31,6 +33,8 @@ def require_even(loss: object) -> Loss:
                 f"the {name} of {loss!r} changes with the sign of yhat or y, which phase retrieval does not see; "
                 "use a loss that is even in both"
             )
+    if np.any(accepted.value(yhat, y) < accepted.value(y, y)):
+        raise ValueError(f"{loss!r} is not smallest at yhat = y; use a loss whose minimum is the label")
     step = 1e-5
     for name, derivative in (("value", "slope"), ("slope", "curvature")):
         method = getattr(accepted, name)
