@@ -1,38 +1,19 @@
 """BBP transition of the Hessian at a random start for N to infinity (PHYSICS §6).
 
 There ``y`` and ``yhat`` are independent standard Gaussians, so that edge, outlier and overlap follow from
-two-dimensional Gaussian averages. Above ``alpha_init`` the lowest eigenvector points to the signal from the start.
+two-dimensional Gaussian averages. Above ``alpha_init`` the lowest eigenvector points to the signal.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from phasepipe.physics.losses import Loss
-from phasepipe.theory.population import (
-    Response,
-    ResponseFunction,
-    find_outlier,
-    find_root,
-    first_beyond,
-)
-from phasepipe.theory.quadrature import ConvergenceError, Floats, gaussian_plane_average
-from phasepipe.theory.requirements import ACCURACY, lowest_curvature, require_even
-
-Branch = Literal["continuous", "discontinuous"]
-
-
-@dataclass(frozen=True)
-class InitialTransition:
-    """Where the outlier appears at a random start."""
-
-    alpha: float  # measurements per dimension
-    branch: Branch  # whether its overlap starts from 0 (sharp edge) or from a finite value (smooth edge)
-    resolvent: float  # g at the transition, in units of 1 / curvature
-    error: float  # estimate of the absolute error of alpha
+from phasepipe.theory.population import Response, ResponseFunction, Transition, find_outlier, find_transition
+from phasepipe.theory.quadrature import Floats, gaussian_plane_average
+from phasepipe.theory.requirements import lowest_curvature, require_even
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,7 @@ class InitialSpectrum:
     smooth_edge: bool  # the density vanishes exponentially at the edge
 
 
-def initial_transition(loss: Loss) -> InitialTransition:
+def initial_transition(loss: Loss) -> Transition:
     """BBP transition at a random start, with its branch (PHYSICS §6).
 
     Parameters
@@ -64,37 +45,7 @@ def initial_transition(loss: Loss) -> InitialTransition:
     """
     loss = require_even(loss)
     floor = 1 / lowest_curvature(loss)
-    response = initial_response(loss)
-    if response(1e-6 * floor).signal <= 0:
-        raise ConvergenceError(
-            f"the curvature of {loss!r} does not decrease with y², so that no outlier leaves the bulk on the left at "
-            "a random start; alpha_init does not exist for it"
-        )
-
-    def excess(averages: Response) -> float:
-        return averages.square - averages.signal
-
-    beyond = first_beyond(response, floor, excess)
-    if beyond is None:
-        averages = response(floor)
-        alpha = 1 / averages.signal
-        error = alpha**2 * averages.error
-        branch: Branch = "discontinuous"
-        resolvent = floor
-    else:
-        resolvent = find_root(lambda g: excess(response(g)), beyond, 1e-6 * floor)
-        alpha = 1 / response(resolvent).square
-        step = 1e-4 * resolvent
-        left, right = response(resolvent + step), response(resolvent - step)
-        slope = (excess(left) - excess(right)) / (left.square - right.square)
-        averages = response(resolvent)
-        error = alpha**2 * averages.error * (1 + 2 / abs(slope))
-        branch = "continuous"
-    if not error < ACCURACY * alpha:
-        raise ConvergenceError(
-            f"alpha_init = {alpha:.6g} of {loss!r} is known to {error:.1e} only, not to 1e-6"
-        )
-    return InitialTransition(alpha, branch, resolvent, error)
+    return find_transition(initial_response(loss), floor)
 
 
 def alpha_init(loss: Loss) -> float:

@@ -1,10 +1,10 @@
 """Distribution of predictions and labels in the threshold states (PHYSICS §7).
 
-At given ``y`` the field ``h`` has density proportional to ``exp(-h²/2 - x V(h, y))``. With ``yhat`` as the variable,
-``h = yhat + chi l'(yhat, y)`` and ``dh = (1 + chi l'') dyhat``: no proximal map is needed inside the integrals, and the
-factor takes the near-singularity ``1 / (1 + chi l'')²`` of the averages down by one power. The predictions start at
-``b(y)``, the proximal map of ``h = 0+``; where ``b`` leaves 0, at ``1 + chi l''(0, y) = 0``, the average over ``y`` has
-an inverse square root, and the quadrature is split there.
+At given ``y`` the field ``h`` has density proportional to ``exp(-h²/2 - x V(h, y))``. With ``yhat`` for the
+variable, ``h = yhat + chi l'(yhat, y)`` and ``dh = (1 + chi l'') dyhat``: no proximal map is needed inside the
+integrals, and the factor takes the near-singularity ``1 / (1 + chi l'')²`` of averages down by one power.
+The predictions start at ``b(y)``, the proximal map of ``h = 0+``; where ``b`` leaves 0, at
+``1 + chi l''(0, y) = 0``, the average over ``y`` has an inverse square root, and the quadrature is split there.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ REACH = 9.0
 NEGLIGIBLE = 45.0
 """Predictions whose weight is below exp(-45) of the maximum are left out."""
 _TRIMS = 4
+_SAMPLE_BLOCK = 8192
+_CELLS = np.linspace(0, 1, 513)[:, None]
 _SCAN = np.linspace(0, 1, 25)[:, None] ** 2
 
 
@@ -102,6 +104,80 @@ class ThresholdMeasure:
             for k in cells
         )
 
+    def density(self, yhat: Floats, y: float) -> Floats:
+        """Density of the prediction at a given label, over both signs of ``yhat``.
+
+        Parameters
+        ----------
+        yhat
+            Predictions, shape (n,).
+        y
+            Label.
+        """
+        label = np.array([abs(y)])
+        lowest, highest, deepest = self.support(label)
+        norm = integrate(
+            lambda points, _: self._unnormalised(points, np.broadcast_to(label, points.shape), deepest)[None],
+            lowest,
+            highest,
+        )
+        start = proximal_map(self.loss, np.zeros(1), label, self.chi)
+        size = np.abs(yhat)
+        inside = np.maximum(size, start)
+        weight = self._unnormalised(inside, np.broadcast_to(label, size.shape), deepest)
+        return np.where(size >= start, 0.5 * weight / norm.value[0], 0.0)
+
+    def sample(self, count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Draw predictions and labels, for spectra and histograms.
+
+        The cumulative distribution of each prediction is inverted on 512 cells.
+
+        Parameters
+        ----------
+        count
+            Number of independent draws.
+        rng
+            Source of randomness.
+
+        Returns
+        -------
+        yhat, y
+            Predictions and labels, shape (count,) each, of both signs.
+        """
+        y = rng.standard_normal(count)
+        yhat = np.empty(count)
+        for start in range(0, count, _SAMPLE_BLOCK):
+            block = slice(start, start + _SAMPLE_BLOCK)
+            yhat[block] = self._draw(np.abs(y[block]), rng)
+        return yhat * rng.choice([-1.0, 1.0], size=count), y
+
+    def _draw(self, y: Floats, rng: np.random.Generator) -> Floats:
+        lowest, highest, deepest = self.support(y)
+        edges = lowest + (highest - lowest) * _CELLS**2
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        weight = self._unnormalised(middle, np.broadcast_to(y, middle.shape), deepest) * np.diff(
+            edges, axis=0
+        )
+        cumulative = np.concatenate([np.zeros((1, y.size)), np.cumsum(weight, axis=0)])
+        wanted = rng.random(y.size) * cumulative[-1]
+        cell = np.argmax(cumulative[1:] > wanted, axis=0)
+        columns = np.arange(y.size)
+        fraction = (wanted - cumulative[cell, columns]) / weight[cell, columns]
+        return edges[cell, columns] + fraction * np.diff(edges, axis=0)[cell, columns]
+
+    def _unnormalised(self, yhat: Floats, y: Floats, deepest: Floats) -> Floats:
+        """Density of a positive prediction up to a function of the label."""
+        convexity = 1 + self.chi * self.loss.curvature(yhat, y)
+        boltzmann = np.exp(deepest - self.exponent(yhat, y))
+        concave = (convexity < -1e-9) & (boltzmann > 1e-12)
+        if concave.any():
+            raise ValueError(
+                f"the proximal map of {self.loss!r} jumps at a field h > 0 (y = {y[concave][0]:.3g}, "
+                f"chi = {self.chi:.3g}); threshold states are computed for losses that jump at h = 0 only, "
+                "that is, losses convex in yhat beyond one inflection point"
+            )
+        return np.asarray(boltzmann * convexity)
+
     def average(
         self, function: Callable[[Floats, Floats], Floats], *, tolerance: float = TOLERANCE
     ) -> Estimate:
@@ -130,10 +206,7 @@ class ThresholdMeasure:
                 stretch = reach[owner][:, None]
                 yhat = lowest[owner][:, None] + stretch * points**2
                 label = np.broadcast_to(y[owner][:, None], yhat.shape)
-                convexity = 1 + self.chi * self.loss.curvature(yhat, label)
-                boltzmann = np.exp(deepest[owner][:, None] - self.exponent(yhat, label))
-                self._require_single_branch(convexity, boltzmann, label)
-                weight = boltzmann * convexity * (2 * stretch * points)
+                weight = self._unnormalised(yhat, label, deepest[owner][:, None]) * (2 * stretch * points)
                 return np.concatenate([weight[None], weight * function(yhat, label)])
 
             inner = integrate(integrand, np.zeros(y.size), np.ones(y.size), tolerance=0.1 * tolerance)
@@ -146,12 +219,3 @@ class ThresholdMeasure:
             at_label, breaks=self.critical_labels, tolerance=tolerance, deciding=components
         )
         return Estimate(outer.value[:components], outer.error[:components] + outer.error[components:])
-
-    def _require_single_branch(self, convexity: Floats, boltzmann: Floats, y: Floats) -> None:
-        concave = (convexity < -1e-9) & (boltzmann > 1e-12)
-        if concave.any():
-            raise ValueError(
-                f"the proximal map of {self.loss!r} jumps at a field h > 0 (y = {y[concave][0]:.3g}, "
-                f"chi = {self.chi:.3g}); the threshold states are implemented for losses that jump at h = 0 only, "
-                "that is, losses convex in yhat beyond their inflection point"
-            )

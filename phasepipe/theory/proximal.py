@@ -1,7 +1,7 @@
 """Proximal map of a loss: the prediction that minimises loss plus quadratic cost (PHYSICS §7).
 
-``yhat(h, y) = argmin [ l(yhat, y) + (yhat - h)² / (2 chi) ]``, the global minimum. It is a cubic for the quartic
-family; any other loss is minimised on a grid and polished by safeguarded Newton steps.
+``yhat(h, y) = argmin [ l(yhat, y) + (yhat - h)² / (2 chi) ]``, the global minimum. It is a cubic for the
+quartic family; any other loss is minimised on a grid and polished by safeguarded Newton steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STEPS = 80
 
 
 def proximal_map(loss: Loss, h: Floats, y: Floats, chi: float) -> Floats:
-    """Global minimiser of ``l(yhat, y) + (yhat - h)² / (2 chi)``, shape of ``h`` and ``y`` broadcast together.
+    """Global minimiser of ``l(yhat, y) + (yhat - h)² / (2 chi)``, shape of ``h`` and ``y`` broadcast.
 
     The result has the sign of ``h``; at ``h = 0`` it is the limit from above.
 
@@ -49,7 +49,7 @@ def _largest_root_of_cubic(strength: Floats, h: Floats, y: Floats) -> Floats:
     trigonometric = np.cos(np.arccos(np.minimum(argument, 1)) / 3)
     hyperbolic = np.cosh(np.arccosh(np.maximum(argument, 1)) / 3)
     single = np.sinh(np.arcsinh(argument) / 3)
-    root = radius * np.where(p >= 0, single, np.where(argument <= 1, trigonometric, hyperbolic))
+    root: Floats = radius * np.where(p >= 0, single, np.where(argument <= 1, trigonometric, hyperbolic))
     for _ in range(2):  # the closed form loses digits where p is small against q
         slope = 3 * root**2 + p
         correction = np.divide(root**3 + p * root - q, slope, out=np.zeros_like(root), where=slope > 0)
@@ -68,8 +68,8 @@ def _minimise(loss: Loss, h: Floats, y: Floats, chi: float) -> Floats:
     best = np.argmin(cost, axis=1)
     rows = np.arange(h.size)
     left, right = grid[rows, np.maximum(best - 1, 0)], grid[rows, np.minimum(best + 1, _GRID - 1)]
-    # The derivative is taken to be negative at the left end and positive at the right one; at h = 0 the point 0 is
-    # stationary and a minimum only if the curvature is positive there.
+    # The derivative is taken to be negative at the left end and positive at the right one; at h = 0 the point
+    # 0 is stationary, and a minimum only if the curvature is positive there.
     stays = (left == 0) & (h == 0) & (1 + chi * loss.curvature(np.zeros_like(y), y) >= 0)
     root = 0.5 * (left + right)
     for _ in range(_STEPS):

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.intp]
 # Maps points, shape (panels, 15), and the batch index of each panel, shape (panels,), to values of shape
 # (components, panels, 15).
@@ -26,6 +27,7 @@ CUT = 10.0
 """Gaussian variables beyond this many standard deviations must not matter."""
 FAR = 30.0
 """How far beyond the cut the integrand is followed, to notice an expectation that does not converge."""
+_DENSITY_AT_0 = np.sqrt(2 / np.pi)  # of the modulus of a standard Gaussian variable
 _MAX_ROUNDS = 60
 _MAX_PANELS = 200_000
 _RESOLUTION = 1e-13  # panels that narrow, relative to where they lie, are lost in rounding
@@ -163,7 +165,7 @@ def _gauss_kronrod(integrand: BatchIntegrand, left: Floats, right: Floats, owner
 def _sum_by_owner(panels: Floats, owner: Integers, batch: int) -> Floats:
     """Sum what belongs to the same integral: shape (3, components, panels) to (3, components, batch)."""
     flat = panels.reshape(int(np.prod(panels.shape[:-1])), panels.shape[-1])
-    sums = np.stack([np.bincount(owner, weights=row, minlength=batch) for row in flat])
+    sums: Floats = np.array([np.bincount(owner, weights=row, minlength=batch) for row in flat], dtype=float)
     return sums.reshape(*panels.shape[:-1], batch)
 
 
@@ -199,7 +201,7 @@ def gaussian_average(
     pieces = np.arange(edges.size - 1.0)
 
     def weighted(points: Floats) -> Floats:
-        return np.sqrt(2 / np.pi) * np.exp(-0.5 * points**2) * function(points)
+        return np.asarray(_DENSITY_AT_0 * np.exp(-0.5 * points**2) * function(points))
 
     def integrand(points: Floats, owner: Integers) -> Floats:  # noqa: ARG001
         # Piece k is mapped to [k, k + 1]; the smoothstep takes inverse square roots off both of its ends.
@@ -208,7 +210,8 @@ def gaussian_average(
         unit = points - np.floor(points[:, 7:8])
         variable = start + width * unit**2 * (3 - 2 * unit)
         values = weighted(variable.ravel())
-        return values.reshape(len(values), *points.shape) * (6 * unit * (1 - unit) * width)
+        stretch: Floats = 6 * unit * (1 - unit) * width
+        return values.reshape(len(values), *points.shape) * stretch
 
     everything = np.zeros(pieces.size, dtype=int)
     estimate = integrate(
@@ -256,7 +259,7 @@ def gaussian_plane_average(
     components = len(function(np.ones(1), np.ones(1)))
 
     def weighted(first: Floats, second: Floats) -> Floats:
-        return np.sqrt(2 / np.pi) * np.exp(-0.5 * first**2) * function(first, second)
+        return np.asarray(_DENSITY_AT_0 * np.exp(-0.5 * first**2) * function(first, second))
 
     def over_first(second: Floats) -> Floats:
         def integrand(points: Floats, owner: Integers) -> Floats:

@@ -1,14 +1,13 @@
-"""What the theory asks of a loss, checked where it enters: the symmetry of phase retrieval and a curvature bound."""
+"""What the theory asks of a loss, checked where it enters: symmetry, minimum at the label, bounded curvature."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from phasepipe.physics.losses import Loss, require_loss
 
-ACCURACY = 1e-6
-"""Relative accuracy that every threshold is held to."""
 _UNBOUNDED = 1e3  # growth of the lowest curvature over seven decades that counts as unbounded
 
 
@@ -30,8 +29,8 @@ def require_even(loss: object) -> Loss:
         here = method(yhat, y)
         if not (np.allclose(here, method(-yhat, y)) and np.allclose(here, method(yhat, -y))):
             raise ValueError(
-                f"the {name} of {loss!r} changes with the sign of yhat or y, which phase retrieval does not see; "
-                "use a loss that is even in both"
+                f"the {name} of {loss!r} changes with the sign of yhat or y, which phase retrieval does not "
+                "see; use a loss that is even in both"
             )
     if np.any(accepted.value(yhat, y) < accepted.value(y, y)):
         raise ValueError(f"{loss!r} is not smallest at yhat = y; use a loss whose minimum is the label")
@@ -67,17 +66,22 @@ def lowest_curvature(loss: Loss) -> float:
     near = float(curvature[np.hypot(yhat, y) < 10].min())
     if lowest < _UNBOUNDED * min(near, -1e-12):
         raise ValueError(
-            f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at a random "
-            "start has no left edge; use a loss with bounded curvature, for example the normalised quartic"
+            f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at a "
+            "random start has no left edge; use a loss with bounded curvature, for example the normalised quartic"
         )
     if lowest >= 0:
         raise ValueError(
-            f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk towards the "
-            "signal; there is no threshold to compute"
+            f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk towards "
+            "the signal; there is no threshold to compute"
         )
+    logs = np.log([max(float(yhat[start]), 1e-7), float(y[start])])
+
+    def at(logs: NDArray[np.float64]) -> float:
+        return float(loss.curvature(np.exp(logs[:1]), np.exp(logs[1:]))[0])
+
     refined = minimize(
-        lambda logs: float(loss.curvature(np.exp(logs[:1]), np.exp(logs[1:]))[0]),
-        np.log([max(yhat[start], 1e-7), y[start]]),
+        at,
+        logs.astype(np.float64),
         method="Nelder-Mead",
         options={"xatol": 1e-10, "fatol": 1e-16},
     )

@@ -15,13 +15,15 @@ from scipy.optimize import brentq, root
 
 from phasepipe.physics.losses import Loss
 from phasepipe.theory.measure import ThresholdMeasure
-from phasepipe.theory.population import Outlier, Response, find_outlier
+from phasepipe.theory.population import ACCURACY, Outlier, Response, find_outlier
 from phasepipe.theory.quadrature import TOLERANCE, ConvergenceError, Floats
-from phasepipe.theory.requirements import ACCURACY, require_even
+from phasepipe.theory.requirements import require_even
 
 _COARSE = 1e-5  # quadrature tolerance while the solution is bracketed
+_FIRST = 0.15  # chi tried first, in units of 1 / curvature: small, so that the search begins at large alpha
 _STEP = 1.6  # factor between the values of chi that are tried
-_SEARCH = 24  # that many steps
+_SMALLEST_STEP = 0.005  # of log chi: the line has ended there
+_SEARCH = 40  # steps
 Target = Callable[["Averages"], float]
 
 
@@ -121,8 +123,8 @@ def threshold_states(loss: Loss, alpha: float) -> ThresholdStates:
     states = _solve(accepted, target)
     if states is None:
         raise ValueError(
-            f"alpha = {alpha:.6g} is outside the range where threshold states of {loss!r} were found (the energy "
-            "vanishes at small alpha); take a larger alpha, or one nearer to alpha_threshold"
+            f"alpha = {alpha:.6g} is outside the range where threshold states of {loss!r} exist, or continue from "
+            "large alpha; take an alpha nearer to alpha_threshold"
         )
     return states
 
@@ -174,7 +176,9 @@ def threshold_outlier(states: ThresholdStates) -> Outlier:
         return Response.of(states.measure.average(averaged))
 
     found = find_outlier(response, states.alpha, -states.chi, edge=-states.chi)
-    return Outlier(0.0, found.eigenvalue - found.edge, found.overlap, found.resolvent_edge, smooth_edge=False)
+    return Outlier(
+        0.0, float(found.eigenvalue - found.edge), found.overlap, found.resolvent_edge, smooth_edge=False
+    )
 
 
 def _solve(loss: Loss, target: Target) -> ThresholdStates | None:
@@ -216,45 +220,66 @@ def _solve(loss: Loss, target: Target) -> ThresholdStates | None:
     return ThresholdStates(
         loss=loss,
         alpha=alpha,
-        chi=averages.chi,
-        x=averages.x,
+        chi=float(averages.chi),
+        x=float(averages.x),
         energy=alpha * averages.energy,
         mu=mu,
-        gap=(alpha * averages.weight - 1) / averages.chi - mu,
+        gap=float((alpha * averages.weight - 1) / averages.chi - mu),
         signal_response=-alpha * averages.signal,
         relative_error=relative_error,
     )
 
 
 def _bracket(loss: Loss, target: Target) -> Averages | None:
-    """Follow the line of agreeing alphas in ``chi`` until the target changes sign, and refine coarsely."""
-    stiffness = float(loss.curvature(np.ones(1), np.ones(1))[0])
-    here = _on_line(loss, 0.6 / stiffness, 0.6 * stiffness)
+    """Follow the line of agreeing alphas up in ``chi`` until the target changes sign, and refine coarsely.
+
+    The first crossing from small ``chi``, that is from large alpha, counts; beyond a fold of the line, where alpha
+    begins to rise again, the states are no continuation of those at large alpha and the search ends.
+    """
+    one, none = np.ones(1), np.zeros(1)
+    stiffness = float(max(loss.curvature(one, one)[0], -loss.curvature(none, one)[0]))
+    here = _on_line(loss, _FIRST / stiffness, _FIRST * stiffness)
     if here is None:
         return None
     value = target(here)
     factor = _STEP if value > 0 else 1 / _STEP
     for _ in range(_SEARCH):
-        there = _on_line(loss, here.chi * factor, here.x * factor)
+        there = _step_along_line(loss, here, factor)
         if there is None:
-            return None
-        if target(there) * value <= 0:
+            factor = factor**0.5
+            if abs(np.log(factor)) < _SMALLEST_STEP:
+                return None
+        elif target(there) * value <= 0:
             break
-        here = there
+        else:
+            here = there
     else:
         return None
+    assert there is not None
+    x_guess = there.x
     found = there
 
     def along(log_chi: float) -> float:
         nonlocal found
-        point = _on_line(loss, float(np.exp(log_chi)), found.x)
+        point = _on_line(loss, float(np.exp(log_chi)), x_guess)
         if point is None:
             raise ConvergenceError(f"the threshold states of {loss!r} end near chi = {np.exp(log_chi):.4g}")
         found = point
         return target(point)
 
-    brentq(along, np.log(here.chi), np.log(there.chi), xtol=1e-3)
+    brentq(along, np.log(here.chi), np.log(there.chi), xtol=1e-2)
     return found
+
+
+def _step_along_line(loss: Loss, here: Averages, factor: float) -> Averages | None:
+    """Next point of the line; None where it ends or folds back."""
+    try:
+        there = _on_line(loss, here.chi * factor, here.x * factor)
+    except ConvergenceError:
+        return None
+    if there is None or (there.alpha - here.alpha) * (factor - 1) > 0:
+        return None
+    return there
 
 
 def _on_line(loss: Loss, chi: float, x_guess: float) -> Averages | None:
@@ -274,7 +299,7 @@ def _on_line(loss: Loss, chi: float, x_guess: float) -> Averages | None:
     for _ in range(8):
         upper = lower + direction * step
         if mismatch(upper) * value <= 0:
-            brentq(mismatch, min(lower, upper), max(lower, upper), xtol=1e-4)
+            brentq(mismatch, min(lower, upper), max(lower, upper), xtol=1e-3)
             return found
         lower, step = upper, 1.6 * step
     return None
