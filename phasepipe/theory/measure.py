@@ -1,10 +1,11 @@
 """Distribution of predictions and labels in the threshold states (PHYSICS §7).
 
 At given ``y`` the field ``h`` has density proportional to ``exp(-h²/2 - x V(h, y))``. With ``yhat`` for the
-variable, ``h = yhat + chi l'(yhat, y)`` and ``dh = (1 + chi l'') dyhat``: no proximal map is needed inside the
-integrals, and the factor takes the near-singularity ``1 / (1 + chi l'')²`` of averages down by one power.
+variable, ``h = yhat + chi l'(yhat, y)`` and ``dh = (1 + chi l'') dyhat``: no proximal map is needed inside
+the integrals, and the factor takes the near-singularity ``1 / (1 + chi l'')²`` of averages down by one power.
 The predictions start at ``b(y)``, the proximal map of ``h = 0+``; where ``b`` leaves 0, at
-``1 + chi l''(0, y) = 0``, the average over ``y`` has an inverse square root, and the quadrature is split there.
+``1 + chi l''(0, y) = 0``, the average over ``y`` has an inverse square root, and the quadrature is split
+there.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class ThresholdMeasure:
         cell = np.argmax(cumulative[1:] > wanted, axis=0)
         columns = np.arange(y.size)
         fraction = (wanted - cumulative[cell, columns]) / weight[cell, columns]
-        return edges[cell, columns] + fraction * np.diff(edges, axis=0)[cell, columns]
+        return np.asarray(edges[cell, columns] + fraction * np.diff(edges, axis=0)[cell, columns])
 
     def _unnormalised(self, yhat: Floats, y: Floats, deepest: Floats) -> Floats:
         """Density of a positive prediction up to a function of the label."""

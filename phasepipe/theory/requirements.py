@@ -1,4 +1,4 @@
-"""What the theory asks of a loss, checked where it enters: symmetry, minimum at the label, bounded curvature."""
+"""What the theory asks of a loss, checked where it enters: symmetry, minimum, bounded curvature."""
 
 from __future__ import annotations
 
@@ -66,13 +66,14 @@ def lowest_curvature(loss: Loss) -> float:
     near = float(curvature[np.hypot(yhat, y) < 10].min())
     if lowest < _UNBOUNDED * min(near, -1e-12):
         raise ValueError(
-            f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at a "
-            "random start has no left edge; use a loss with bounded curvature, for example the normalised quartic"
+            f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at "
+            "a random start has no left edge; use a loss with bounded curvature, for example the normalised "
+            "quartic"
         )
     if lowest >= 0:
         raise ValueError(
-            f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk towards "
-            "the signal; there is no threshold to compute"
+            f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk "
+            "towards the signal; there is no threshold to compute"
         )
     logs = np.log([max(float(yhat[start]), 1e-7), float(y[start])])
 

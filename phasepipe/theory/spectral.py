@@ -1,7 +1,8 @@
 """Spectral start for N to infinity: its overlap with the signal, and yardsticks (PHYSICS §9, §10).
 
 The start is the top eigenvector of ``sum_i f(y_i) x_i x_i^T`` (Lu & Li, arXiv:1702.06435; Mondelli &
-Montanari, arXiv:1708.05932). With ``T = -f`` it is the lowest eigenvector of PHYSICS §5, so that the same equations apply.
+Montanari, arXiv:1708.05932). With ``T = -f`` it is the lowest eigenvector of PHYSICS §5, so that the same
+equations apply.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ YARDSTICKS = {
 def optimal_weight(y: Floats, regularisation: float = 0.0) -> Floats:
     """Weight ``f(y) = 1 - (1 + r) / (y² + r)``; ``r = 0`` is the optimal ``1 - 1 / y²`` (PHYSICS §9).
 
-    A positive ``r`` bounds the weight below by ``-1 / r``; ``r = sqrt(2 alpha) - 1`` is the choice of Mondelli &
-    Montanari, arXiv:1708.05932.
+    A positive ``r`` bounds the weight below by ``-1 / r``; ``r = sqrt(2 alpha) - 1`` is the choice of
+    Mondelli & Montanari, arXiv:1708.05932.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def _highest(weight: Weight) -> float:
     highest = float(max(near, weight(np.geomspace(10, 1e7, 200)).max()))
     if not (np.isfinite(highest) and 0 < highest < 1e3 * max(near, 1e-12)):
         raise ValueError(
-            f"the weight of the spectral start has the supremum {highest:.3g}; it must be positive and bounded "
-            "above, as the optimal weight 1 - 1 / y² is"
+            f"the weight of the spectral start has the supremum {highest:.3g}; it must be positive and "
+            "bounded above, as the optimal weight 1 - 1 / y² is"
         )
     return highest

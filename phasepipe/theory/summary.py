@@ -19,14 +19,16 @@ Entry = float | str | bool | None
 def summary(loss: Loss, alpha: float | None = None) -> dict[str, Entry]:
     """Thresholds of a loss, and its spectra and threshold states at one alpha.
 
-    What does not exist for this loss or alpha is None, and the entry of the same name with ``_note`` says why.
+    What does not exist for this loss or alpha is None, and the entry of the same name with ``_note`` says
+    why.
 
     Parameters
     ----------
     loss
         Any loss that is even in both arguments.
     alpha
-        Measurements per dimension at which states and spectra are wanted; without it, those at ``alpha_threshold``.
+        Measurements per dimension at which states and spectra are wanted; without it, those at
+        ``alpha_threshold``.
 
     Returns
     -------

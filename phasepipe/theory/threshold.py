@@ -1,8 +1,9 @@
 """Threshold states, where gradient descent is trapped, for N to infinity (PHYSICS §7).
 
-One-step replica symmetry breaking, marginal, zero overlap. The unknowns are ``chi`` and ``x``; saddle point and
-marginality each give an ``alpha`` for any ``(chi, x)``, and the two must agree. As ``chi`` grows from 0 along this line
-alpha falls from infinity; ``alpha_threshold`` is where the Hessian of the states ceases to have an outlier.
+One-step replica symmetry breaking, marginal, zero overlap. The unknowns are ``chi`` and ``x``; saddle point
+and marginality each give an ``alpha`` for any ``(chi, x)``, and the two must agree. As ``chi`` grows from 0
+along this line alpha falls from infinity; ``alpha_threshold`` is where the Hessian of the states ceases to
+have an outlier.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from phasepipe.theory.requirements import require_even
 
 _COARSE = 1e-5  # quadrature tolerance while the solution is bracketed
 _FIRST = 0.15  # chi tried first, in units of 1 / curvature: small, so that the search begins at large alpha
+_NEAREST_ZERO = 1e-6  # end of the search towards large alpha, in the same units
 _STEP = 1.6  # factor between the values of chi that are tried
 _SMALLEST_STEP = 0.005  # of log chi: the line has ended there
-_SEARCH = 40  # steps
+_LAST = 100.0  # chi tried last, in units of 1 / curvature: alpha is near 1 and the energy near 0 there
 Target = Callable[["Averages"], float]
 
 
@@ -123,8 +125,8 @@ def threshold_states(loss: Loss, alpha: float) -> ThresholdStates:
     states = _solve(accepted, target)
     if states is None:
         raise ValueError(
-            f"alpha = {alpha:.6g} is outside the range where threshold states of {loss!r} exist, or continue from "
-            "large alpha; take an alpha nearer to alpha_threshold"
+            f"alpha = {alpha:.6g} is outside the range where threshold states of {loss!r} exist, or continue "
+            "from large alpha; take an alpha nearer to alpha_threshold"
         )
     return states
 
@@ -147,7 +149,8 @@ def threshold_transition(loss: Loss) -> ThresholdStates:
     states = _solve(accepted, target)
     if states is None:
         raise ValueError(
-            f"the threshold states of {loss!r} have no transition towards the signal; alpha_threshold does not exist"
+            f"the threshold states of {loss!r} have no transition towards the signal; alpha_threshold does "
+            "not exist"
         )
     return states
 
@@ -161,7 +164,8 @@ def alpha_threshold(loss: Loss) -> float:
 
 
 def threshold_outlier(states: ThresholdStates) -> Outlier:
-    """Edge, outlier and squared overlap of the Hessian at the threshold, measured from the edge (PHYSICS §5, §7).
+    """Edge, outlier and squared overlap of the Hessian at the threshold, measured from the edge (PHYSICS §5,
+    §7).
 
     Marginality puts the edge at 0, and the eigenvalue is negative where it exists (``states.has_outlier``).
     """
@@ -233,8 +237,8 @@ def _solve(loss: Loss, target: Target) -> ThresholdStates | None:
 def _bracket(loss: Loss, target: Target) -> Averages | None:
     """Follow the line of agreeing alphas up in ``chi`` until the target changes sign, and refine coarsely.
 
-    The first crossing from small ``chi``, that is from large alpha, counts; beyond a fold of the line, where alpha
-    begins to rise again, the states are no continuation of those at large alpha and the search ends.
+    The first crossing from small ``chi``, that is from large alpha, counts; beyond a fold of the line, where
+    alpha begins to rise again, the states are no continuation of those at large alpha and the search ends.
     """
     one, none = np.ones(1), np.zeros(1)
     stiffness = float(max(loss.curvature(one, one)[0], -loss.curvature(none, one)[0]))
@@ -243,7 +247,7 @@ def _bracket(loss: Loss, target: Target) -> Averages | None:
         return None
     value = target(here)
     factor = _STEP if value > 0 else 1 / _STEP
-    for _ in range(_SEARCH):
+    while here.chi * stiffness < _LAST:
         there = _step_along_line(loss, here, factor)
         if there is None:
             factor = factor**0.5
@@ -253,6 +257,8 @@ def _bracket(loss: Loss, target: Target) -> Averages | None:
             break
         else:
             here = there
+            if here.chi * stiffness < _NEAREST_ZERO:
+                return None
     else:
         return None
     assert there is not None
@@ -283,7 +289,7 @@ def _step_along_line(loss: Loss, here: Averages, factor: float) -> Averages | No
 
 
 def _on_line(loss: Loss, chi: float, x_guess: float) -> Averages | None:
-    """Find the ``x`` at which saddle point and marginality agree; None if there is none within a factor e^12."""
+    """Find the ``x`` at which saddle point and marginality agree; None if there is none nearby."""
     found: Averages | None = None
 
     def mismatch(log_x: float) -> float:
