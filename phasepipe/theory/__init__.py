@@ -1,5 +1,11 @@
 """Predictions for N to infinity, and from labels alone: thresholds, bulk, edge, outlier."""
 
+from phasepipe.theory.initial import InitialSpectrum, alpha_init, initial_spectrum, initial_transition
+from phasepipe.theory.measure import ThresholdMeasure
+from phasepipe.theory.phase import PhasePoint, branch_change, phase_point
+from phasepipe.theory.population import Outlier, Transition
+from phasepipe.theory.proximal import proximal_map
+from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.resolvent import (
     Prediction,
     bulk_density,
@@ -7,5 +13,42 @@ from phasepipe.theory.resolvent import (
     predict,
     resolvent,
 )
+from phasepipe.theory.spectral import YARDSTICKS, optimal_weight, spectral_start, spectral_transition
+from phasepipe.theory.summary import summary
+from phasepipe.theory.threshold import (
+    ThresholdStates,
+    alpha_threshold,
+    threshold_outlier,
+    threshold_states,
+    threshold_transition,
+)
 
-__all__ = ["Prediction", "bulk_density", "last_crossing_time", "predict", "resolvent"]
+__all__ = [
+    "YARDSTICKS",
+    "ConvergenceError",
+    "InitialSpectrum",
+    "Outlier",
+    "PhasePoint",
+    "Prediction",
+    "ThresholdMeasure",
+    "ThresholdStates",
+    "Transition",
+    "alpha_init",
+    "alpha_threshold",
+    "branch_change",
+    "bulk_density",
+    "initial_spectrum",
+    "initial_transition",
+    "last_crossing_time",
+    "optimal_weight",
+    "phase_point",
+    "predict",
+    "proximal_map",
+    "resolvent",
+    "spectral_start",
+    "spectral_transition",
+    "summary",
+    "threshold_outlier",
+    "threshold_states",
+    "threshold_transition",
+]

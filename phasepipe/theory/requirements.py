@@ -1,0 +1,89 @@
+"""What the theory asks of a loss, checked where it enters: symmetry, minimum, bounded curvature."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from phasepipe.physics.losses import Loss, require_loss
+
+_UNBOUNDED = 1e3  # growth of the lowest curvature over seven decades that counts as unbounded
+
+
+def require_even(loss: object) -> Loss:
+    """Return the loss if it does not see the signs of ``yhat`` and ``y``.
+
+    Raises
+    ------
+    TypeError
+        If a method is missing.
+    ValueError
+        If value or curvature change with a sign, or the slope is not the derivative of the value.
+    """
+    accepted = require_loss(loss)
+    generator = np.random.default_rng(0)
+    yhat, y = generator.uniform(0.1, 3.0, size=(2, 64))
+    for name in ("value", "curvature"):
+        method = getattr(accepted, name)
+        here = method(yhat, y)
+        if not (np.allclose(here, method(-yhat, y)) and np.allclose(here, method(yhat, -y))):
+            raise ValueError(
+                f"the {name} of {loss!r} changes with the sign of yhat or y, which phase retrieval does not "
+                "see; use a loss that is even in both"
+            )
+    if np.any(accepted.value(yhat, y) < accepted.value(y, y)):
+        raise ValueError(f"{loss!r} is not smallest at yhat = y; use a loss whose minimum is the label")
+    step = 1e-5
+    for name, derivative in (("value", "slope"), ("slope", "curvature")):
+        method = getattr(accepted, name)
+        numerical = (method(yhat + step, y) - method(yhat - step, y)) / (2 * step)
+        given = getattr(accepted, derivative)(yhat, y)
+        # The median forgives a kink or two.
+        if np.median(np.abs(numerical - given) / (1 + np.abs(given))) > 1e-4:
+            raise ValueError(
+                f"the {derivative} of {loss!r} is not the derivative of its {name}; check the formula"
+            )
+    return accepted
+
+
+def lowest_curvature(loss: Loss) -> float:
+    """Infimum of the curvature over all ``(yhat, y)``, dimensionless; may be approached at infinity.
+
+    Raises
+    ------
+    ValueError
+        If the curvature is unbounded below or nowhere negative: there is no ``1 / inf T`` then (PHYSICS §5).
+    """
+    radii = np.concatenate([[0.0], np.geomspace(1e-7, 1e7, 281)])
+    yhat, y = np.meshgrid(radii, radii[1:])
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        curvature = loss.curvature(yhat, y)
+    if not np.isfinite(curvature).all():
+        raise ValueError(f"the curvature of {loss!r} is not finite everywhere; the theory needs a finite one")
+    start = np.unravel_index(np.argmin(curvature), curvature.shape)
+    lowest = float(curvature[start])
+    near = float(curvature[np.hypot(yhat, y) < 10].min())
+    if lowest < _UNBOUNDED * min(near, -1e-12):
+        raise ValueError(
+            f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at "
+            "a random start has no left edge; use a loss with bounded curvature, for example the normalised "
+            "quartic"
+        )
+    if lowest >= 0:
+        raise ValueError(
+            f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk "
+            "towards the signal; there is no threshold to compute"
+        )
+    logs = np.log([max(float(yhat[start]), 1e-7), float(y[start])])
+
+    def at(logs: NDArray[np.float64]) -> float:
+        return float(loss.curvature(np.exp(logs[:1]), np.exp(logs[1:]))[0])
+
+    refined = minimize(
+        at,
+        logs.astype(np.float64),
+        method="Nelder-Mead",
+        options={"xatol": 1e-10, "fatol": 1e-16},
+    )
+    return min(lowest, float(refined.fun))

@@ -1,0 +1,97 @@
+"""Everything the theory says about a loss, as plain numbers for a table or JSON."""
+
+from __future__ import annotations
+
+from phasepipe.physics.losses import Loss
+from phasepipe.theory.initial import initial_spectrum, initial_transition
+from phasepipe.theory.quadrature import ConvergenceError
+from phasepipe.theory.spectral import YARDSTICKS, optimal_weight, spectral_start
+from phasepipe.theory.threshold import (
+    ThresholdStates,
+    threshold_outlier,
+    threshold_states,
+    threshold_transition,
+)
+
+Entry = float | str | bool | None
+
+
+def summary(loss: Loss, alpha: float | None = None) -> dict[str, Entry]:
+    """Thresholds of a loss, and its spectra and threshold states at one alpha.
+
+    What does not exist for this loss or alpha is None, and the entry of the same name with ``_note`` says
+    why.
+
+    Parameters
+    ----------
+    loss
+        Any loss that is even in both arguments.
+    alpha
+        Measurements per dimension at which states and spectra are wanted; without it, those at
+        ``alpha_threshold``.
+
+    Returns
+    -------
+    dict
+        Plain numbers, strings, booleans and None, ready for JSON. Energies are per dimension.
+    """
+    entries: dict[str, Entry] = {}
+    try:
+        initial = initial_transition(loss)
+        entries |= {
+            "alpha_init": initial.alpha,
+            "alpha_init_branch": initial.branch,
+            "alpha_init_overlap": initial.overlap,
+            "alpha_init_error": initial.error,
+        }
+    except (ValueError, ConvergenceError) as problem:
+        entries |= {"alpha_init": None, "alpha_init_note": str(problem)}
+    try:
+        transition = threshold_transition(loss)
+        entries |= {
+            "alpha_threshold": transition.alpha,
+            "alpha_threshold_error": transition.alpha * transition.relative_error,
+        }
+        if alpha is None:
+            entries |= _states(transition)
+    except (ValueError, ConvergenceError) as problem:
+        entries |= {"alpha_threshold": None, "alpha_threshold_note": str(problem)}
+    if alpha is not None:
+        entries |= _at(loss, alpha)
+    return entries | {f"alpha_{name}": value for name, value in YARDSTICKS.items()}
+
+
+def _at(loss: Loss, alpha: float) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {"alpha": alpha}
+    try:
+        spectrum = initial_spectrum(loss, alpha)
+        entries |= {
+            "initial_mu": spectrum.mu,
+            "initial_edge": spectrum.edge,
+            "initial_outlier": spectrum.outlier if spectrum.overlap > 0 else None,
+            "initial_overlap": spectrum.overlap,
+        }
+    except (ValueError, ConvergenceError) as problem:
+        entries |= {"initial_edge": None, "initial_edge_note": str(problem)}
+    try:
+        states = threshold_states(loss, alpha)
+        outlier = threshold_outlier(states)
+        entries |= _states(states)
+        entries |= {
+            "threshold_outlier": outlier.eigenvalue if states.has_outlier else None,
+            "threshold_overlap": outlier.overlap,
+        }
+    except (ValueError, ConvergenceError) as problem:
+        entries |= {"threshold_energy": None, "threshold_energy_note": str(problem)}
+    return entries | {"spectral_start_overlap": spectral_start(optimal_weight, alpha).overlap}
+
+
+def _states(states: ThresholdStates) -> dict[str, Entry]:
+    return {
+        "threshold_chi": states.chi,
+        "threshold_x": states.x,
+        "threshold_energy": states.energy,
+        "threshold_mu": states.mu,
+        "threshold_gap": states.gap,
+        "threshold_relative_error": states.relative_error,
+    }
