@@ -299,7 +299,7 @@ def _optimise(
     def polish(start: FloatArray, probability: FloatArray, iterations: int) -> FloatArray:
         simplex = start + np.vstack([np.zeros(len(start)), np.diag([0.05 * span, *(0.1 * start[1:])])])
         options = {"initial_simplex": simplex, "maxiter": iterations, "xatol": 1e-4, "fatol": 1e-5}
-        found = minimize(
+        found = minimize(  # type: ignore[call-overload]  # the stubs know no initial_simplex
             lambda parameters: objective(parameters, probability),
             start,
             method="Nelder-Mead",
