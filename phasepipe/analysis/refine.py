@@ -140,7 +140,7 @@ def _cost(cost_per_run: Cost, N: int, alpha: float, starts: int) -> float:
 
 
 def _bracketing_alphas(fit: CurveFit) -> list[float]:
-    """Alphas that look for the crossing: beyond the grid if P stays on one side of 1/2, else the grid again."""
+    """Alphas that look for the crossing: beyond the grid if P stays on one side of 1/2, else the same."""
     alpha = fit.cells.alpha
     if fit.status is not CurveStatus.NOT_BRACKETED:
         return [float(value) for value in alpha]

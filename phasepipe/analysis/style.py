@@ -29,7 +29,7 @@ BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-THEORY = {"color": BLACK, "linestyle": (0, (5, 2)), "linewidth": 1.0}
+THEORY: dict[str, Any] = {"color": BLACK, "linestyle": (0, (5, 2)), "linewidth": 1.0}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
 RC: dict[Any, Any] = {
