@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 from phasepipe.analysis.collapse import Collapse
 from phasepipe.analysis.counts import FloatArray
@@ -35,6 +36,7 @@ FORM_LABELS: dict[Form, str] = {
     "inverse_log_squared": r"$c/\log^2 N$",
     "power": r"$c\,N^{-\omega}$",
 }
+LABELS = {"alpha_50": r"$\alpha_{50}$"}
 GUIDE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "zorder": 0}
 
 
@@ -80,14 +82,12 @@ def residuals_figure(curves: Sequence[CurveFit]) -> Figure:
             label = f"$N={fit.N}$, $p={fit.goodness:.2f}$" if np.isfinite(fit.goodness) else f"$N={fit.N}$"
             axes.plot(fit.cells.alpha, residual, markers[fit.N], color=colours[fit.N], label=label)
         reach = max(3.0, *(float(np.max(np.abs(_curve_residuals(fit)))) * 1.1 for fit in curves))
-        axes.set(xlabel=r"$\alpha = M/N$", ylabel="(data − fit) / standard error", ylim=(-reach, reach))
+        axes.set(xlabel=r"$\alpha = M/N$", ylabel="residual / s.e.", ylim=(-reach, reach))
         figure.legend(loc="outside upper center", ncols=3, handletextpad=0.1, columnspacing=1.0)
         return figure
 
 
-def extrapolation_figure(
-    extrapolation: Extrapolation, *, curves: Sequence[CurveFit] = (), ylabel: str = r"$\alpha_{50}$"
-) -> Figure:
+def extrapolation_figure(extrapolation: Extrapolation, *, curves: Sequence[CurveFit] = ()) -> Figure:
     """A quantity against 1 / log N with every form continued to N = infinity, and the residuals below.
 
     Solid lines have a free limit (interval drawn at infinity), dashed ones the imposed limit. ``curves``
@@ -99,41 +99,28 @@ def extrapolation_figure(
         abscissa = 1 / np.log(extrapolation.N)
         for fit in extrapolation.fits:
             _draw_form(upper, fit, abscissa.max())
-            residual = (extrapolation.value - fit.predict(extrapolation.N)) / extrapolation.error
-            lower.plot(
-                abscissa,
-                residual,
-                "s" if fit.imposed else "o",
-                color=FORM_COLOURS[fit.form],
-                fillstyle="none" if fit.imposed else "full",
-                alpha=0.9,
-            )
         _draw_limits(upper, [fit for fit in extrapolation.fits if not fit.imposed])
         if extrapolation.imposed_limit is not None:
             upper.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
-        quantile = 1.96
+        quantile = stats.norm.isf((1 - extrapolation.level) / 2)
         upper.errorbar(abscissa, extrapolation.value, quantile * extrapolation.error, fmt="ko", zorder=5)
         _draw_bounds(upper, curves)
         _set_limits(upper, extrapolation)
-        upper.set_ylabel(ylabel)
+        upper.set_ylabel(LABELS.get(extrapolation.quantity, extrapolation.quantity))
         figure.legend(
             *upper.get_legend_handles_labels(),
             loc="outside upper center",
-            ncols=3,
-            columnspacing=1.0,
-            handlelength=1.8,
+            ncols=2,
+            columnspacing=1.5,
+            title="form (AICc weight); dashed: limit imposed",
+            title_fontsize=7,
         )
-        lower.axhspan(-2, 2, color="0.92", zorder=0, linewidth=0)
-        lower.axhline(0, **GUIDE)
-        reach = max(
-            3.0, min(12.0, 1.1 * float(np.max(np.abs([line.get_ydata() for line in lower.lines[:-1]]))))
-        )
-        lower.set(ylabel="residual / s.e.", ylim=(-reach, reach))
-        sizes = extrapolation.N
-        shown = sizes[:: max(1, -(-len(sizes) // 6))]
-        lower.set_xticks([0, *(1 / np.log(shown))], [r"$\infty$", *(f"{N:g}" for N in shown)])
-        lower.set_xlim(-0.012, abscissa.max() * 1.05)
-        lower.set_xlabel(r"$N$ (scale $1/\log N$)")
+        _draw_form_residuals(lower, extrapolation, abscissa)
+        shown = _spaced(abscissa, 0.09 * abscissa.max())
+        lower.set_xticks([0, *abscissa[shown]], ["∞", *(f"{N:g}" for N in extrapolation.N[shown])])
+        lower.set_xlim(-0.13 * abscissa.max(), abscissa.max() * 1.05)
+        lower.set_xlabel(r"$N$, on a scale of $1/\log N$")
+        figure.align_ylabels()
         return figure
 
 
@@ -175,23 +162,7 @@ def scaling_overview_figure(curves: Sequence[CurveFit], extrapolation: Extrapola
     with paper_style():
         figure = new_figure(PAGE_WIDTH, 0.36)
         left, right = figure.subplots(1, 2)
-        free = extrapolation.scan[~extrapolation.scan["imposed"]]
-        for offset, (form, rows) in zip((0.97, 1.0, 1.03), free.groupby("form", sort=False), strict=False):
-            bounded = np.isfinite(rows["lower"]) & np.isfinite(rows["upper"])
-            shown = rows[bounded]
-            left.errorbar(
-                shown["N_min"] * offset,
-                shown["limit"],
-                [shown["limit"] - shown["lower"], shown["upper"] - shown["limit"]],
-                fmt="o",
-                color=FORM_COLOURS[form],  # type: ignore[index]
-                label=FORM_LABELS[form],  # type: ignore[index]
-            )
-        if extrapolation.imposed_limit is not None:
-            left.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
-        _log_sizes(left, extrapolation.N)
-        left.set(xlabel=r"smallest $N$ kept", ylabel=f"limit of {extrapolation.quantity}")
-        left.legend()
+        _draw_scan(left, extrapolation)
         known = [fit for fit in curves if np.isfinite(fit.width) and np.isfinite(fit.width_lower)]
         width = np.array([fit.width for fit in known])
         spread = [
@@ -200,9 +171,7 @@ def scaling_overview_figure(curves: Sequence[CurveFit], extrapolation: Extrapola
         ]
         right.errorbar([fit.N for fit in known], width, spread, fmt="ko")
         _log_sizes(right, np.array([fit.N for fit in known], dtype=float))
-        right.set(xlabel="$N$", ylabel="quartile width in $\\alpha$", yscale="log")
-        right.yaxis.set_major_formatter("{x:.2g}")
-        right.yaxis.set_minor_formatter("{x:.2g}")
+        right.set(xlabel="$N$", ylabel=r"quartile width in $\alpha$")
         return figure
 
 
@@ -243,6 +212,34 @@ def _draw_limits(axes: Axes, fits: Sequence[SizeFit]) -> None:
         )
 
 
+def _draw_form_residuals(axes: Axes, extrapolation: Extrapolation, abscissa: FloatArray) -> None:
+    """Residuals of the forms that fit, side by side; a rejected form would only set the scale."""
+    axes.axhspan(-2, 2, color="0.92", zorder=0, linewidth=0)
+    axes.axhline(0, **GUIDE)
+    shown = [fit for fit in extrapolation.fits if fit.believable]
+    reach = 3.0
+    for index, fit in enumerate(shown):
+        residual = (extrapolation.value - fit.predict(extrapolation.N)) / extrapolation.error
+        reach = max(reach, 1.1 * float(np.max(np.abs(residual))))
+        axes.plot(
+            abscissa + 0.0015 * (index - (len(shown) - 1) / 2),
+            residual,
+            "s" if fit.imposed else "o",
+            color=FORM_COLOURS[fit.form],
+            fillstyle="none" if fit.imposed else "full",
+        )
+    axes.set(ylabel="residual / s.e.", ylim=(-reach, reach))
+
+
+def _spaced(abscissa: FloatArray, least: float) -> list[int]:
+    """Indices of ticks that leave room for their labels, the smallest size first."""
+    kept: list[int] = []
+    for index in np.argsort(-abscissa):
+        if not kept or abscissa[kept[-1]] - abscissa[index] >= least:
+            kept.append(int(index))
+    return kept
+
+
 def _draw_bounds(axes: Axes, curves: Sequence[CurveFit]) -> None:
     for fit in curves:
         if fit.status is not CurveStatus.NOT_BRACKETED:
@@ -269,6 +266,33 @@ def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
         values.append(extrapolation.imposed_limit)
     low, high = min(values), max(values)
     axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+
+
+def _draw_scan(axes: Axes, extrapolation: Extrapolation) -> None:
+    free = extrapolation.scan[~extrapolation.scan["imposed"]]
+    for offset, (form, rows) in zip((0.96, 1.0, 1.04), free.groupby("form", sort=False), strict=False):
+        spread = [rows["limit"] - rows["lower"], rows["upper"] - rows["limit"]]
+        axes.errorbar(
+            rows["N_min"] * offset,
+            rows["limit"],
+            np.minimum(spread, 1e6),  # an open end leaves the axes
+            fmt="o",
+            color=FORM_COLOURS[form],  # type: ignore[index]
+            label=FORM_LABELS[form],  # type: ignore[index]
+        )
+    if extrapolation.imposed_limit is not None:
+        axes.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
+    if len(free):
+        # of the longer ends only what fits: the limits themselves set the scale
+        low, high = free["limit"].min(), free["limit"].max()
+        reach = 0.5 * (high - low) + 0.05 * abs(high)
+        axes.set_ylim(low - reach, high + reach)
+    _log_sizes(axes, free["N_min"].unique().astype(float))
+    axes.set(
+        xlabel="smallest $N$ kept",
+        ylabel=f"limit of {LABELS.get(extrapolation.quantity, extrapolation.quantity)}",
+    )
+    axes.legend()
 
 
 def _log_sizes(axes: Axes, sizes: FloatArray) -> None:

@@ -29,8 +29,8 @@ def verdict(extrapolation: Extrapolation) -> str:
         sentence = f"The data ({sizes}) allow {described[0]}{against}"
     else:
         sentence = (
-            f"The data ({sizes}) cannot tell {_list(described)} apart, so the limit of {name} is known only to lie "
-            f"in {_interval(extrapolation.limit_range)}"
+            f"The data ({sizes}) cannot tell {_list(described)} apart, so the limit of {name} is known only "
+            f"to lie in {_interval(extrapolation.limit_range)}"
         )
     if all(fit.degrees_of_freedom <= 0 for fit in plausible):
         sentence += ", with no size to spare for testing any form"
