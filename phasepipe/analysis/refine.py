@@ -1,0 +1,240 @@
+"""Where the next core-seconds tell most about alpha_50: more instances at chosen alphas, for every N.
+
+Sequential c-optimal design (Wu, J. Am. Stat. Assoc. 80 (1985) 974). The fit of a size gives its information
+on intercept and slope; a block of new instances adds to it, and the block that lowers the standard error of
+alpha_50 most per core-second is taken until the budget is spent. Averaging over the uncertainty of the fit
+spreads the alphas, so that a wrong first guess is not refined blindly. Sizes without a crossing come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from phasepipe.analysis.counts import FloatArray
+from phasepipe.analysis.curves import CurveFit, CurveStatus, fit_curves
+from phasepipe.analysis.likelihood import DISTRIBUTIONS, Link
+
+Cost = Callable[[int, float], float]  # (N, alpha) -> core-seconds per run
+
+BLOCKS = 200  # blocks that the budget is spent in, at most
+CANDIDATES = 25  # new alphas considered per size
+REACH = 1.5  # how far from alpha_50 they lie, in quartile widths
+DRAWS = 32  # of the fit, to average over its uncertainty
+BRACKETING = 3  # alphas added to a grid without the crossing
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What to run next."""
+
+    proposal: pd.DataFrame  # N, alpha, instances, starts, core_seconds, purpose ("refine" or "bracket")
+    expected: pd.DataFrame  # N, error_before, error_after (standard errors of alpha_50), core_seconds
+
+    @property
+    def core_seconds(self) -> float:
+        """Cost of the whole proposal."""
+        return float(self.proposal["core_seconds"].sum())
+
+
+def propose_refinement(
+    counts: pd.DataFrame,
+    cost_per_run: Cost,
+    budget: float,
+    *,
+    link: Link = "logit",
+    starts: int | None = None,
+) -> Refinement:
+    """Alphas and extra instances per N that most reduce the interval of alpha_50 within a budget.
+
+    Parameters
+    ----------
+    counts
+        Tidy counts of the finished sweep.
+    cost_per_run
+        Core-seconds of one run at (N, alpha).
+    budget
+        Core-seconds to spend.
+    link
+        As in :func:`~phasepipe.analysis.curves.fit_curves`.
+    starts
+        Runs per new instance; by default the median of the sweep at that N.
+
+    Returns
+    -------
+    Refinement
+        New alphas are multiples of 1/N. Never costs more than the budget; empty if not even one instance
+        can be paid for.
+
+    Raises
+    ------
+    ValueError
+        If the budget or a cost is not positive, or as in ``fit_curves``.
+    """
+    if not (np.isfinite(budget) and budget > 0):
+        raise ValueError(f"budget = {budget} is not a positive number of core-seconds")
+    fits = fit_curves(counts, link=link)
+    designs = [_Design.of(fit, cost_per_run, starts) for fit in fits if _resolved(fit)]
+    additions: list[_Addition] = []
+    left = budget
+    for fit in fits:
+        for alpha in [] if _resolved(fit) else _bracketing_alphas(fit):
+            runs = _starts(fit, starts)
+            price = _cost(cost_per_run, fit.N, alpha, runs)
+            instances = min(int(np.median(fit.cells.sums.instances)), int(left / price))
+            if instances > 0:
+                additions.append(_Addition(fit.N, alpha, instances, runs, instances * price, "bracket"))
+                left -= instances * price
+    before = [design.error() for design in designs]
+    block = left / BLOCKS
+    while designs:
+        gains = [design.best_block(block, left) for design in designs]
+        winner = int(np.argmax([gain for gain, _, _ in gains]))
+        gain, candidate, instances = gains[winner]
+        if gain <= 0:
+            break
+        left -= designs[winner].add(candidate, instances)
+    for design in designs:
+        additions.extend(design.additions())
+    proposal = pd.DataFrame(additions, columns=list(_Addition._fields))
+    return Refinement(
+        proposal=proposal.sort_values(["N", "alpha"], ignore_index=True),
+        expected=pd.DataFrame(
+            {
+                "N": [design.fit.N for design in designs],
+                "error_before": before,
+                "error_after": [design.error() for design in designs],
+                "core_seconds": [float(design.added @ design.cost) for design in designs],
+            }
+        ),
+    )
+
+
+class _Addition(NamedTuple):
+    N: int
+    alpha: float
+    instances: int
+    starts: int
+    core_seconds: float
+    purpose: Literal["refine", "bracket"]
+
+
+def _resolved(fit: CurveFit) -> bool:
+    return fit.status is not CurveStatus.NOT_BRACKETED and np.isfinite(fit.alpha_50) and fit.slope > 0
+
+
+def _starts(fit: CurveFit, starts: int | None) -> int:
+    per_instance = fit.cells.sums.runs / fit.cells.sums.instances
+    return starts if starts is not None else max(1, round(float(np.median(per_instance))))
+
+
+def _cost(cost_per_run: Cost, N: int, alpha: float, starts: int) -> float:
+    seconds = float(cost_per_run(N, alpha))
+    if not seconds > 0:
+        raise ValueError(f"cost_per_run = {seconds} at N = {N}, alpha = {alpha:g} is not positive")
+    return seconds * starts
+
+
+def _bracketing_alphas(fit: CurveFit) -> list[float]:
+    """Alphas that look for the crossing: beyond the grid if P stays on one side of 1/2, else the same."""
+    alpha = fit.cells.alpha
+    if fit.status is not CurveStatus.NOT_BRACKETED:
+        return [float(value) for value in alpha]
+    step = np.ptp(alpha) / BRACKETING * np.arange(1, BRACKETING + 1)
+    new = alpha[-1] + step if fit.alpha_50_upper == np.inf else alpha[0] - step
+    return [float(value) for value in np.unique(np.round(new * fit.N)) / fit.N if value > 0]
+
+
+@dataclass
+class _Design:
+    """Information on one curve, and what a new instance at each candidate alpha adds to it."""
+
+    fit: CurveFit
+    starts: int
+    alpha: FloatArray  # (candidate,)
+    cost: FloatArray  # (candidate,) core-seconds per instance
+    weight: FloatArray  # (draw, candidate) information per instance on the linear predictor
+    gradient: FloatArray  # (draw, 2) of alpha_50 in intercept and slope
+    information: FloatArray  # (draw, 2, 2)
+    added: FloatArray  # (candidate,) instances
+
+    @classmethod
+    def of(cls, fit: CurveFit, cost_per_run: Cost, starts: int | None) -> _Design:
+        runs = _starts(fit, starts)
+        width = fit.width if np.isfinite(fit.width) else 2.2 / fit.slope
+        low, high = fit.alpha_50 - REACH * width, fit.alpha_50 + REACH * width
+        old = fit.cells.alpha[(fit.cells.alpha >= low) & (fit.cells.alpha <= high)]
+        grid = np.round(np.linspace(low, high, CANDIDATES) * fit.N) / fit.N
+        alpha = np.union1d(old, grid[grid > 0])
+        rng = np.random.default_rng(0)
+        draws = rng.multivariate_normal([fit.intercept, fit.slope], fit.covariance, size=DRAWS, method="eigh")
+        # a draw without a rise has no alpha_50
+        intercept, slope = draws[draws[:, 1] > fit.slope / 4].T
+        distribution = DISTRIBUTIONS[fit.link]
+        predictor = intercept[:, None] + slope[:, None] * alpha
+        probability = np.clip(distribution.cumulative(predictor), 1e-9, 1 - 1e-9)
+        correlation = fit.correlation if np.isfinite(fit.correlation) else 0.0
+        effective = runs / (1 + correlation * (runs - 1))
+        return cls(
+            fit=fit,
+            starts=runs,
+            alpha=alpha,
+            cost=np.array([_cost(cost_per_run, fit.N, float(value), runs) for value in alpha]),
+            weight=effective * distribution.density(predictor) ** 2 / (probability * (1 - probability)),
+            gradient=-np.stack([1 / slope, -intercept / slope**2], axis=-1),
+            information=np.broadcast_to(np.linalg.pinv(fit.covariance), (len(slope), 2, 2)).copy(),
+            added=np.zeros(len(alpha)),
+        )
+
+    def _variance_and_gain(self, instances: FloatArray) -> tuple[float, FloatArray]:
+        """Variance of alpha_50 now, and its decrease by that many instances at each candidate."""
+        covariance = np.linalg.inv(self.information)
+        design = np.stack([np.ones_like(self.alpha), self.alpha], axis=-1)
+        towards = np.einsum("dp,dpq->dq", self.gradient, covariance)
+        variance = np.einsum("dp,dp->d", towards, self.gradient)
+        leverage = np.einsum("cp,dpq,cq->dc", design, covariance, design, optimize=True)
+        weight = self.weight * instances
+        decrease = weight * (towards @ design.T) ** 2 / (1 + weight * leverage)
+        return float(variance.mean()), decrease.mean(axis=0)
+
+    def error(self) -> float:
+        """Expected standard error of alpha_50."""
+        return float(np.sqrt(self._variance_and_gain(np.zeros_like(self.alpha))[0]))
+
+    def best_block(self, block: float, left: float) -> tuple[float, int, int]:
+        """Decrease of the standard error per core-second, candidate and instances of the best block."""
+        instances = np.maximum(1, np.floor(block / self.cost))
+        instances = np.where(instances * self.cost <= left, instances, 0)
+        variance, decrease = self._variance_and_gain(instances)
+        gain = (
+            (np.sqrt(variance) - np.sqrt(np.maximum(variance - decrease, 0)))
+            / np.maximum(instances, 1)
+            / self.cost
+        )
+        best = int(np.argmax(gain))
+        return float(gain[best]), best, int(instances[best])
+
+    def add(self, candidate: int, instances: int) -> float:
+        """Take a block into the design; returns its cost."""
+        design = np.array([1.0, self.alpha[candidate]])
+        self.information += instances * self.weight[:, candidate, None, None] * np.outer(design, design)
+        self.added[candidate] += instances
+        return float(instances * self.cost[candidate])
+
+    def additions(self) -> list[_Addition]:
+        """What was taken into the design."""
+        return [
+            _Addition(
+                self.fit.N,
+                float(self.alpha[candidate]),
+                int(self.added[candidate]),
+                self.starts,
+                float(self.added[candidate] * self.cost[candidate]),
+                "refine",
+            )
+            for candidate in np.flatnonzero(self.added)
+        ]

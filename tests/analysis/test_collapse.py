@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from phasepipe.analysis.collapse import collapse, collapse_quality, smooth_collapse
+from phasepipe.analysis.planted import PlantedScaling
+
+# shift and width share the exponent: these data collapse
+PLANTED = PlantedScaling(
+    alpha_inf=4.0, amplitude=-4.0, omega=0.3, inverse_nu=0.3, scale=1.2, correlation=0.15
+)
+SIZES = [64, 128, 256, 512, 1024]
+
+
+def draw(seed, planted=PLANTED):
+    return planted.draw(SIZES, np.linspace(1.5, 4.5, 16), 60, 8, np.random.default_rng(seed))
+
+
+def test_quality_of_points_on_one_line_with_known_scatter():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([np.sort(rng.uniform(0, 1, 300)) for _ in range(4)])
+    group = np.repeat(np.arange(4), 300)
+    error = rng.uniform(0.01, 0.03, x.size)
+    quality, entered = collapse_quality(x, 2 * x + error * rng.normal(size=x.size), error, group)
+    assert quality == pytest.approx(1, abs=0.12)
+    assert 0.95 < entered.mean() < 1
+    shifted, _ = collapse_quality(x, 2 * x + 0.05 * group, error, group)
+    assert shifted > 3
+
+
+def test_quality_by_hand():
+    """Point (0.5, 1) of one size between (0, 0) and (1, 1) of the other: master value 1/2, variance 1/2."""
+    x, y = np.array([0.0, 1.0, 0.5]), np.array([0.0, 1.0, 1.0])
+    quality, entered = collapse_quality(x, y, np.ones(3), np.array([0, 0, 1]))
+    assert entered.tolist() == [False, False, True]
+    assert quality == pytest.approx(0.25 / 1.5)
+
+
+def test_points_without_neighbours_do_not_enter():
+    quality, entered = collapse_quality(
+        np.array([0.0, 1, 2, 3]), np.zeros(4), np.ones(4), np.array([0, 0, 1, 1])
+    )
+    assert np.isnan(quality)
+    assert not entered.any()
+
+
+@pytest.mark.parametrize("method", [collapse, smooth_collapse])
+def test_planted_collapse_is_found(method):
+    found = method(draw(1), rng=np.random.default_rng(0), replicates=60)
+    assert 0.4 < found.quality < 1.8
+    assert found.alpha_c_interval[0] - 0.1 < 4 < found.alpha_c_interval[1] + 0.1
+    assert found.inverse_nu == pytest.approx(0.3, abs=0.08)
+    assert np.diff(found.alpha_c_interval)[0] < 0.8
+
+
+def test_data_that_do_not_collapse_are_told_by_the_quality():
+    other = PlantedScaling(
+        alpha_inf=4.0, amplitude=-30.0, omega=1.0, inverse_nu=-0.3, scale=0.1, correlation=0.05
+    )
+    found = collapse(draw(2, other), rng=np.random.default_rng(0), replicates=0)
+    assert found.quality > 2.5
+
+
+def test_correction_to_scaling_lowers_chi_squared():
+    corrected = PlantedScaling(alpha_inf=4.0, amplitude=-12.0, omega=0.8, inverse_nu=0.2, correlation=0.02)
+    counts = corrected.draw(SIZES, np.linspace(2.5, 5, 20), 200, 8, np.random.default_rng(3))
+    plain = smooth_collapse(counts, rng=np.random.default_rng(0), replicates=0)
+    better = smooth_collapse(counts, correction=True, rng=np.random.default_rng(0), replicates=0)
+    assert better.quality < plain.quality
+    assert np.isfinite(better.omega)
+
+
+def test_points_that_entered_are_reported():
+    found = collapse(draw(4), rng=np.random.default_rng(0), replicates=0)
+    assert len(found.points) == 80
+    assert found.entered == found.points["entered"].sum() < 80
+    outside = found.points.query("probability < 0.02 or probability > 0.98")
+    assert (outside["reason"] == "outside the window of P").all()
+    assert (found.points.query("entered")["reason"] == "").all()
+
+
+@pytest.mark.slow
+def test_bootstrap_interval_covers():
+    rng = np.random.default_rng(5)
+    found = [collapse(draw(seed), rng=rng, replicates=60) for seed in range(200)]
+    alpha_c = np.mean([c.alpha_c_interval[0] <= 4 <= c.alpha_c_interval[1] for c in found])
+    inverse_nu = np.mean([c.inverse_nu_interval[0] <= 0.3 <= c.inverse_nu_interval[1] for c in found])
+    quality = np.mean([c.quality for c in found])
+    print(f"alpha_c {alpha_c:.3f} inverse_nu {inverse_nu:.3f} mean S {quality:.3f}")
+    assert alpha_c > 0.85
+    assert inverse_nu > 0.85
+    assert 0.7 < quality < 1.2
+
+
+def test_one_size_is_refused():
+    with pytest.raises(ValueError, match="a collapse needs at least 2 such sizes"):
+        collapse(
+            PLANTED.draw([64], np.linspace(1.5, 4.5, 8), 20, 4, np.random.default_rng(0)),
+            rng=np.random.default_rng(0),
+        )
