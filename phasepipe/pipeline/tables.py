@@ -14,10 +14,12 @@ from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import CHECKSUM
 from phasepipe.pipeline.sweep import Sweep
 
+_LABELS = "labels"
+
 
 def open_store(path: Path) -> xr.Dataset:
     """A store as a lazy dataset, chunked as stored, its growing axes in ascending order."""
-    data: xr.Dataset = xr.open_zarr(path, chunks={}, consolidated=False)
+    data: xr.Dataset = _with_text(xr.open_zarr(path, chunks={}, consolidated=False))
     for name in ("alpha", "budget"):
         if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
             data = data.sortby(name)
@@ -41,11 +43,33 @@ def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
     )
 
 
+def _without_text(table: xr.Dataset) -> xr.Dataset:
+    """Text as numbers and a list of labels: Zarr has no settled format for strings."""
+    coded = table.copy()
+    for name, variable in table.variables.items():
+        if variable.dtype.kind in "UO":
+            labels, codes = np.unique(variable.values.astype(str), return_inverse=True)
+            attributes = variable.attrs | {_LABELS: labels.tolist()}
+            coded[name] = (variable.dims, codes.reshape(variable.shape).astype(np.uint16), attributes)
+    return coded
+
+
+def _with_text(data: xr.Dataset) -> xr.Dataset:
+    """Undo :func:`_without_text`."""
+    coded = [name for name, variable in data.variables.items() if _LABELS in variable.attrs]
+    for name in coded:
+        attributes = dict(data[name].attrs)
+        labels = np.array(attributes.pop(_LABELS), dtype=str)
+        data = data.assign({name: (data[name].dims, labels[data[name].values], attributes)})
+    return data.set_coords([name for name in coded if name in data.dims])
+
+
 def write_table(path: Path, table: xr.Dataset) -> None:
     """Replace the store at ``path`` by ``table``, all at once and with checksums."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     codecs = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)
+    table = _without_text(table)
     encoding = {str(name): {"compressors": codecs} for name in table.variables}
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_zarr(draft, mode="w", encoding=encoding, consolidated=False, zarr_format=3)

@@ -53,7 +53,7 @@ def layout(sweep: Sweep, N: int) -> Layout:
         variables["snapshot"] = SNAPSHOT._replace(dims=_SNAPSHOT_DIMS)
         kept = times[sweep.snapshot_indices()]
         coordinates["snapshot_time"] = (("snapshot_time",), kept, TIME_ATTRIBUTES)
-        sizes |= _snapshot_sizes(sweep) | {"snapshot_time": len(kept), "component": N}
+        sizes |= snapshot_sizes(sweep) | {"snapshot_time": len(kept), "component": N}
     return Layout(
         stage="runs",
         axes={
@@ -69,7 +69,8 @@ def layout(sweep: Sweep, N: int) -> Layout:
     )
 
 
-def _snapshot_sizes(sweep: Sweep) -> dict[str, int]:
+def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
+    """How many instances, and starts of each, keep their points."""
     return {
         "snapshot_instance": min(sweep.snapshots.instances, sweep.instances),
         "snapshot_start": min(sweep.snapshots.starts, len(sweep.start_keys())),
@@ -121,7 +122,7 @@ def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:
     """Runs of a block whose points are kept, shape of the block."""
     kept = np.zeros(block.todo.shape, bool)
     if len(sweep.snapshot_indices()):
-        limits = _snapshot_sizes(sweep).values()
+        limits = snapshot_sizes(sweep).values()
         inside = [
             np.arange(span.start, span.stop) < limit
             for span, limit in zip(block.region[1:], limits, strict=True)

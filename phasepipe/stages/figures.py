@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
 from phasepipe.analysis.style import paper_style
 from phasepipe.analysis.success_figure import success_figure
-from phasepipe.physics.starts import StartKind
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.parts import LossSpec, NormalisedQuarticSpec, QuarticSpec
 from phasepipe.pipeline.progress import logger, logging_to
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import open_store
+from phasepipe.stages.starts import StartGroup, start_groups
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -31,21 +30,24 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
     """Draw ``figures/success.*``: the success curves at the full time budget, one picture per start kind."""
     with logging_to(log):
         table = open_store(folder.table("success")).isel(budget=-1).load()
-        for group in range(table.sizes["start_group"]):
-            chosen = table.isel(start_group=group)
-            name = "success" if group == 0 else f"success-{group}"
+        theory = open_store(folder.table("theory")).load()
+        lines = {r"$\alpha_{\mathrm{init}}$": "alpha_init", r"$\alpha_{\mathrm{TS}}$": "alpha_threshold"}
+        known = {label: float(theory[name]) for label, name in lines.items() if not np.isnan(theory[name])}
+        for group in start_groups(sweep):
             with paper_style():
-                figure = success_figure(chosen, _title(sweep, chosen))
-                save(figure, folder, name)
+                figure = success_figure(
+                    table.isel(start_group=group.position),
+                    _title(sweep, group),
+                    {} if sweep.zero_signal else known,
+                )
+            save(figure, folder, f"success{group.suffix}")
         logger.info("figures: success curves drawn")
 
 
-def _title(sweep: Sweep, table: xr.Dataset) -> str:
-    kind = StartKind(int(table["start_kind"])).name.lower()
-    m0 = float(table["start_m0"])
-    start = f"{kind} starts" if np.isnan(m0) else f"{kind} starts, m0 = {m0:g}"
+def _title(sweep: Sweep, group: StartGroup) -> str:
     control = ", zero-signal control" if sweep.zero_signal else ""
-    return f"{describe_loss(sweep.loss)}, {start}{control}\nrecovered by t = {sweep.t_max:g}, 95 % intervals"
+    what = f"{describe_loss(sweep.loss)}, {group.name}{control}"
+    return f"{what}\nrecovered by t = {sweep.t_max:g}, 95 % intervals"
 
 
 def save(figure: Figure, folder: SweepFolder, name: str) -> None:
@@ -53,5 +55,6 @@ def save(figure: Figure, folder: SweepFolder, name: str) -> None:
     path = folder.root / "figures"
     path.mkdir(parents=True, exist_ok=True)
     metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    for extension in FORMATS:
-        figure.savefig(path / f"{name}.{extension}", metadata=metadata[extension])
+    with paper_style():
+        for extension in FORMATS:
+            figure.savefig(path / f"{name}.{extension}", metadata=metadata[extension])

@@ -10,7 +10,6 @@ import xarray as xr
 
 from phasepipe.analysis.success import success_table
 from phasepipe.physics.records import record_times
-from phasepipe.physics.starts import StartKind
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.progress import logger, logging_to
@@ -18,6 +17,7 @@ from phasepipe.pipeline.provenance import provenance
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import read_runs, write_table
 from phasepipe.stages.grid import ATTRIBUTES
+from phasepipe.stages.starts import start_groups
 
 _BUDGETS_PER_DECADE = 4
 _SHORTEST_BUDGET = 1.0
@@ -57,11 +57,10 @@ def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
             f"{missing} of {runs['status'].size} runs at N = {N} are not computed; run the workflow again"
         )
     budgets = record_times(sweep.t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
-    groups = [(int(StartKind[start.kind.upper()]), getattr(start, "m0", np.nan)) for start in sweep.starts]
+    groups = start_groups(sweep)
     tables = []
-    for kind, m0 in groups:
-        same = (runs["start_kind"] == kind) & ((runs["start_m0"] == m0) | np.isnan(m0))
-        chosen = runs.isel(start=np.flatnonzero(same))
+    for group in groups:
+        chosen = group.select(runs)
         tables.append(
             success_table(
                 chosen["outcome"],
@@ -72,7 +71,7 @@ def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
             )
         )
     table = xr.concat(tables, "start_group").drop_vars(["N", "measurements"], errors="ignore")
-    kinds, overlaps = zip(*groups, strict=True)
+    kinds, overlaps = [group.kind for group in groups], [group.m0 for group in groups]
     table = table.assign_coords(
         start_kind=("start_group", np.array(kinds, np.uint8), ATTRIBUTES["start_kind"]),
         start_m0=("start_group", np.array(overlaps), ATTRIBUTES["start_m0"]),

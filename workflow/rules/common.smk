@@ -26,6 +26,11 @@ def grid(wildcards):
     return SWEEP.grid_key(int(wildcards.N))
 
 
+def all_grids(wildcards):
+    """What a result over all N depends on."""
+    return [SWEEP.grid_key(N) for N in SWEEP.N]
+
+
 def receipts(stage):
     return expand(
         "{results}/{sweep}/{stage}/N{N}.done", results=RESULTS, sweep=SWEEP.name, stage=stage, N=SWEEP.N
@@ -33,4 +38,5 @@ def receipts(stage):
 
 
 def final_outputs(wildcards):
-    return [f"{RESULTS}/{SWEEP.name}/figures/success.{extension}" for extension in ("png", "svg", "pdf")]
+    folder = f"{RESULTS}/{SWEEP.name}"
+    return [f"{folder}/figures/success.png", f"{folder}/scaling.done"]

@@ -1,4 +1,21 @@
-# From runs to tables and figures.
+# From runs to tables and figures. Stores are rewritten whole; the output of a table is a receipt.
+
+
+rule predict_thresholds:
+    output:
+        f"{RESULTS}/{{sweep}}/theory.done",
+    log:
+        f"{RESULTS}/{{sweep}}/logs/theory.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/theory.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    params:
+        grids=all_grids,
+    message:
+        "Predict the thresholds for N to infinity"
+    script:
+        "../scripts/predict_thresholds.py"
 
 
 rule estimate_success:
@@ -12,6 +29,8 @@ rule estimate_success:
         f"{RESULTS}/{{sweep}}/benchmarks/success.tsv"
     conda:
         "../envs/phasepipe.yaml"
+    params:
+        grids=all_grids,
     message:
         "Estimate the success probability of {wildcards.sweep}"
     script:
@@ -21,6 +40,7 @@ rule estimate_success:
 rule draw_success:
     input:
         f"{RESULTS}/{{sweep}}/success.done",
+        f"{RESULTS}/{{sweep}}/theory.done",
     output:
         multiext(f"{RESULTS}/{{sweep}}/figures/success", ".png", ".svg", ".pdf"),
     log:
@@ -33,3 +53,23 @@ rule draw_success:
         "Draw the success curves of {wildcards.sweep}"
     script:
         "../scripts/draw_success.py"
+
+
+rule study_scaling:
+    input:
+        receipts("runs"),
+        f"{RESULTS}/{{sweep}}/theory.done",
+    output:
+        f"{RESULTS}/{{sweep}}/scaling.done",
+    log:
+        f"{RESULTS}/{{sweep}}/logs/scaling.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/scaling.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    params:
+        grids=all_grids,
+    message:
+        "Study the finite-size scaling of {wildcards.sweep}"
+    script:
+        "../scripts/study_scaling.py"

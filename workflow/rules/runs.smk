@@ -37,3 +37,23 @@ rule run_descent:
         "Run gradient descent at N = {wildcards.N}"
     script:
         "../scripts/run_descent.py"
+
+
+rule diagonalise_snapshots:
+    input:
+        f"{RESULTS}/{{sweep}}/runs/N{{N}}.done",
+    output:
+        f"{RESULTS}/{{sweep}}/spectra/N{{N}}.done",
+    log:
+        f"{RESULTS}/{{sweep}}/logs/spectrum-N{{N}}.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/spectrum-N{{N}}.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    threads: workflow.cores if LOCAL else 1
+    params:
+        grid=grid,
+    message:
+        "Diagonalise the Hessian at N = {wildcards.N}"
+    script:
+        "../scripts/diagonalise_snapshots.py"

@@ -1,0 +1,84 @@
+"""Stage *scaling*: alpha_50(N), its limit for N to infinity, and the data collapse (PHYSICS §8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from phasepipe.analysis.figures_scaling import (
+    collapse_figure,
+    extrapolation_figure,
+    residuals_figure,
+    scaling_overview_figure,
+    success_curves_figure,
+)
+from phasepipe.analysis.report import scaling_report
+from phasepipe.analysis.study import ScalingStudy, scaling_dataset, scaling_study
+from phasepipe.analysis.success import counts_at_budget
+from phasepipe.physics.streams import Stream, generator
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.progress import logger, logging_to
+from phasepipe.pipeline.provenance import provenance
+from phasepipe.pipeline.sweep import Sweep
+from phasepipe.pipeline.tables import open_store, read_runs, write_table
+from phasepipe.stages.figures import save
+from phasepipe.stages.starts import StartGroup, start_groups
+
+
+def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
+    """Write ``scaling.zarr``, ``scaling.md`` and the figures of the scaling, at the full time budget.
+
+    What the data do not allow (one N only, no crossing) is said in ``scaling.md``, not an error.
+    """
+    with logging_to(log):
+        limit = float(open_store(folder.table("theory"))["alpha_threshold"])
+        tables, report = [], []
+        for group in start_groups(sweep):
+            heading, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit)
+            tables.append(dataset)
+            report.append(heading)
+        table = xr.concat(tables, "start_group", join="outer", combine_attrs="drop_conflicts")
+        table.attrs |= provenance(sweep)
+        write_table(folder.table("scaling"), table)
+        (folder.root / "scaling.md").write_text("\n".join(report))
+        logger.info("scaling: written to %s", folder.root / "scaling.md")
+
+
+def _study(
+    sweep: Sweep, folder: SweepFolder, group: StartGroup, limit: float | None
+) -> tuple[str, xr.Dataset]:
+    """Report and results of one kind of start."""
+    rng = generator(Stream.BOOTSTRAP, sweep.seed, group.position)
+    try:
+        study = scaling_study(_counts(sweep, folder, group), imposed_limit=limit, rng=rng)
+    except ValueError as error:
+        note = f"# Finite-size scaling: {group.name}\n\nNot possible with these data: {error}.\n"
+        return note, xr.Dataset(attrs={"notes": str(error)})
+    _draw(study, folder, group)
+    report = scaling_report(study).replace("# Finite-size scaling", f"# Finite-size scaling: {group.name}", 1)
+    return report, scaling_dataset(study)
+
+
+def _counts(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.DataFrame:
+    tables = []
+    for N in sorted(sweep.N):
+        runs = group.select(read_runs(folder, sweep, N)[["outcome", "recovery_time"]]).load()
+        tables.append(counts_at_budget(runs["outcome"], runs["recovery_time"], sweep.t_max))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
+    figures = {
+        "curves": success_curves_figure(study.curves),
+        "residuals": residuals_figure(study.curves),
+    }
+    if study.alpha_50 is not None:
+        figures["limit"] = extrapolation_figure(study.alpha_50, curves=study.curves)
+        figures["overview"] = scaling_overview_figure(study.curves, study.alpha_50)
+    if study.collapses:
+        figures["collapse"] = collapse_figure(study.collapses[0])
+    for name, figure in figures.items():
+        save(figure, folder, f"scaling-{name}{group.suffix}")
