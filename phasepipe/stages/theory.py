@@ -52,7 +52,7 @@ def predict_thresholds(sweep: Sweep, folder: SweepFolder, log: Path | None = Non
         for name, long_name in AT_ALPHA.items():
             column = [_number(row.get(name)) for row in rows]
             table[name] = (("alpha",), column, {"long_name": long_name, "units": "1"})
-        for name in table.data_vars:
+        for name in (*THRESHOLDS, *AT_ALPHA):
             notes = {str(row[f"{name}_note"]) for row in rows if f"{name}_note" in row}
             if notes:
                 note = "; ".join(sorted(notes))
