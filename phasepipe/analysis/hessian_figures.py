@@ -80,8 +80,8 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
         "clip_on": False,
         "zorder": 5,
     }
-    axis.plot(values.min(), 0, color=BLUE, markerfacecolor="none", label="measured λ₀", **mark)
     axis.plot(outlier, 0, color=VERMILION, markeredgecolor="none", label="predicted outlier", **mark)
+    axis.plot(values.min(), 0, color=BLUE, markerfacecolor="none", label="measured λ₀", **mark)
     axis.axvline(panel.edge.item(), color=GREY, linestyle=":", linewidth=1, label="predicted edge")
     axis.axvline(0, color="black", linewidth=0.5)
     axis.set_xlim(left, right)
