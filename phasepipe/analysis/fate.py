@@ -1,7 +1,9 @@
 """What decides the fate of a run: recovery against quantities that are known early.
 
 Starts of one instance share labels and sensing matrix, so every interval resamples whole instances.
-Arrays in, datasets out; runs that diverged are the caller's to drop.
+Arrays in, datasets out; runs that diverged are the caller's to drop. Take quantities at one time common
+to all runs (for example the median t_BBP of the runs that lose their outlier): a run that recovers mostly
+keeps its outlier to the end, so its own t_BBP is infinite and would tell the fate after the fact.
 """
 
 from __future__ import annotations

@@ -6,10 +6,13 @@ docstring lists the variables and dimensions that the dataset must hold; extra o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
@@ -27,9 +30,9 @@ def spectra(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
     Parameters
     ----------
     panels
-        Dimensions and variables: ``eigenvalues`` (alpha, moment, sample), pooled over runs, NaN padding
-        allowed; ``grid`` and ``density`` (alpha, moment, grid), the predicted bulk; ``edge``, ``outlier``
-        and ``time`` (alpha, moment); coordinates ``alpha`` and, as text, ``moment``.
+        One run a panel: runs of different ``mu`` would blur each other. ``eigenvalues`` (alpha, moment,
+        mode), all of them; ``grid`` and ``density`` (alpha, moment, grid), the predicted bulk; ``edge``,
+        ``outlier`` and ``time`` (alpha, moment); coordinates ``alpha`` and, as text, ``moment``.
     share_shown
         Share of the eigenvalues inside the window; the long right tail is cut.
     """
@@ -53,7 +56,8 @@ def spectra(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
 def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
     values = panel.eigenvalues.values
     values = values[np.isfinite(values)]
-    marks = [values.min(), *_finite([panel.edge.item(), panel.outlier.item()])]
+    outlier = panel.outlier.item()
+    marks = [values.min(), *_finite([panel.edge.item(), outlier])]
     right = np.quantile(values, share_shown)
     left = min(marks) - 0.06 * (right - min(marks))
     edges = np.linspace(left, right, 61)
@@ -68,11 +72,16 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
     )
     inside = (panel.grid.values >= left) & (panel.grid.values <= right)
     axis.plot(panel.grid.values[inside], panel.density.values[inside], color=BLUE, label="predicted bulk")
-    # the handles stay in the legend of every panel, whether or not there is an outlier
-    outlier = panel.outlier.item()
-    axis.plot(
-        outlier, 0, "v", color=VERMILION, markersize=8, clip_on=False, zorder=5, label="predicted outlier"
-    )
+    # one eigenvalue in a thousand is invisible in a histogram: mark it. A NaN keeps its legend entry
+    mark: dict[str, Any] = {
+        "marker": "v",
+        "linestyle": "none",
+        "markersize": 8,
+        "clip_on": False,
+        "zorder": 5,
+    }
+    axis.plot(outlier, 0, color=VERMILION, markeredgecolor="none", label="predicted outlier", **mark)
+    axis.plot(values.min(), 0, color=BLUE, markerfacecolor="none", label="measured λ₀", **mark)
     axis.axvline(panel.edge.item(), color=GREY, linestyle=":", linewidth=1, label="predicted edge")
     axis.axvline(0, color="black", linewidth=0.5)
     axis.set_xlim(left, right)
@@ -80,7 +89,7 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
 
 
 def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
-    """The two lowest eigenvalues against time, with the predicted edge and outlier.
+    """The two lowest eigenvalues against time with the predicted edge and outlier, and all less the edge.
 
     Lines are medians over runs, bands the central half.
 
@@ -91,23 +100,25 @@ def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
         ``t_bbp`` (run), NaN or infinite where there is none; coordinate ``time``.
     """
     _require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
-    figure = _figure(6.0, 4.0)
-    axis = figure.subplots()
+    figure = _figure(6.0, 6.0)
+    top, bottom = figure.subplots(2, 1, sharex=True)
     time = runs["time"].values
-    for level, (colour, marker) in enumerate(zip((BLUE, SKY), "os", strict=True)):
-        measured = runs.eigenvalues.isel(eigenvalue=level).transpose("run", "time").values
-        _median_band(axis, time, measured, colour, f"λ{'₀₁'[level]} measured", marker)
+    measured = runs.eigenvalues.transpose("eigenvalue", "run", "time").values
     edge, outlier = (runs[name].transpose("run", "time").values for name in ("edge", "outlier"))
-    _median_band(axis, time, edge, GREY, "edge predicted", "", linestyle="--")
     # a median over the few runs whose outlier is left would jump: show it where most runs have one
-    most = np.isfinite(outlier).mean(axis=0) >= 0.5
-    outlier = np.where(most, outlier, np.nan)
-    _median_band(axis, time, outlier, VERMILION, "outlier predicted", "", linestyle="-")
-    _mark_window(axis, runs.t_bbp.values)
-    axis.axhline(0, color="black", linewidth=0.5)
-    _time_axis(axis, time)
-    axis.set_ylabel("eigenvalue λ")
-    axis.legend(frameon=False, fontsize=9)
+    outlier = np.where(np.isfinite(outlier).mean(axis=0) >= 0.5, outlier, np.nan)
+    for axis, origin in ((top, 0.0), (bottom, edge)):
+        _median_band(axis, time, measured[0] - origin, BLUE, "λ₀ measured", "o")
+        _median_band(axis, time, measured[1] - origin, SKY, "λ₁ measured", "s")
+        _median_band(axis, time, edge - origin, GREY, "edge predicted", "", linestyle="--")
+        _median_band(axis, time, outlier - origin, VERMILION, "outlier predicted", "")
+        _mark_window(axis, runs.t_bbp.values)
+        _time_axis(axis, time)
+    top.axhline(0, color="black", linewidth=0.5)
+    top.set_xlabel("")
+    top.set_ylabel("eigenvalue λ")
+    bottom.set_ylabel("λ less the predicted edge")
+    top.legend(frameon=False, fontsize=9)
     return figure
 
 
@@ -176,6 +187,8 @@ def window_lengths(runs: xr.Dataset) -> Figure:
             linestyle="--", markerfacecolor="none",
         )  # fmt: skip
     top.set_yscale("log")
+    top.yaxis.set_major_formatter("{x:g}")
+    top.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     top.set_ylabel("t_BBP (median, central half)")
     top.legend(frameon=False, fontsize=9)
     bottom.plot([], [], color=GREY, label="never an outlier")
@@ -251,19 +264,21 @@ def _median_band(
 
 
 def _mean_band(axis: Axes, time: Float64, rows: Float64, colour: str, label: str, marker: str) -> None:
-    """Mean over runs with its standard error (runs of one instance are taken as independent here)."""
+    """Mean with standard error (runs taken as independent), at records that at least 3 runs reach."""
     count = np.isfinite(rows).sum(axis=0)
     safe = np.maximum(count, 1)
-    mean = np.where(count > 0, np.nansum(rows, axis=0) / safe, np.nan)
+    mean = np.where(count >= 3, np.nansum(rows, axis=0) / safe, np.nan)
     error = np.sqrt(np.nansum((rows - mean) ** 2, axis=0)) / safe
     axis.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
     axis.plot(time, mean, color=colour, label=label, marker=marker, markersize=4)
 
 
 def _mark_window(axis: Axes, t_bbp: Float64) -> None:
-    known = t_bbp[np.isfinite(t_bbp)]
-    if known.size:
-        axis.axvline(np.median(known), color=PURPLE, linestyle=":", label="t_BBP (median)")
+    """Median of t_BBP over the runs that had an outlier, unless most of them keep it to the end."""
+    known = t_bbp[~np.isnan(t_bbp)]
+    median = np.quantile(known, 0.5, method="lower") if known.size else np.inf
+    if np.isfinite(median):
+        axis.axvline(median, color=PURPLE, linestyle=":", label="t_BBP (median)")
 
 
 def _time_axis(axis: Axes, time: Float64) -> None:

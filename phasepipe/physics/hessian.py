@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.linalg import blas, eigh_tridiagonal, lapack
+from scipy.linalg import blas, lapack
 
 from phasepipe.physics.losses import Array, Loss, require_loss
 from phasepipe.physics.problem import Problem
+from phasepipe.physics.tridiagonal import Tridiagonal
 
 Float64 = NDArray[np.float64]
 
@@ -183,7 +184,7 @@ def lowest_eigenpairs(problem: Measurements, loss: Loss, w: Array, k: int = 1) -
     require_loss(loss)
     matrix, basis = tangent_hessian(problem, loss, w)
     _require_count(k, len(matrix))
-    return _lowest_eigenpairs(_Tridiagonal.reduce(matrix), basis, k)
+    return _lowest_eigenpairs(Tridiagonal.reduce(matrix), basis, k)
 
 
 def spectrum(problem: Problem, loss: Loss, w: Array, k: int = 2, full: bool = False) -> xr.Dataset:
@@ -256,51 +257,7 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Tridiagonal:
-    """Reduction ``H = Q T Q^T`` of a symmetric matrix to tridiagonal form by LAPACK ``sytrd``."""
-
-    diagonal: Float64
-    off_diagonal: Float64
-    reflectors: Float64
-    scales: Float64
-
-    @classmethod
-    def reduce(cls, matrix: Float64) -> _Tridiagonal:
-        """Reduce ``matrix`` (n, n) given by its lower triangle; it is overwritten."""
-        lwork = int(lapack.dsytrd_lwork(len(matrix), lower=1)[0])
-        reflectors, diagonal, off_diagonal, scales, _ = lapack.dsytrd(
-            matrix, lower=1, lwork=lwork, overwrite_a=1
-        )
-        return cls(diagonal, off_diagonal, reflectors, scales)
-
-    def eigenvalues(self) -> Float64:
-        """All eigenvalues, ascending."""
-        eigenvalues = eigh_tridiagonal(self.diagonal, self.off_diagonal, eigvals_only=True)
-        return np.asarray(eigenvalues, dtype=np.float64)
-
-    def eigenpairs(self, k: int | None = None) -> tuple[Float64, Float64]:
-        """The ``k`` lowest (or all) eigenvalues, and eigenvectors of T as columns."""
-        if k is None:  # LAPACK stemr, N² work; a selection goes through bisection, slower for many
-            eigenvalues, columns = eigh_tridiagonal(self.diagonal, self.off_diagonal)
-        else:
-            eigenvalues, columns = eigh_tridiagonal(
-                self.diagonal, self.off_diagonal, select="i", select_range=(0, k - 1)
-            )
-        return np.asarray(eigenvalues, dtype=np.float64), np.asarray(columns, dtype=np.float64)
-
-    def rotate(self, columns: Float64, *, back: bool) -> Float64:
-        """``Q columns`` if ``back`` (from T to H), else ``Q^T columns``; shape (n, count)."""
-        rotated = np.array(columns, order="F")
-        if len(rotated) > 1:  # sytrd leaves the first axis alone: Q acts on the other n - 1
-            reflectors = self.reflectors[1:, :-1]
-            rotated[1:] = lapack.dormqr(
-                "L", "N" if back else "T", reflectors, self.scales, rotated[1:], lwork=64 * rotated.shape[1]
-            )[0]
-        return rotated
-
-
-def _lowest_eigenpairs(reduced: _Tridiagonal, basis: TangentBasis, k: int) -> tuple[Float64, Float64]:
+def _lowest_eigenpairs(reduced: Tridiagonal, basis: TangentBasis, k: int) -> tuple[Float64, Float64]:
     eigenvalues, columns = reduced.eigenpairs(k)
     eigenvectors = basis.vectors(reduced.rotate(columns, back=True).T)
     largest = np.argmax(np.abs(eigenvectors), axis=1)
@@ -312,7 +269,7 @@ def _spectrum_at(
     problem: Problem, loss: Loss, point: Float64, direction: Float64, k: int, full: bool
 ) -> dict[str, Any]:
     matrix, basis = tangent_hessian(problem, loss, point)
-    reduced = _Tridiagonal.reduce(matrix)
+    reduced = Tridiagonal.reduce(matrix)
     lowest, eigenvectors = _lowest_eigenpairs(reduced, basis, k)
     everything = reduced.eigenvalues()
     row: dict[str, Any] = {

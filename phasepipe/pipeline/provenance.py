@@ -44,7 +44,7 @@ def source_hash(source: str) -> str:
 _DECIDING = {
     "instances": ("physics/problem.py", "physics/streams.py"),
     "runs": ("physics/*.py", "theory/resolvent.py"),
-    "spectra": ("physics/*.py", "theory/resolvent.py"),
+    "spectra": ("physics/*.py", "theory/resolvent.py", "theory/density.py"),
 }
 
 

@@ -24,7 +24,8 @@ from phasepipe.stages.descent import snapshot_sizes
 from phasepipe.stages.fill import fill_store
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis
 from phasepipe.stages.predictor import PREDICTED
-from phasepipe.theory.resolvent import bulk_density, predict
+from phasepipe.theory.density import bulk_density
+from phasepipe.theory.resolvent import predict
 
 EIGENPAIRS = 2
 GRID = 160  # points at which the predicted density is stored

@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 
 import phasepipe as pp
 from phasepipe.physics.hessian import spectrum
-from phasepipe.theory.resolvent import bulk_density, last_crossing_time, predict, resolvent
+from phasepipe.theory import bulk_density, bulk_resolvent, last_crossing_time, predict
 
 
 class ConstantCurvature:
@@ -207,14 +207,14 @@ def test_resolvent_solves_the_bulk_equation_in_the_upper_half_plane():
     N, rng = 150, np.random.default_rng(0)
     T = pp.NormalisedQuartic(0.3).curvature(*rng.standard_normal((2, 400)))
     z = rng.uniform(-5, 30, 50) + 1j * rng.choice([0.0, 1e-3, 1.0], 50)
-    g = resolvent(z, T, N)
+    g = bulk_resolvent(z, T, N)
     assert (g.imag <= 0).all()
     back = 1 / g + (T / (1 - g[:, None] * T)).sum(axis=1) / N
     np.testing.assert_allclose(back, z, rtol=1e-7, atol=1e-7)
     far = 1e5 + 1e5j
-    assert resolvent(far, T, N) == pytest.approx(1 / far, rel=1e-3)
+    assert bulk_resolvent(far, T, N) == pytest.approx(1 / far, rel=1e-3)
     with pytest.raises(ValueError, match="below the real axis"):
-        resolvent(1 - 1j, T, N)
+        bulk_resolvent(1 - 1j, T, N)
 
 
 def test_smooth_edge_is_the_outlier_of_the_lowest_sample():
