@@ -16,8 +16,9 @@ from scipy import stats
 from phasepipe.analysis.collapse import Collapse
 from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus
-from phasepipe.analysis.extrapolation import Extrapolation, Form, SizeFit
+from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.intervals import interval_from_sums, overdispersion
+from phasepipe.analysis.size_fit import Form, SizeFit
 from phasepipe.analysis.style import (
     BLUE,
     GREEN,
