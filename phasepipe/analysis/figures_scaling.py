@@ -293,7 +293,7 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation) -> None:
         xlabel="smallest $N$ kept",
         ylabel=f"limit of {LABELS.get(extrapolation.quantity, extrapolation.quantity)}",
     )
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, columnspacing=1.0, handletextpad=0.4)
 
 
 def _log_sizes(axes: Axes, sizes: FloatArray) -> None:
