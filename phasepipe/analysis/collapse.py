@@ -98,7 +98,7 @@ def collapse_quality(
     return float(terms[entered].mean()), entered
 
 
-def collapse(
+def fit_collapse(
     counts: pd.DataFrame,
     *,
     rng: np.random.Generator,
@@ -139,7 +139,7 @@ def collapse(
     return points.result("quality S", best, intervals, quality, entered, replicates)
 
 
-def smooth_collapse(
+def fit_smooth_collapse(
     counts: pd.DataFrame,
     *,
     rng: np.random.Generator,
@@ -148,7 +148,7 @@ def smooth_collapse(
     replicates: int = 100,
     level: float = 0.95,
 ) -> Collapse:
-    """Collapse on a cubic spline with the least chi-squared; arguments as in :func:`collapse`.
+    """Collapse on a cubic spline with the least chi-squared; arguments as in :func:`fit_collapse`.
 
     ``correction`` adds ``N^-omega g(x)`` with a cubic ``g`` and fits omega.
     """

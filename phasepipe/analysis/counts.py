@@ -35,7 +35,7 @@ def tidy_counts(
     ----------
     N, alpha, recovered, runs, instance
         Broadcast together. ``recovered`` of ``runs`` runs found the signal. Rows that repeat one
-        (N, alpha, instance) are added up. Without ``instance`` every row is an instance of its own.
+        (N, alpha, instance) are added up. Without ``instance`` all runs are independent.
         The label ``instance`` counts inside its cell only: instance 3 at two values of alpha is
         two instances. Rows with ``runs == 0`` (not computed) are dropped.
 
@@ -52,8 +52,18 @@ def tidy_counts(
     shape = np.broadcast_shapes(*(np.shape(column) for column in (N, alpha, recovered, runs)))
     labels = np.arange(np.prod(shape, dtype=int)).reshape(shape) if instance is None else instance
     columns = np.broadcast_arrays(N, alpha, labels, recovered, runs)
-    table = pd.DataFrame(dict(zip(COLUMNS, (np.ravel(column) for column in columns), strict=True)))
-    return validated(table)
+    table = validated(pd.DataFrame(dict(zip(COLUMNS, (np.ravel(column) for column in columns), strict=True))))
+    return _one_run_per_instance(table) if instance is None else table
+
+
+def _one_run_per_instance(table: pd.DataFrame) -> pd.DataFrame:
+    """Every run as an instance of its own, the way independent runs are written."""
+    single = table.loc[table.index.repeat(table["runs"])].reset_index()
+    position = single.groupby("index").cumcount()
+    single["recovered"] = (position < single["recovered"]).astype("int64")
+    single["runs"] = 1
+    single["instance"] = single.groupby(["N", "alpha"]).cumcount()
+    return single[list(COLUMNS)]
 
 
 def validated(table: pd.DataFrame) -> pd.DataFrame:

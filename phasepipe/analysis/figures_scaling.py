@@ -16,8 +16,9 @@ from scipy import stats
 from phasepipe.analysis.collapse import Collapse
 from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus
-from phasepipe.analysis.extrapolation import Extrapolation, Form, SizeFit
+from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.intervals import interval_from_sums, overdispersion
+from phasepipe.analysis.size_fit import Form, SizeFit
 from phasepipe.analysis.style import (
     BLUE,
     GREEN,
@@ -292,7 +293,7 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation) -> None:
         xlabel="smallest $N$ kept",
         ylabel=f"limit of {LABELS.get(extrapolation.quantity, extrapolation.quantity)}",
     )
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, columnspacing=1.0, handletextpad=0.4)
 
 
 def _log_sizes(axes: Axes, sizes: FloatArray) -> None:

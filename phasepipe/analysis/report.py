@@ -8,7 +8,8 @@ import numpy as np
 
 from phasepipe.analysis.collapse import Collapse
 from phasepipe.analysis.curves import CurveFit
-from phasepipe.analysis.extrapolation import Extrapolation, Interval, SizeFit
+from phasepipe.analysis.extrapolation import Extrapolation
+from phasepipe.analysis.size_fit import Interval, SizeFit
 from phasepipe.analysis.study import ScalingStudy
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phasepipe.analysis.collapse import Collapse, collapse, smooth_collapse
+from phasepipe.analysis.collapse import Collapse, fit_collapse, fit_smooth_collapse
 from phasepipe.analysis.curves import CurveFit, curve_table, fit_curves
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
 from phasepipe.analysis.likelihood import Link
@@ -86,10 +86,10 @@ def scaling_study(
     for correction in (None, False, True):
         try:
             if correction is None:
-                collapses.append(collapse(counts, rng=generator, replicates=replicates, level=level))
+                collapses.append(fit_collapse(counts, rng=generator, replicates=replicates, level=level))
             else:
                 collapses.append(
-                    smooth_collapse(
+                    fit_smooth_collapse(
                         counts, correction=correction, rng=generator, replicates=replicates, level=level
                     )
                 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phasepipe.analysis.collapse import collapse, collapse_quality, smooth_collapse
+from phasepipe.analysis.collapse import collapse_quality, fit_collapse, fit_smooth_collapse
 from phasepipe.analysis.planted import PlantedScaling
 
 # shift and width share the exponent: these data collapse
@@ -45,7 +45,7 @@ def test_points_without_neighbours_do_not_enter():
     assert not entered.any()
 
 
-@pytest.mark.parametrize("method", [collapse, smooth_collapse])
+@pytest.mark.parametrize("method", [fit_collapse, fit_smooth_collapse])
 def test_planted_collapse_is_found(method):
     found = method(draw(1), rng=np.random.default_rng(0), replicates=60)
     assert 0.4 < found.quality < 1.8
@@ -58,21 +58,21 @@ def test_data_that_do_not_collapse_are_told_by_the_quality():
     other = PlantedScaling(
         alpha_inf=4.0, amplitude=-30.0, omega=1.0, inverse_nu=-0.3, scale=0.1, correlation=0.05
     )
-    found = collapse(draw(2, other), rng=np.random.default_rng(0), replicates=0)
+    found = fit_collapse(draw(2, other), rng=np.random.default_rng(0), replicates=0)
     assert found.quality > 2.5
 
 
 def test_correction_to_scaling_lowers_chi_squared():
     corrected = PlantedScaling(alpha_inf=4.0, amplitude=-12.0, omega=0.8, inverse_nu=0.2, correlation=0.02)
     counts = corrected.draw(SIZES, np.linspace(2.5, 5, 20), 200, 8, np.random.default_rng(3))
-    plain = smooth_collapse(counts, rng=np.random.default_rng(0), replicates=0)
-    better = smooth_collapse(counts, correction=True, rng=np.random.default_rng(0), replicates=0)
+    plain = fit_smooth_collapse(counts, rng=np.random.default_rng(0), replicates=0)
+    better = fit_smooth_collapse(counts, correction=True, rng=np.random.default_rng(0), replicates=0)
     assert better.quality < plain.quality
     assert np.isfinite(better.omega)
 
 
 def test_points_that_entered_are_reported():
-    found = collapse(draw(4), rng=np.random.default_rng(0), replicates=0)
+    found = fit_collapse(draw(4), rng=np.random.default_rng(0), replicates=0)
     assert len(found.points) == 80
     assert found.entered == found.points["entered"].sum() < 80
     outside = found.points.query("probability < 0.02 or probability > 0.98")
@@ -83,7 +83,7 @@ def test_points_that_entered_are_reported():
 @pytest.mark.slow
 def test_bootstrap_interval_covers():
     rng = np.random.default_rng(5)
-    found = [collapse(draw(seed), rng=rng, replicates=60) for seed in range(200)]
+    found = [fit_collapse(draw(seed), rng=rng, replicates=60) for seed in range(200)]
     alpha_c = np.mean([c.alpha_c_interval[0] <= 4 <= c.alpha_c_interval[1] for c in found])
     inverse_nu = np.mean([c.inverse_nu_interval[0] <= 0.3 <= c.inverse_nu_interval[1] for c in found])
     quality = np.mean([c.quality for c in found])
@@ -95,7 +95,7 @@ def test_bootstrap_interval_covers():
 
 def test_one_size_is_refused():
     with pytest.raises(ValueError, match="a collapse needs at least 2 such sizes"):
-        collapse(
+        fit_collapse(
             PLANTED.draw([64], np.linspace(1.5, 4.5, 8), 20, 4, np.random.default_rng(0)),
             rng=np.random.default_rng(0),
         )

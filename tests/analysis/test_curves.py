@@ -169,3 +169,14 @@ def test_bad_tables_are_refused():
         tidy_counts(64, [2.0, 3.0], [3, 0.5], 8)
     with pytest.raises(ValueError, match="no runs"):
         tidy_counts(64, [2.0, 3.0], 0, 0)
+
+
+def test_published_counts_cross_and_drift_upward():
+    """Independent runs at a = 1, 1,200 per point: P at alpha = 3 and 5 for N = 64, 128, 256."""
+    P = np.array([[0.62, 0.97], [0.48, 0.98], [0.34, 0.98]])
+    counts = tidy_counts(np.array([64, 128, 256])[:, None], [3.0, 5.0], np.round(1200 * P), 1200)
+    smallest, middle, largest = fit_curves(counts)
+    assert smallest.status is CurveStatus.NOT_BRACKETED
+    assert smallest.alpha_50_upper == 3
+    assert middle.status is largest.status is CurveStatus.FITTED
+    assert 3 < middle.alpha_50 < middle.alpha_50_upper < largest.alpha_50_lower

@@ -7,6 +7,7 @@ from scipy.optimize import curve_fit
 from phasepipe.analysis.curves import fit_curves
 from phasepipe.analysis.extrapolation import extrapolate
 from phasepipe.analysis.planted import PlantedScaling
+from phasepipe.analysis.size_fit import fit_form
 
 SIZES = np.array([64, 128, 256, 512, 1024, 2048])
 
@@ -48,7 +49,7 @@ def test_limit_is_covered_and_unbiased(form):
     fits = []
     for _ in range(400):
         value = planted.alpha_50(SIZES) + 0.01 * rng.normal(size=6)
-        fits.append(extrapolate(SIZES, value, 0.01, forms=[form]).fits[0])
+        fits.append(fit_form(form, None, SIZES, value, np.full(6, 0.01), 0.95).result())
     assert 0.92 <= np.mean([fit.limit_interval[0] <= 4 <= fit.limit_interval[1] for fit in fits]) <= 0.98
     assert abs(np.mean([(fit.limit - 4) / np.diff(fit.limit_interval)[0] for fit in fits])) < 0.1
     if form == "power":
