@@ -1,4 +1,4 @@
-"""Command line: ``phasepipe check | status | cluster | schema``."""
+"""Command line: ``phasepipe check | status | theory | cluster | schema``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
 from phasepipe.pipeline.configuration import load_sweep, read_configuration, schema
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder, check_folder
-from phasepipe.pipeline.parts import SweepError
+from phasepipe.pipeline.parts import CustomLossSpec, SweepError
 
 app = typer.Typer(
     help="At which signal-to-noise ratio does gradient descent recover the signal?", no_args_is_help=True
@@ -61,6 +62,39 @@ def status(
             probability = f"{recovered / counted:.3f}" if counted else "-"
             table.add_row(str(N), f"{alpha:.4g}", str(done), str(cell["status"].size - done), probability)
     Console().print(table)
+
+
+@app.command()
+def theory(
+    a: Annotated[float | None, typer.Option(help="Regulariser of the normalised quartic loss.")] = None,
+    quartic: Annotated[bool, typer.Option("--quartic", help="The quartic loss, a = infinity.")] = False,
+    loss: Annotated[str | None, typer.Option(help="Dotted path of a loss of your own.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Signal-to-noise ratio for spectra and states.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print what is known for N to infinity about a loss: thresholds, threshold states, spectra."""
+    from phasepipe.theory.summary import summary
+
+    if (a is not None) + quartic + (loss is not None) != 1:
+        raise SweepError("name one loss: --a 0.01, --quartic, or --loss my_losses.Amplitude")
+    try:
+        entries = summary(_named_loss(a, loss), alpha)
+    except ValueError as error:
+        raise SweepError(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(entries, indent=2))
+        return
+    table = Table("quantity", "value", title="Theory for N to infinity")
+    for name, value in entries.items():
+        shown = f"{value:.8g}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    Console().print(table)
+
+
+def _named_loss(a: float | None, path: str | None) -> Loss:
+    if path is not None:
+        return CustomLossSpec(kind="custom", path=path).build()
+    return Quartic() if a is None else NormalisedQuartic(a)
 
 
 @app.command()

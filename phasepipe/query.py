@@ -10,7 +10,7 @@ from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.tables import open_store
 
 STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling")
+TABLES = ("theory", "success", "scaling", "fate")
 
 
 def open_sweep(path: str | Path) -> xr.DataTree:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
@@ -152,12 +151,3 @@ def _density_grid(eigenvalues: Float) -> Float:
     """From below the lowest eigenvalue to the upper quartile: the right tail is long and tells nothing."""
     low, high = eigenvalues[0], np.quantile(eigenvalues, 0.75)
     return np.linspace(low - 0.1 * (high - low), high, GRID)
-
-
-def runs_with_spectra(runs: xr.Dataset, spectra: xr.Dataset) -> xr.Dataset:
-    """``t_bbp`` and ``outcome`` of the runs that have spectra, beside them; dimensions as the spectra."""
-    chosen = runs[["t_bbp", "outcome", "end_time"]].isel(
-        instance=slice(spectra.sizes["instance"]), start=slice(spectra.sizes["start"])
-    )
-    chosen = chosen.drop_vars([name for name in chosen.coords if str(name).startswith("start_")])
-    return spectra.merge(chosen, join="exact")

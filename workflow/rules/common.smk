@@ -39,4 +39,7 @@ def receipts(stage):
 
 def final_outputs(wildcards):
     folder = f"{RESULTS}/{SWEEP.name}"
-    return [f"{folder}/figures/success.png", f"{folder}/scaling.done"]
+    wanted = [f"{folder}/figures/success.png", f"{folder}/scaling.done", f"{folder}/fate.done"]
+    if len(SWEEP.snapshot_indices()):
+        wanted.append(f"{folder}/figures/hessian-spectra.png")
+    return wanted

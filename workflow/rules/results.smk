@@ -73,3 +73,44 @@ rule study_scaling:
         "Study the finite-size scaling of {wildcards.sweep}"
     script:
         "../scripts/study_scaling.py"
+
+
+rule relate_fates:
+    input:
+        receipts("runs"),
+    output:
+        f"{RESULTS}/{{sweep}}/fate.done",
+    log:
+        f"{RESULTS}/{{sweep}}/logs/fate.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/fate.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    params:
+        grids=all_grids,
+    message:
+        "Relate the fate of runs to what is known early"
+    script:
+        "../scripts/relate_fates.py"
+
+
+rule draw_hessian:
+    input:
+        receipts("spectra"),
+        f"{RESULTS}/{{sweep}}/theory.done",
+    output:
+        expand(
+            "{results}/{{sweep}}/figures/hessian-{figure}.png",
+            results=RESULTS,
+            figure=["spectra", "eigenvalues", "overlap", "windows", "phi"],
+        ),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/draw_hessian.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/draw_hessian.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    message:
+        "Draw the Hessian of {wildcards.sweep} through time"
+    script:
+        "../scripts/draw_hessian.py"

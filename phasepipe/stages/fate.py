@@ -1,0 +1,117 @@
+"""Stage *fate*: what decides whether a run recovers? Its fate against what is known early.
+
+The common moment of a cell is the median ``t_BBP`` of the runs that lose their outlier. A run's own
+``t_BBP`` is not known early: runs that recover keep the outlier, so it would give the fate away.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phasepipe.analysis.fate import fate_against
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.records import TIME_ATTRIBUTES
+from phasepipe.physics.streams import Stream, generator
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.progress import logger, logging_to
+from phasepipe.pipeline.provenance import provenance
+from phasepipe.pipeline.sweep import Sweep
+from phasepipe.pipeline.tables import read_runs, write_table
+from phasepipe.stages.grid import ATTRIBUTES
+from phasepipe.stages.starts import start_groups
+
+Float = NDArray[np.float64]
+
+QUANTITIES = {
+    "initial_overlap": "|m| at t = 0",
+    "initial_outlier_overlap": "predicted squared overlap of the outlier at t = 0, 0 without outlier",
+    "overlap": "|m| at the common moment",
+    "outlier_overlap": "predicted squared overlap of the outlier at the common moment, 0 without outlier",
+    "window": "t_BBP of the run itself, infinite if it keeps the outlier: known only afterwards",
+}
+BINS = 5
+_LEAST = 10  # runs of either fate below which a cell says nothing
+_PER_CELL = ("auc", "auc_low", "auc_high", "runs_left_out")
+_PER_BIN = ("probability", "probability_low", "probability_high", "bin_median", "runs")
+
+
+def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
+    """Write ``fate.zarr``: P(recovered | early quantity) and its AUC per N, alpha and quantity.
+
+    For the first kind of start. Runs that have ended before the common moment are left out there and
+    counted; cells with fewer than 10 runs of either fate are NaN.
+    """
+    with logging_to(log):
+        sizes = [_of_size(sweep, N, folder) for N in sorted(sweep.N)]
+        table = xr.concat(sizes, "N", join="outer").assign_coords(N=("N", sorted(sweep.N), ATTRIBUTES["N"]))
+        table["alpha"].attrs = ATTRIBUTES["alpha"]
+        table["quantity"].attrs = {"long_name": "what is known early", "units": "1"} | QUANTITIES
+        table.attrs = provenance(sweep)
+        write_table(folder.table("fate"), table)
+        for name in QUANTITIES:
+            auc = table["auc"].sel(quantity=name)
+            if auc.notnull().any():
+                logger.info("fate: AUC of %s is %.3f in the median cell", name, float(auc.median()))
+
+
+def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
+    names = ["outcome", "t_bbp", "overlap", "outlier_overlap"]
+    runs = start_groups(sweep)[0].select(read_runs(folder, sweep, N)[names]).load()
+    cells = (runs.sizes["alpha"], len(QUANTITIES))
+    values = {name: np.full(cells, np.nan) for name in _PER_CELL}
+    values |= {name: np.full((*cells, BINS), np.nan) for name in _PER_BIN}
+    moments = np.full(cells[0], np.nan)
+    rng = generator(Stream.BOOTSTRAP, sweep.seed, N)
+    for row in range(cells[0]):
+        cell = runs.isel(alpha=row)
+        recovered = (cell["outcome"] == Outcome.RECOVERED).values
+        instance = np.broadcast_to(cell["instance"].values[:, None], recovered.shape)
+        moments[row], quantities = _quantities(cell)
+        for column, quantity in enumerate(quantities):
+            known = ~np.isnan(quantity)
+            if min((known & recovered).sum(), (known & ~recovered).sum()) < _LEAST:
+                continue
+            found = fate_against(quantity.ravel(), recovered.ravel(), instance.ravel(), bins=BINS, rng=rng)
+            for name in _PER_CELL:
+                values[name][row, column] = found[name]
+            for name in _PER_BIN:
+                values[name][row, column, : found.sizes["bin"]] = found[name]
+    table = xr.Dataset(
+        {
+            name: (
+                ("alpha", "quantity", "bin")[: array.ndim],
+                array,
+                {"long_name": name.replace("_", " "), "units": "1"},
+            )
+            for name, array in values.items()
+        },
+        coords={"alpha": runs["alpha"].values, "quantity": list(QUANTITIES)},
+    )
+    table["moment"] = (("alpha",), moments, TIME_ATTRIBUTES | {"long_name": "common moment"})
+    return table
+
+
+def _quantities(runs: xr.Dataset) -> tuple[float, list[Float]]:
+    """The common moment, and the quantities of QUANTITIES in order, shape (instance, start) each."""
+    window = runs["t_bbp"].values
+    lost = window[np.isfinite(window)]
+    moment = float(np.median(lost)) if lost.size else np.nan
+    overlap = abs(runs["overlap"])
+    # without outlier nothing points to the signal; NaN after the end of the run stays
+    pointing = runs["outlier_overlap"].fillna(0.0).where(overlap.notnull())
+    nowhere = np.full(window.shape, np.nan)
+
+    def at_moment(values: xr.DataArray) -> Float:
+        return nowhere if np.isnan(moment) else values.interp(time=moment).values
+
+    return moment, [
+        overlap.isel(time=0).values,
+        pointing.isel(time=0).values,
+        at_moment(overlap),
+        at_moment(pointing),
+        window,
+    ]
