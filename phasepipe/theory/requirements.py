@@ -64,17 +64,6 @@ def lowest_curvature(loss: Loss) -> float:
     start = np.unravel_index(np.argmin(curvature), curvature.shape)
     lowest = float(curvature[start])
     near = float(curvature[np.hypot(yhat, y) < 10].min())
-    if lowest < _UNBOUNDED * min(near, -1e-12):
-        raise ValueError(
-            f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at "
-            "a random start has no left edge; use a loss with bounded curvature, for example the normalised "
-            "quartic"
-        )
-    if lowest >= 0:
-        raise ValueError(
-            f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk "
-            "towards the signal; there is no threshold to compute"
-        )
     logs = np.log([max(float(yhat[start]), 1e-7), float(y[start])])
 
     def at(logs: NDArray[np.float64]) -> float:
@@ -86,4 +75,16 @@ def lowest_curvature(loss: Loss) -> float:
         method="Nelder-Mead",
         options={"xatol": 1e-10, "fatol": 1e-16},
     )
-    return min(lowest, float(refined.fun))
+    lowest = min(lowest, float(refined.fun))  # the grid can miss a narrow valley
+    if lowest < _UNBOUNDED * min(near, -1e-12):
+        raise ValueError(
+            f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at "
+            "a random start has no left edge; use a loss with bounded curvature, for example the normalised "
+            "quartic"
+        )
+    if lowest >= 0:
+        raise ValueError(
+            f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk "
+            "towards the signal; there is no threshold to compute"
+        )
+    return lowest
