@@ -67,7 +67,9 @@ def lowest_curvature(loss: Loss) -> float:
     logs = np.log([max(float(yhat[start]), 1e-7), float(y[start])])
 
     def at(logs: NDArray[np.float64]) -> float:
-        return float(loss.curvature(np.exp(logs[:1]), np.exp(logs[1:]))[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            curvature = float(loss.curvature(np.exp(logs[:1]), np.exp(logs[1:]))[0])
+        return curvature if np.isfinite(curvature) else np.inf
 
     refined = minimize(
         at,

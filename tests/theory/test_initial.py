@@ -135,7 +135,7 @@ def test_unbounded_curvature_is_refused() -> None:
 
 
 def test_narrow_valley_of_curvature_is_found(custom) -> None:
-    """A robust loss: its curvature is unbounded below along |yhat| - |y| = const / |y|, off any coarse grid."""
+    """A robust loss: its curvature is unbounded below along yhat² - y² = const, off any coarse grid."""
     loss = custom(
         lambda p, y: 1 - np.exp(-((p**2 - y**2) ** 2) / 4),
         lambda p, y: p * (p**2 - y**2) * np.exp(-((p**2 - y**2) ** 2) / 4),
