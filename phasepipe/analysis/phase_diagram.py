@@ -17,7 +17,7 @@ def phase_diagram(
     alpha_init: ArrayLike,
     alpha_threshold: ArrayLike,
     *,
-    branch_change: float,
+    branch_change: tuple[float, float],
     quartic_limit: float,
 ) -> Figure:
     """Both transitions against ``a``, the change of branch and the quartic limit marked (PHYSICS §6, §7).
@@ -29,7 +29,7 @@ def phase_diagram(
     alpha_init, alpha_threshold
         Measurements per dimension at the two transitions, shape (n,) each.
     branch_change
-        ``a`` above which the transition at a random start is discontinuous.
+        ``a`` above which the transition at a random start is discontinuous, and ``alpha_init`` there.
     quartic_limit
         ``alpha_threshold`` of the quartic loss, the limit of large ``a``.
 
@@ -54,14 +54,13 @@ def phase_diagram(
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlim=(grid[0], grid[-1]))
-    at_change = float(np.exp(np.interp(np.log(branch_change), np.log(grid), np.log(initial))))
     for beyond, style, name in ((False, "-", "continuous"), (True, "--", "discontinuous")):
-        part_a, part_alpha = _part(grid, initial, branch_change, at_change, beyond=beyond)
+        part_a, part_alpha = _part(grid, initial, branch_change, beyond=beyond)
         axes.plot(part_a, part_alpha, style, color=_BLUE, lw=2, label=rf"$\alpha_\mathrm{{init}}$, {name}")
-    axes.plot(branch_change, at_change, "o", color=_BLUE, mfc="white", ms=7, zorder=3)
+    axes.plot(*branch_change, "o", color=_BLUE, mfc="white", ms=7, zorder=3)
     axes.annotate(
-        rf"$a_c = {branch_change:.3f}$",
-        (branch_change, at_change),
+        rf"$a_c = {branch_change[0]:.3f}$",
+        branch_change,
         (-6, -14),
         textcoords="offset points",
         ha="right",
@@ -81,6 +80,7 @@ def phase_diagram(
     ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100) if 0.8 * initial.min() <= tick <= 1.3 * highest]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
+    axes.set_ylim(bottom=0.75 * branch_change[1])
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="center left")
     return figure
@@ -89,14 +89,13 @@ def phase_diagram(
 def _part(
     grid: NDArray[np.floating[Any]],
     alpha: NDArray[np.floating[Any]],
-    branch_change: float,
-    at_change: float,
+    branch_change: tuple[float, float],
     *,
     beyond: bool,
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """One branch of the line, ended by the point where the branch changes."""
+    change, alpha_there = branch_change
+    keep = grid > change if beyond else grid < change
     if beyond:
-        keep = grid > branch_change
-        return np.r_[branch_change, grid[keep]], np.r_[at_change, alpha[keep]]
-    keep = grid < branch_change
-    return np.r_[grid[keep], branch_change], np.r_[alpha[keep], at_change]
+        return np.r_[change, grid[keep]], np.r_[alpha_there, alpha[keep]]
+    return np.r_[grid[keep], change], np.r_[alpha[keep], alpha_there]

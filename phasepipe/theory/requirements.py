@@ -64,6 +64,20 @@ def lowest_curvature(loss: Loss) -> float:
     start = np.unravel_index(np.argmin(curvature), curvature.shape)
     lowest = float(curvature[start])
     near = float(curvature[np.hypot(yhat, y) < 10].min())
+    logs = np.log([max(float(yhat[start]), 1e-7), float(y[start])])
+
+    def at(logs: NDArray[np.float64]) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            curvature = float(loss.curvature(np.exp(logs[:1]), np.exp(logs[1:]))[0])
+        return curvature if np.isfinite(curvature) else np.inf
+
+    refined = minimize(
+        at,
+        logs.astype(np.float64),
+        method="Nelder-Mead",
+        options={"xatol": 1e-10, "fatol": 1e-16},
+    )
+    lowest = min(lowest, float(refined.fun))  # the grid can miss a narrow valley
     if lowest < _UNBOUNDED * min(near, -1e-12):
         raise ValueError(
             f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at "
@@ -75,15 +89,4 @@ def lowest_curvature(loss: Loss) -> float:
             f"the curvature of {loss!r} is nowhere negative, so that no eigenvalue can leave the bulk "
             "towards the signal; there is no threshold to compute"
         )
-    logs = np.log([max(float(yhat[start]), 1e-7), float(y[start])])
-
-    def at(logs: NDArray[np.float64]) -> float:
-        return float(loss.curvature(np.exp(logs[:1]), np.exp(logs[1:]))[0])
-
-    refined = minimize(
-        at,
-        logs.astype(np.float64),
-        method="Nelder-Mead",
-        options={"xatol": 1e-10, "fatol": 1e-16},
-    )
-    return min(lowest, float(refined.fun))
+    return lowest

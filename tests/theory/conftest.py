@@ -27,7 +27,7 @@ class PerturbedAmplitude:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Another loss times a constant; hides its class, so that nothing special to the quartic family is used."""
+    """Another loss times a constant; hides its class, so that nothing special to quartics is used."""
 
     loss: Any
     factor: float = 1.0

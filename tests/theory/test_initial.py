@@ -134,6 +134,17 @@ def test_unbounded_curvature_is_refused() -> None:
         alpha_init(Quartic())
 
 
+def test_narrow_valley_of_curvature_is_found(custom) -> None:
+    """A robust loss: its curvature is unbounded below along yhat² - y² = const, off any coarse grid."""
+    loss = custom(
+        lambda p, y: 1 - np.exp(-((p**2 - y**2) ** 2) / 4),
+        lambda p, y: p * (p**2 - y**2) * np.exp(-((p**2 - y**2) ** 2) / 4),
+        lambda p, y: (3 * p**2 - y**2 - (p * (p**2 - y**2)) ** 2) * np.exp(-((p**2 - y**2) ** 2) / 4),
+    )
+    with pytest.raises(ValueError, match="unbounded below"):
+        alpha_init(loss)
+
+
 def test_convex_loss_is_refused(custom) -> None:
     loss = custom(
         lambda p, y: (np.abs(p) - np.abs(y)) ** 2 / 2,
