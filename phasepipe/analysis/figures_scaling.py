@@ -42,7 +42,7 @@ GUIDE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "zorder": 0}
 
 
 def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
-    """Success probability against alpha for every N: intervals by instance, fits with bands, midpoints."""
+    """Success probability against alpha for every N: intervals by instance, fits with bands."""
     with paper_style():
         figure = new_figure()
         axes = figure.subplots()
@@ -92,7 +92,7 @@ def extrapolation_figure(extrapolation: Extrapolation, *, curves: Sequence[Curve
     """A quantity against 1 / log N with every form continued to N = infinity, and the residuals below.
 
     Solid lines have a free limit (interval drawn at infinity), dashed ones the imposed limit. ``curves``
-    adds bounds of sizes that were not bracketed as arrows.
+    adds the bounds of sizes that were not bracketed, as open triangles.
     """
     with paper_style():
         figure = new_figure(aspect=1.0)
@@ -207,7 +207,7 @@ def _draw_limits(axes: Axes, fits: Sequence[SizeFit]) -> None:
     """Intervals of the limit at N = infinity, side by side."""
     for index, fit in enumerate(fits):
         lower, upper = np.clip(fit.limit_interval, -1e6, 1e6)
-        position = -0.008 + 0.004 * index
+        position = -0.005 * (len(fits) - index)
         axes.plot(
             [position, position], [lower, upper], color=FORM_COLOURS[fit.form], linewidth=2.0, alpha=0.8
         )
@@ -248,7 +248,9 @@ def _draw_bounds(axes: Axes, curves: Sequence[CurveFit]) -> None:
         above = np.isfinite(fit.alpha_50_lower)
         bound = fit.alpha_50_lower if above else fit.alpha_50_upper
         if np.isfinite(bound):
-            axes.plot(1 / np.log(fit.N), bound, marker="^" if above else "v", color="k", fillstyle="none")
+            marker, label = ("^", "lower bound") if above else ("v", "upper bound")
+            label = label if label not in axes.get_legend_handles_labels()[1] else "_"
+            axes.plot(1 / np.log(fit.N), bound, marker, color="k", fillstyle="none", label=label)
 
 
 def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
@@ -299,4 +301,6 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation) -> None:
 def _log_sizes(axes: Axes, sizes: FloatArray) -> None:
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{N:g}" for N in sizes])
+    if len(sizes):
+        axes.set_xlim(sizes.min() / 1.2, sizes.max() * 1.2)
     axes.minorticks_off()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from phasepipe.analysis.counts import InstanceSums
@@ -99,3 +101,19 @@ def test_bad_counts_are_refused():
         success_interval([1, 2], [4, 4], level=95)
     with pytest.raises(ValueError, match="at least 2"):
         bootstrap_interval([1], [4], rng=np.random.default_rng(0))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(1, 12)), min_size=1, max_size=12),
+    st.sampled_from(["wilson", "jeffreys"]),
+)
+def test_interval_holds_the_estimate_and_mirrors_failures(pairs, method):
+    n = np.array([runs for _, runs in pairs])
+    k = np.minimum([recovered for recovered, _ in pairs], n)
+    interval = success_interval(k, n, method=method)
+    assert 0 <= interval.lower <= interval.probability <= interval.upper <= 1
+    mirrored = success_interval(n - k, n, method=method)
+    assert mirrored.lower == pytest.approx(1 - interval.upper, abs=1e-9)
+    assert mirrored.upper == pytest.approx(1 - interval.lower, abs=1e-9)
+    shuffled = success_interval(k[::-1], n[::-1], method=method)
+    assert shuffled.upper == pytest.approx(interval.upper)
