@@ -10,6 +10,8 @@ rule estimate_success:
         f"{RESULTS}/{{sweep}}/logs/success.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/success.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
     message:
         "Estimate the success probability of {wildcards.sweep}"
     script:
@@ -25,6 +27,8 @@ rule draw_success:
         f"{RESULTS}/{{sweep}}/logs/draw_success.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/draw_success.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
     message:
         "Draw the success curves of {wildcards.sweep}"
     script:

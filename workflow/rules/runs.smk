@@ -8,6 +8,8 @@ rule draw_instances:
         f"{RESULTS}/{{sweep}}/logs/instances-N{{N}}.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/instances-N{{N}}.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
     params:
         grid=grid,
@@ -26,6 +28,8 @@ rule run_descent:
         f"{RESULTS}/{{sweep}}/logs/descent-N{{N}}.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/descent-N{{N}}.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
     params:
         grid=grid,
