@@ -1,10 +1,10 @@
 # phasepipe: from a sweep in config/config.yaml to stores, tables and figures in results/<sweep>
+import sys
 from pathlib import Path
 
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import check_folder
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")

@@ -22,6 +22,7 @@ _SECONDS_PER_BLOCK = 1.5
 _FLOPS_PER_SECOND = 2.5e10
 _SECONDS_PER_EVALUATION = 6e-6
 _EVALUATIONS_PER_RUN = 400
+_NAMED_FAILURES = 5  # in the message; the log has all
 
 
 class BlocksFailedError(UserError):
@@ -103,8 +104,12 @@ def compute_blocks(client: Client, compute: Compute, tasks: list[BlockTask], rep
             logger.error("block %s failed: %s", task.description, reason)
         future.release()
     if failures:
+        more = len(failures) - _NAMED_FAILURES
+        shown = "; ".join(failures[:_NAMED_FAILURES]) + (
+            f"; and {more} more, see the log" if more > 0 else ""
+        )
         raise BlocksFailedError(
-            f"{len(failures)} of {len(tasks)} blocks failed, all others are stored: {'; '.join(failures)}"
+            f"{len(failures)} of {len(tasks)} blocks failed, all others are stored: {shown}"
         )
 
 

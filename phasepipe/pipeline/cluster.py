@@ -118,5 +118,7 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
         client = Client(**arguments, timeout="10s")
     except (OSError, TimeoutError) as error:
         raise ClusterError(f"no Dask scheduler answers at {where}: {error}; is it still running?") from error
+    except (ValueError, KeyError) as error:
+        raise ClusterError(f"{where} leads to no Dask scheduler ({type(error).__name__}: {error})") from error
     with client:
         yield client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from phasepipe.pipeline.parts import Model, SweepError
+from phasepipe.pipeline.complaints import sentence
+from phasepipe.pipeline.parts import SweepError
 from phasepipe.pipeline.sweep import Sweep
 
 
@@ -42,7 +42,7 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
     try:
         configuration = Configuration.model_validate(dict(config))
     except ValidationError as error:
-        raise SweepError(_sentence("configuration", error, Configuration)) from error
+        raise SweepError(sentence("configuration", error, Configuration)) from error
     name = configuration.sweep if name is None else name
     if name not in configuration.sweeps:
         known = ", ".join(configuration.sweeps)
@@ -51,12 +51,12 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
     loss = settings.get("loss")
     if isinstance(loss, dict) and "kind" not in loss and "a" in loss:
         settings = settings | {"loss": {"kind": "normalised_quartic", **loss}}
+    if "name" in settings:
+        raise SweepError(f"sweep {name!r}: unknown key 'name'; a sweep is named by its key under sweeps")
     try:
         sweep = Sweep.model_validate({"name": name, **settings})
     except ValidationError as error:
-        raise SweepError(_sentence(f"sweep {name!r}", error, Sweep)) from error
-    except SweepError as error:
-        raise SweepError(f"sweep {name!r}: {error}") from error
+        raise SweepError(sentence(f"sweep {name!r}", error, Sweep)) from error
     try:
         sweep.loss.build()
     except SweepError as error:
@@ -81,36 +81,6 @@ def read_configuration(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SweepError(f"configuration {path} is not a mapping with the keys sweep and sweeps")
     return content
-
-
-# pydantic names the branch of a union in the location of an error; a user never wrote these
-_UNION_TAGS = {
-    *("common", "per_N", "list", "range", "random", "warm", "flow", "descent"),
-    *("normalised_quartic", "quartic", "custom", "local", "scheduler_file", "address", "slurm"),
-}
-
-
-def _sentence(where: str, error: ValidationError, model: type[BaseModel]) -> str:
-    """The first complaint of pydantic as one sentence with key, value and cure."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"] if part not in _UNION_TAGS)
-    kind, value = first["type"], first["input"]
-    if kind == "extra_forbidden":
-        return f"{where}: unknown key {key!r}{_suggestion(str(first['loc'][-1]), model)}"
-    if kind == "missing":
-        return f"{where}: key {key!r} is missing"
-    if kind == "value_error":
-        message = str(first["ctx"]["error"])
-        return f"{where}: {message}" if not key else f"{where}: {key}: {message}"
-    message = first["msg"].removeprefix("Input ").replace("should", "it should")
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    return f"{where}: {key} = {shown} will not do; {message}"
-
-
-def _suggestion(key: str, model: type[BaseModel]) -> str:
-    known = {field for cls in (*Model.__subclasses__(), model) for field in cls.model_fields}
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(model.model_fields)}"
 
 
 def schema() -> dict[str, Any]:

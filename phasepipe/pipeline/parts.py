@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -14,9 +14,9 @@ from pydantic import (
     Discriminator,
     Field,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     Tag,
+    model_validator,
 )
 
 from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic, require_loss
@@ -27,10 +27,30 @@ class SweepError(UserError, ValueError):
     """A sweep that cannot be run; the message is one sentence for the user."""
 
 
+# far beyond any machine; what is larger is a slip of the pen, better told here than by a lack of memory
+_LARGEST_ALPHA = 1e6
+_LONGEST_RANGE = 10_000
+
+FinitePositive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Alpha = Annotated[float, Field(gt=0, le=_LARGEST_ALPHA)]
+Dimension = Annotated[int, Field(ge=2, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
 class Model(BaseModel):
     """A part of the specification: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_value_as_number(cls, content: Any) -> Any:
+        # pydantic would take yes for 1
+        for key, field in cls.model_fields.items():
+            value = content.get(key) if isinstance(content, dict) else None
+            if isinstance(value, bool) and field.annotation is not bool:
+                raise ValueError(f"{key} = {value} will not do; yes and no mean nothing here")
+        return content
 
 
 class NormalisedQuarticSpec(Model):
@@ -112,14 +132,14 @@ class RandomStarts(Model):
     """Starts uniform on the sphere."""
 
     kind: Literal["random"]
-    count: PositiveInt = Field(description="Starts per instance")
+    count: Count = Field(description="Starts per instance")
 
 
 class WarmStarts(Model):
     """Starts of given overlap with the signal."""
 
     kind: Literal["warm"]
-    count: PositiveInt = Field(description="Starts per instance")
+    count: Count = Field(description="Starts per instance")
     m0: float = Field(ge=0, lt=1, description="Overlap of the start with the signal")
 
 
@@ -139,7 +159,7 @@ class DescentSpec(Model):
     """Literal gradient descent with a fixed learning rate."""
 
     kind: Literal["descent"]
-    learning_rate: PositiveFloat = Field(description="Fixed step, below 2 / lambda_max at the start")
+    learning_rate: FinitePositive = Field(description="Fixed step, below 2 / lambda_max at the start")
 
 
 DynamicsSpec = Annotated[FlowSpec | DescentSpec, Field(discriminator="kind")]
@@ -148,9 +168,17 @@ DynamicsSpec = Annotated[FlowSpec | DescentSpec, Field(discriminator="kind")]
 class AlphaRange(Model):
     """Evenly spaced alphas, both ends included."""
 
-    start: PositiveFloat
-    stop: PositiveFloat
-    step: PositiveFloat
+    start: Alpha
+    stop: Alpha
+    step: FinitePositive
+
+    @model_validator(mode="after")
+    def _of_sensible_length(self) -> Self:
+        if (self.stop - self.start) / self.step > _LONGEST_RANGE:
+            raise ValueError(
+                f"alpha.step = {self.step} makes more than {_LONGEST_RANGE} alphas; take a larger step"
+            )
+        return self
 
     def values(self) -> list[float]:
         """The alphas, rounded to 1e-9 against drift."""
@@ -158,7 +186,7 @@ class AlphaRange(Model):
         return [round(self.start + index * self.step, 9) for index in range(max(count, 0))]
 
 
-AlphaList = Annotated[list[PositiveFloat], Field(min_length=1)]
+AlphaList = Annotated[list[Alpha], Field(min_length=1)]
 
 
 def _list_or_range(value: Any) -> str:

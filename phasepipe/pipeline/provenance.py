@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
-import inspect
 import json
 import platform
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -59,11 +59,18 @@ def code_hashes(sweep: Sweep, stage: str) -> dict[str, str]:
     """Hash of every source file that decides what a stage stores, the user's loss included."""
     hashes = dict(_package_hashes(stage))
     if stage != "instances" and isinstance(sweep.loss, CustomLossSpec):
-        loss = sweep.loss.build()
-        source = inspect.getsourcefile(type(loss))
-        if source is not None:
-            hashes[sweep.loss.path] = source_hash(Path(source).read_text())
+        hashes[sweep.loss.path] = _loss_hash(sweep.loss)
     return hashes
+
+
+def _loss_hash(spec: CustomLossSpec) -> str:
+    """Hash of the files that define the user's loss: the module of its path, and that of its class."""
+    loss = spec.build()
+    modules = {spec.path.rpartition(".")[0], type(loss).__module__}
+    files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
+    files |= {getattr(loss, "__file__", None)}  # the loss may be a module itself
+    hashes = sorted(source_hash(Path(file).read_text()) for file in files if file and file.endswith(".py"))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def identity_hash(sweep: Sweep) -> str:

@@ -158,25 +158,34 @@ class BlockStore:
             stored = self._stored_axis(dimension)
             known = set(stored.names())
             new = [index for index, name in enumerate(wanted.names()) if name not in known]
-            if new:
-                self._resize(dimension, len(stored) + len(new))
-                # the first key comes last: where it is valid, the others are
-                for key in reversed(list(wanted.keys)):
-                    array = _array(self.group, key)
-                    array.resize((len(stored) + len(new),))
+            length = len(stored) + len(new)
+            # exactly this long: a growth that was cut short may have left more, which nothing names
+            self._resize(dimension, length)
+            # the first key comes last: where it is valid, the others are
+            for key in reversed(list(wanted.keys)):
+                array = _array(self.group, key)
+                if array.shape != (length,):
+                    array.resize((length,))
+                if new:
                     array[len(stored) :] = wanted.keys[key][new]
         for dimension, size in self.layout.sizes.items():
-            self._resize(dimension, size)
+            self._resize(dimension, max(size, self._length(dimension)))
 
-    def _resize(self, dimension: str, size: int) -> None:
-        """Let ``dimension`` have at least ``size`` positions in every data array."""
+    def _arrays_along(self, dimension: str) -> Iterator[tuple[zarr.Array[Any], int]]:
+        """Data arrays that have ``dimension``, and at which place."""
         for name in (*self.layout.variables, "status"):
             array = _array(self.group, name)
             dims = _dimensions(array)
             if dimension in dims:
-                at = dims.index(dimension)
-                if array.shape[at] < size:
-                    array.resize((*array.shape[:at], size, *array.shape[at + 1 :]))
+                yield array, dims.index(dimension)
+
+    def _length(self, dimension: str) -> int:
+        return max(array.shape[at] for array, at in self._arrays_along(dimension))
+
+    def _resize(self, dimension: str, length: int) -> None:
+        for array, at in self._arrays_along(dimension):
+            if array.shape[at] != length:
+                array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
 
     def positions(self) -> dict[str, NDArray[np.intp]]:
         """Positions in the store of the axis entries that the sweep asks for."""
@@ -249,7 +258,7 @@ def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
     StoreMismatchError
         Says what differs and what to do.
     """
-    stored: dict[str, Any] = zarr.open_group(str(path), mode="r").attrs.asdict()
+    stored = _attributes(path)
     if found := differences(stored.get("specification", {}), sweep.identity()):
         raise StoreMismatchError(
             f"{path} holds another sweep: {'; '.join(found)}. Results of different settings do not mix: "
@@ -262,6 +271,16 @@ def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
             f"{path} was computed by other code ({files} changed since {stored.get('created')}). "
             "Give the sweep another name, remove that folder, or go back to that version"
         )
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    try:
+        return zarr.open_group(str(path), mode="r").attrs.asdict()
+    except (OSError, ValueError) as error:
+        raise StoreMismatchError(
+            f"{path} is no store of phasepipe ({type(error).__name__}); "
+            "remove it, or give the sweep another name"
+        ) from error
 
 
 def _regions(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
@@ -290,8 +309,9 @@ def _dimensions(array: zarr.Array[Any]) -> list[str]:
 
 def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
     """Make the store beside its place, then move it there: it exists whole or not at all."""
+    for left_over in path.parent.glob(f".{path.name}.*"):  # by a process that was killed; we hold the lock
+        shutil.rmtree(left_over, ignore_errors=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
     group = zarr.create_group(str(draft))
     sizes = {dimension: len(axis) for dimension, axis in layout.axes.items()} | dict(layout.sizes)
     chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()} | dict(layout.chunks)

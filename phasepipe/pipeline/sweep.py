@@ -14,7 +14,6 @@ from pydantic import (
     Discriminator,
     Field,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     Tag,
     field_validator,
@@ -29,7 +28,10 @@ from phasepipe.pipeline.parts import (
     AlphaGrid,
     AlphaRange,
     ClusterSpec,
+    Count,
+    Dimension,
     DynamicsSpec,
+    FinitePositive,
     FlowSpec,
     LocalCluster,
     LossSpec,
@@ -48,23 +50,23 @@ class Sweep(Model):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the results folder")
     loss: LossSpec
-    N: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(description="Dimensions")
+    N: Annotated[list[Dimension], Field(min_length=1)] = Field(description="Dimensions")
     alpha: Annotated[
         Annotated[AlphaGrid, Tag("common")]
         | Annotated[dict[int, AlphaGrid], Field(min_length=1), Tag("per_N")],
         Discriminator(common_or_per_size),
     ] = Field(description="Signal-to-noise ratios: a list, a range, or one of either per N")
-    instances: PositiveInt = Field(description="Instances per (N, alpha)")
+    instances: Count = Field(description="Instances per (N, alpha)")
     starts: Annotated[list[StartSpec], Field(min_length=1)]
     dynamics: DynamicsSpec = FlowSpec()
-    t_max: PositiveFloat = Field(default=100.0, allow_inf_nan=False, description="Time budget of a run")
+    t_max: FinitePositive = Field(default=100.0, description="Time budget of a run")
     recovery_threshold: float = Field(
         default=0.99, gt=0, lt=1, description="|m| beyond which a run has recovered"
     )
-    gradient_tolerance: PositiveFloat = Field(
+    gradient_tolerance: FinitePositive = Field(
         default=1e-3, description="|g|/sqrt(N) below which a run is examined as a trap"
     )
-    records_per_decade: PositiveInt = Field(default=8, description="Record times per decade of time")
+    records_per_decade: PositiveInt = Field(default=8, le=1000, description="Record times per decade of time")
     snapshots: SnapshotSpec = SnapshotSpec()
     zero_signal: bool = Field(default=False, description="Labels independent of the sensing matrix")
     store_sensing: bool = Field(default=False, description="Keep the sensing matrices in the store")

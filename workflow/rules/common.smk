@@ -7,7 +7,8 @@ def checked_sweep():
         sweep = load_sweep(config)
         check_folder(sweep, Path(config.get("results", "results")))
     except UserError as error:
-        raise WorkflowError(str(error))
+        # a WorkflowError would be framed by file names and line numbers of the workflow
+        sys.exit(f"phasepipe: {error}")
     return sweep
 
 
