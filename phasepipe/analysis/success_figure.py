@@ -64,5 +64,5 @@ def success_figure(
     axes.set_xlabel(r"signal-to-noise ratio $\alpha = M/N$")
     axes.set_ylabel("P(recovery)")
     axes.set_title(title if pending is None else f"{title}\n{pending}", loc="left")
-    axes.legend(loc="lower right", handlelength=1.6)
+    axes.legend(loc="upper left", handlelength=1.6)
     return figure

@@ -34,6 +34,7 @@ QUANTITIES = {
     "window": "t_BBP of the run itself, infinite if it keeps the outlier: known only afterwards",
 }
 BINS = 5
+RESAMPLES = 300  # of whole instances, for the intervals
 _LEAST = 10  # runs of either fate below which a cell says nothing
 _PER_CELL = ("auc", "auc_low", "auc_high", "runs_left_out")
 _PER_BIN = ("probability", "probability_low", "probability_high", "bin_median", "runs")
@@ -75,7 +76,9 @@ def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
             known = ~np.isnan(quantity)
             if min((known & recovered).sum(), (known & ~recovered).sum()) < _LEAST:
                 continue
-            found = fate_against(quantity.ravel(), recovered.ravel(), instance.ravel(), bins=BINS, rng=rng)
+            found = fate_against(
+                quantity.ravel(), recovered.ravel(), instance.ravel(), bins=BINS, resamples=RESAMPLES, rng=rng
+            )
             for name in _PER_CELL:
                 values[name][row, column] = found[name]
             for name in _PER_BIN:

@@ -13,7 +13,7 @@ from phasepipe.pipeline.provenance import provenance
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import write_table
 from phasepipe.stages.grid import ATTRIBUTES
-from phasepipe.theory.summary import summary
+from phasepipe.theory.summary import at_alpha, thresholds
 
 THRESHOLDS = {
     "alpha_init": "BBP transition at a random start",
@@ -45,20 +45,21 @@ def predict_thresholds(sweep: Sweep, folder: SweepFolder, log: Path | None = Non
     with logging_to(log):
         loss = sweep.loss.build()
         alphas = sorted({M / N for N in sweep.N for M in sweep.measurements(N)})
-        rows = [summary(loss, alpha) for alpha in alphas]
+        known = thresholds(loss)
+        rows = [at_alpha(loss, alpha) for alpha in alphas]
         table = xr.Dataset(coords={"alpha": ("alpha", alphas, ATTRIBUTES["alpha"])})
         for name, long_name in THRESHOLDS.items():
-            table[name] = ((), _number(rows[0].get(name)), {"long_name": long_name, "units": "1"})
+            table[name] = ((), _number(known.get(name)), {"long_name": long_name, "units": "1"})
         for name, long_name in AT_ALPHA.items():
             column = [_number(row.get(name)) for row in rows]
             table[name] = (("alpha",), column, {"long_name": long_name, "units": "1"})
         for name in (*THRESHOLDS, *AT_ALPHA):
-            notes = {str(row[f"{name}_note"]) for row in rows if f"{name}_note" in row}
+            notes = {str(row[f"{name}_note"]) for row in (known, *rows) if f"{name}_note" in row}
             if notes:
                 note = "; ".join(sorted(notes))
                 table[name].attrs["note"] = note
                 logger.warning("theory: %s is not known: %s", name, note)
-        table.attrs = provenance(sweep) | {"alpha_init_branch": str(rows[0].get("alpha_init_branch"))}
+        table.attrs = provenance(sweep) | {"alpha_init_branch": str(known.get("alpha_init_branch"))}
         write_table(folder.table("theory"), table)
         logger.info(
             "theory: alpha_init = %.6g, alpha_threshold = %.6g",

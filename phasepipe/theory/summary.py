@@ -35,6 +35,16 @@ def summary(loss: Loss, alpha: float | None = None) -> dict[str, Entry]:
     dict
         Plain numbers, strings, booleans and None, ready for JSON. Energies are per dimension.
     """
+    entries = thresholds(loss)
+    if alpha is not None:
+        return entries | at_alpha(loss, alpha)
+    if entries["alpha_threshold"] is not None:
+        entries |= _states(threshold_transition(loss))
+    return entries
+
+
+def thresholds(loss: Loss) -> dict[str, Entry]:
+    """The thresholds of a loss, and the yardsticks that no loss can beat; entries as in :func:`summary`."""
     entries: dict[str, Entry] = {}
     try:
         initial = initial_transition(loss)
@@ -52,16 +62,13 @@ def summary(loss: Loss, alpha: float | None = None) -> dict[str, Entry]:
             "alpha_threshold": transition.alpha,
             "alpha_threshold_error": transition.alpha * transition.relative_error,
         }
-        if alpha is None:
-            entries |= _states(transition)
     except (ValueError, ConvergenceError) as problem:
         entries |= {"alpha_threshold": None, "alpha_threshold_note": str(problem)}
-    if alpha is not None:
-        entries |= _at(loss, alpha)
     return entries | {f"alpha_{name}": value for name, value in YARDSTICKS.items()}
 
 
-def _at(loss: Loss, alpha: float) -> dict[str, Entry]:
+def at_alpha(loss: Loss, alpha: float) -> dict[str, Entry]:
+    """Spectra and threshold states of a loss at one alpha; entries as in :func:`summary`."""
     entries: dict[str, Entry] = {"alpha": alpha}
     try:
         spectrum = initial_spectrum(loss, alpha)
