@@ -73,10 +73,10 @@ def read_configuration(path: Path) -> dict[str, Any]:
         If the file is missing or is not a YAML mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
         raise SweepError(f"configuration {path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SweepError(f"configuration {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise SweepError(f"configuration {path} is not a mapping with the keys sweep and sweeps")
