@@ -38,8 +38,15 @@ class BlockTask:
     description: str
 
 
-def instances_per_block(N: int, M: int, starts: int, instances: int) -> int:
+def evaluation_seconds(N: int, M: int) -> float:
+    """Core-seconds of one gradient evaluation of one run."""
+    return 4 * M * N / _FLOPS_PER_SECOND + _SECONDS_PER_EVALUATION
+
+
+def instances_per_block(N: int, M: int, starts: int) -> int:
     """Instances that make a Dask task last a second or two.
+
+    It may exceed the instances of the sweep: a store that grows fills the chunk up.
 
     Parameters
     ----------
@@ -47,13 +54,10 @@ def instances_per_block(N: int, M: int, starts: int, instances: int) -> int:
         Shape of the largest sensing matrix.
     starts
         Runs per instance.
-    instances
-        Instances of the sweep; a block never asks for more.
     """
-    evaluation = 4 * M * N / _FLOPS_PER_SECOND + _SECONDS_PER_EVALUATION
-    seconds = starts * _EVALUATIONS_PER_RUN * evaluation
+    seconds = starts * _EVALUATIONS_PER_RUN * evaluation_seconds(N, M)
     by_time, by_runs = int(_SECONDS_PER_BLOCK / seconds), _RUNS_PER_BLOCK // starts
-    return max(1, min(by_time, by_runs, instances))
+    return max(1, min(by_time, by_runs))
 
 
 def _compute_alone(compute: Compute, block: Block) -> Tally:

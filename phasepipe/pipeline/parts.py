@@ -214,6 +214,14 @@ class SnapshotSpec(Model):
     )
 
 
+class RefinedCell(Model):
+    """One alpha at one N that gets instances of its own number: a finer grid where it matters."""
+
+    N: Dimension
+    alpha: FinitePositive
+    instances: Count = Field(description="Instances in all, not in addition")
+
+
 class LocalCluster(Model):
     """Every stage starts Dask workers of its own on this machine."""
 

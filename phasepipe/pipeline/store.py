@@ -74,6 +74,8 @@ class Layout:
         Dimensions that blocks are cut along, in order; ``status`` has exactly these.
     sizes
         Other dimensions.
+    selected
+        Which entries are asked for, over the leading ``axes``; default all.
     chunks
         Chunk lengths along ``sizes`` that are not one chunk.
     variables
@@ -91,6 +93,7 @@ class Layout:
     coordinates: Mapping[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]]
     attributes: Mapping[str, dict[str, Any]]
     chunks: Mapping[str, int] = field(default_factory=dict)
+    selected: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,13 @@ class BlockStore:
     def wanted(self) -> NDArray[np.bool_]:
         """Which positions of the store the sweep asks for."""
         mask = np.zeros(self.status().shape, bool)
-        mask[np.ix_(*self.positions().values())] = True
+        at = np.ix_(*self.positions().values())
+        selected = self.layout.selected
+        if selected is None:
+            mask[at] = True
+        else:
+            trailing = mask.ndim - selected.ndim
+            mask[at] = selected.reshape(*selected.shape, *[1] * trailing)
         return mask
 
     def pending_blocks(self) -> list[Block]:

@@ -36,6 +36,7 @@ from phasepipe.pipeline.parts import (
     LocalCluster,
     LossSpec,
     Model,
+    RefinedCell,
     SnapshotSpec,
     StartSpec,
     common_or_per_size,
@@ -58,6 +59,9 @@ class Sweep(Model):
     ] = Field(description="Signal-to-noise ratios: a list, a range, or one of either per N")
     instances: Count = Field(description="Instances per (N, alpha)")
     starts: Annotated[list[StartSpec], Field(min_length=1)]
+    refine: list[RefinedCell] = Field(
+        default=[], description="Alphas with instances of their own number, added to the grid"
+    )
     dynamics: DynamicsSpec = FlowSpec()
     t_max: FinitePositive = Field(default=100.0, description="Time budget of a run")
     recovery_threshold: float = Field(
@@ -102,6 +106,9 @@ class Sweep(Model):
             raise ValueError(
                 f"alpha is given for N = {sorted(self.alpha)}, but N is {self.N}; name the same N in both"
             )
+        for cell in self.refine:
+            if cell.N not in self.N:
+                raise ValueError(f"refine names N = {cell.N}, but N is {self.N}; add it there first")
         for N in self.N:
             seen: dict[int, float] = {}
             if not self.alphas(N):
@@ -128,11 +135,22 @@ class Sweep(Model):
     def alphas(self, N: int) -> list[float]:
         """Requested signal-to-noise ratios at ``N``."""
         grid = self.alpha[N] if isinstance(self.alpha, dict) else self.alpha
-        return grid.values() if isinstance(grid, AlphaRange) else list(grid)
+        alphas = grid.values() if isinstance(grid, AlphaRange) else list(grid)
+        known = {measurement_count(N, alpha) for alpha in alphas}
+        extra = [cell.alpha for cell in self.refine if cell.N == N]
+        return alphas + [alpha for alpha in extra if measurement_count(N, alpha) not in known]
 
     def measurements(self, N: int) -> list[int]:
         """Numbers of measurements at ``N``, one per alpha."""
         return [measurement_count(N, alpha) for alpha in self.alphas(N)]
+
+    def instances_at(self, N: int) -> dict[int, int]:
+        """Instances of every number of measurements at ``N``: those of the grid, more or fewer if refined."""
+        refined = {measurement_count(N, cell.alpha): cell.instances for cell in self.refine if cell.N == N}
+        grid = self.alpha[N] if isinstance(self.alpha, dict) else self.alpha
+        base = grid.values() if isinstance(grid, AlphaRange) else grid
+        counts = {measurement_count(N, alpha): self.instances for alpha in base}
+        return refined | {M: max(count, refined.get(M, 0)) for M, count in counts.items()}
 
     def start_keys(self) -> list[StartKey]:
         """Kind, overlap and number of every start of an instance."""
@@ -176,7 +194,7 @@ class Sweep(Model):
         N, alpha, instances and starts are absent: the grid may grow. So are the cluster and the size of
         blocks, which decide nothing.
         """
-        growing = {"name", "N", "alpha", "instances", "starts"}
+        growing = {"name", "N", "alpha", "instances", "starts", "refine"}
         settings = self.model_dump(mode="json", exclude=growing | {"cluster", "block_instances"})
         settings["loss"].pop("directory", None)
         return settings
@@ -186,6 +204,6 @@ class Sweep(Model):
         return self.identity() | {
             "N": N,
             "measurements": self.measurements(N),
-            "instances": self.instances,
+            "instances": self.instances_at(N),
             "starts": [start.model_dump(mode="json") for start in self.starts],
         }

@@ -38,7 +38,7 @@ def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
     )
     return data.isel(
         alpha=np.flatnonzero(np.isin(data["measurements"].values, sweep.measurements(N))),
-        instance=np.flatnonzero(data["instance"].values < sweep.instances),
+        instance=np.flatnonzero(data["instance"].values < max(sweep.instances_at(N).values())),
         start=[index for index, key in enumerate(stored) if key in asked],
     )
 

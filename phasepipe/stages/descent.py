@@ -23,7 +23,7 @@ from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.fill import fill_store
-from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, start_axis
+from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells, start_axis
 from phasepipe.stages.predictor import PREDICTED, WINDOW, LabelPredictor, window_end
 
 _CELL = ("alpha", "instance")
@@ -54,11 +54,13 @@ def layout(sweep: Sweep, N: int) -> Layout:
         kept = times[sweep.snapshot_indices()]
         coordinates["snapshot_time"] = (("snapshot_time",), kept, TIME_ATTRIBUTES)
         sizes |= snapshot_sizes(sweep) | {"snapshot_time": len(kept), "component": N}
+    cells = instance_axis(sweep, N)
     return Layout(
         stage="runs",
+        selected=selected_cells(sweep, N, len(cells)),
         axes={
             "alpha": alpha_axis(sweep, N),
-            "instance": instance_axis(sweep, N),
+            "instance": cells,
             "start": start_axis(sweep),
         },
         sizes=sizes,

@@ -38,9 +38,15 @@ def alpha_axis(sweep: Sweep, N: int) -> Axis:
 def instance_axis(sweep: Sweep, N: int) -> Axis:
     """Instances, cut so that a block of runs lasts a second or two."""
     chunk = sweep.block_instances or instances_per_block(
-        N, max(sweep.measurements(N)), len(sweep.start_keys()), sweep.instances
+        N, max(sweep.measurements(N)), len(sweep.start_keys())
     )
-    return Axis({"instance": np.arange(sweep.instances)}, chunk)
+    return Axis({"instance": np.arange(max(sweep.instances_at(N).values()))}, chunk)
+
+
+def selected_cells(sweep: Sweep, N: int, instances: int) -> NDArray[np.bool_]:
+    """Which of ``instances`` the sweep asks for at every alpha of :func:`alpha_axis`; (alpha, instance)."""
+    counts = sweep.instances_at(N)
+    return np.arange(instances) < np.array([counts[M] for M in sweep.measurements(N)])[:, None]
 
 
 def start_axis(sweep: Sweep) -> Axis:

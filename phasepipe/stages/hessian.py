@@ -104,7 +104,8 @@ def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
     """``t_bbp`` of all runs, dimensions (N, alpha, run)."""
     sizes = []
     for N in sorted(sweep.N):
-        runs = read_runs(folder, sweep, N)[["t_bbp"]].load()
+        everywhere = min(sweep.instances_at(N).values())
+        runs = read_runs(folder, sweep, N)[["t_bbp"]].isel(instance=slice(everywhere)).load()
         flat = runs["t_bbp"].values.reshape(runs.sizes["alpha"], -1)
         sizes.append(xr.Dataset({"t_bbp": (("alpha", "run"), flat)}, {"alpha": runs["alpha"].values}))
     return xr.concat(sizes, "N", join="outer").assign_coords(N=sorted(sweep.N))

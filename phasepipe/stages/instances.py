@@ -19,7 +19,7 @@ from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.fill import fill_store
-from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis
+from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells
 
 _CELL = ("alpha", "instance")
 
@@ -34,9 +34,11 @@ def layout(sweep: Sweep, N: int) -> Layout:
     }
     if sweep.store_sensing:
         variables["sensing"] = Variable((*_CELL, "measurement", "component"), "float32", "sensing matrix X")
+    cells = instance_axis(sweep, N)
     return Layout(
         stage="instances",
-        axes={"alpha": alpha_axis(sweep, N), "instance": instance_axis(sweep, N)},
+        selected=selected_cells(sweep, N, len(cells)),
+        axes={"alpha": alpha_axis(sweep, N), "instance": cells},
         sizes={"component": N, "measurement": largest},
         variables=variables,
         coordinates={"N": ((), np.array(N), ATTRIBUTES["N"])},

@@ -53,7 +53,7 @@ def _study(
     """Report and results of one kind of start."""
     rng = generator(Stream.BOOTSTRAP, sweep.seed, group.position)
     try:
-        study = scaling_study(_counts(sweep, folder, group), imposed_limit=limit, rng=rng)
+        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit, rng=rng)
     except ValueError as error:
         note = f"# Finite-size scaling: {group.name}\n\nNot possible with these data: {error}.\n"
         return note, xr.Dataset(attrs={"notes": str(error)})
@@ -62,7 +62,8 @@ def _study(
     return report, scaling_dataset(study)
 
 
-def _counts(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.DataFrame:
+def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.DataFrame:
+    """Recoveries and runs of every instance at the full time budget, for one kind of start."""
     tables = []
     for N in sorted(sweep.N):
         runs = group.select(read_runs(folder, sweep, N)[["outcome", "recovery_time"]]).load()

@@ -21,7 +21,7 @@ from phasepipe.pipeline.store import Axis, Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.descent import snapshot_sizes
 from phasepipe.stages.fill import fill_store
-from phasepipe.stages.grid import ATTRIBUTES, alpha_axis
+from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, selected_cells
 from phasepipe.stages.predictor import PREDICTED
 from phasepipe.theory.density import bulk_density
 from phasepipe.theory.resolvent import predict
@@ -69,6 +69,7 @@ def layout(sweep: Sweep, N: int) -> Layout:
     variables |= {name: variable._replace(dims=_AT) for name, variable in PREDICTED.items()}
     return Layout(
         stage="spectra",
+        selected=selected_cells(sweep, N, sizes["snapshot_instance"]),
         axes={
             "alpha": alpha_axis(sweep, N),
             "instance": Axis({"instance": np.arange(sizes["snapshot_instance"])}, 1),
@@ -150,4 +151,5 @@ def _spectra(problem: Problem, loss: Loss, points: NDArray[np.float32]) -> dict[
 def _density_grid(eigenvalues: Float) -> Float:
     """From below the lowest eigenvalue to the upper quartile: the right tail is long and tells nothing."""
     low, high = eigenvalues[0], np.quantile(eigenvalues, 0.75)
-    return low + (high - low) * (1.05 * np.linspace(0, 1, GRID) ** 1.5 - 0.05)
+    grid: Float = low + (high - low) * (1.05 * np.linspace(0, 1, GRID) ** 1.5 - 0.05)
+    return grid

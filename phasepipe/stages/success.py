@@ -51,7 +51,8 @@ def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None)
 def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     """Success table of one N, dimensions (alpha, start_group, budget)."""
     runs = read_runs(folder, sweep, N)[["outcome", "recovery_time", "end_time", "status"]].load()
-    missing = int((runs["status"] == 0).sum())
+    asked = xr.DataArray([sweep.instances_at(N)[M] for M in runs["measurements"].values], dims="alpha")
+    missing = int(((runs["status"] == 0) & (runs["instance"] < asked)).sum())
     if missing:
         raise IncompleteError(
             f"{missing} of {runs['status'].size} runs at N = {N} are not computed; run the workflow again"
