@@ -150,7 +150,7 @@ def cluster(
     config: Config = Path("config/config.yaml"),
 ) -> None:
     """Hold a Dask cluster open for a whole workflow run, until interrupted."""
-    from phasepipe.pipeline.cluster import connect
+    from phasepipe.pipeline.cluster import connect, write_scheduler_file
     from phasepipe.pipeline.parts import SchedulerAddress, SchedulerFile
 
     specification = load_sweep(read_configuration(config), sweep).cluster
@@ -160,7 +160,7 @@ def cluster(
             "take local or slurm for phasepipe cluster"
         )
     with connect(specification) as client:
-        client.write_scheduler_file(str(scheduler_file))
+        write_scheduler_file(client, scheduler_file)
         typer.echo(f"cluster is open, scheduler file {scheduler_file}; end it with Ctrl-C")
         try:
             while True:
@@ -178,7 +178,7 @@ def print_schema() -> None:
 
 
 def main() -> None:
-    """Entry point: a mistake of the user is one sentence on standard error and exit code 2."""
+    """Entry point: a mistake of the user is one sentence on standard error and exit code 1."""
     try:
         app()
     except UserError as error:

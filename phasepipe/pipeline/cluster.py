@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,13 +64,30 @@ def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
 
 
 @contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for processes that are started meanwhile; Dask's own setting gives way to the user's."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def _local(workers: int) -> Iterator[Client]:
     with (
+        _environment(_ONE_THREAD),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # a port of its own: several stages may run at once
+            scheduler_kwargs={"dashboard": False},
             silence_logs=40,
         ) as cluster,
         Client(cluster) as client,
@@ -111,6 +129,7 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
                 f"cluster.path = {spec.path!r} does not exist; "
                 f"hold a cluster open with: phasepipe cluster --scheduler-file {spec.path}"
             )
+        _check_scheduler_file(Path(spec.path))
         arguments, where = {"scheduler_file": spec.path}, spec.path
     else:
         arguments, where = {"address": spec.address}, spec.address
@@ -118,7 +137,33 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
         client = Client(**arguments, timeout="10s")
     except (OSError, TimeoutError) as error:
         raise ClusterError(f"no Dask scheduler answers at {where}: {error}; is it still running?") from error
-    except (ValueError, KeyError) as error:
-        raise ClusterError(f"{where} leads to no Dask scheduler ({type(error).__name__}: {error})") from error
     with client:
         yield client
+
+
+def _check_scheduler_file(path: Path) -> None:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"cluster.path = {str(path)!r} cannot be read as a scheduler file: {error}"
+        ) from error
+    if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
+        raise ClusterError(f"cluster.path = {str(path)!r} is no scheduler file; it names no address")
+
+
+def write_scheduler_file(client: Client, path: Path) -> None:
+    """Tell other processes where the scheduler of ``client`` is.
+
+    Raises
+    ------
+    ClusterError
+        If the file cannot be written.
+    """
+    # Client.write_scheduler_file adds the metrics of the workers, which JSON cannot always hold
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]}))
+        draft.replace(path)
+    except OSError as error:
+        raise ClusterError(f"scheduler file {path} cannot be written: {error.strerror}") from error

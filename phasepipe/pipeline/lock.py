@@ -48,7 +48,10 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except ValueError:
         owner = {}
-    return owner if isinstance(owner, dict) and "pid" in owner else {"pid": -1, "host": "?", "since": "?"}
+    whole = (
+        isinstance(owner, dict) and isinstance(owner.get("pid"), int) and {"host", "since"} <= owner.keys()
+    )
+    return owner if whole else {"pid": "?", "host": "?", "since": "?"}
 
 
 @contextmanager

@@ -68,7 +68,6 @@ def _loss_hash(spec: CustomLossSpec) -> str:
     loss = spec.build()
     modules = {spec.path.rpartition(".")[0], type(loss).__module__}
     files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
-    files |= {getattr(loss, "__file__", None)}  # the loss may be a module itself
     hashes = sorted(source_hash(Path(file).read_text()) for file in files if file and file.endswith(".py"))
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 

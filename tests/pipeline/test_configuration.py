@@ -250,10 +250,10 @@ def test_a_corrupted_sweep_loads_or_is_refused_by_one_line(configuration, data):
     try:
         sweep = load_sweep(content)
     except SweepError as error:
-        assert "\n" not in str(error)
+        lines = str(error).splitlines()
     else:
-        for N in sweep.N:
-            json.dumps(sweep.grid_key(N))
+        lines = [json.dumps(sweep.grid_key(N)) for N in sweep.N[:1]]
+    assert len(lines) == 1
 
 
 def test_schema_in_the_repository_is_the_one_of_the_models():

@@ -1,0 +1,156 @@
+"""Blocks on real Dask workers: reached, failing, and always the same bits."""
+
+import time
+
+import numpy as np
+import pytest
+
+from phasepipe.pipeline.blocks import BlocksFailedError, BlockTask, compute_blocks, instances_per_block
+from phasepipe.pipeline.cluster import ClusterError, connect, write_scheduler_file
+from phasepipe.pipeline.parts import LocalCluster, SchedulerAddress, SchedulerFile
+from phasepipe.pipeline.progress import reporting
+from phasepipe.pipeline.store import Block
+from phasepipe.pipeline.tables import open_store
+
+
+def blocks(count):
+    return [
+        BlockTask(
+            Block(f"N12-{index}", (slice(index, index + 1),), np.ones(1, bool), {}), 1.0, f"block {index}"
+        )
+        for index in range(count)
+    ]
+
+
+def test_workers_use_one_blas_thread_whatever_the_environment_asks(client):
+    def threads():
+        import numpy  # noqa: F401
+        from threadpoolctl import threadpool_info
+
+        return [pool["num_threads"] for pool in threadpool_info()]
+
+    found = client.run(threads)
+    assert len(found) == 2
+    assert all(pools and set(pools) == {1} for pools in found.values())
+
+
+def test_a_local_cluster_listens_on_this_machine_only(client):
+    assert client.scheduler.address.startswith("tcp://127.0.0.1:")
+    assert all(worker.startswith("tcp://127.0.0.1:") for worker in client.scheduler_info()["workers"])
+
+
+def test_every_block_is_computed_once_and_counted(client):
+    def compute(block):
+        return {"seen": 1, block.label: 1}
+
+    with reporting("test", 7) as reporter:
+        compute_blocks(client, compute, blocks(7), reporter)
+    assert reporter.done == 7
+    assert reporter.tally == {"seen": 7} | {f"N12-{index}": 1 for index in range(7)}
+
+
+def test_failing_blocks_are_named_and_stop_nobody(client, tmp_path):
+    def compute(block):
+        index = block.region[0].start
+        if index in (1, 4):
+            raise OSError(f"no space for {index}")
+        (tmp_path / block.label).touch()
+        return {"done": 1}
+
+    with (
+        reporting("test", 6) as reporter,
+        pytest.raises(BlocksFailedError, match="2 of 6 blocks failed, all others are stored") as failed,
+    ):
+        compute_blocks(client, compute, blocks(6), reporter)
+    assert "block 1: OSError: no space for 1" in str(failed.value)
+    assert "block 4: OSError: no space for 4" in str(failed.value)
+    assert "\n" not in str(failed.value)
+    assert reporter.done == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"N12-{index}" for index in (0, 2, 3, 5)]
+
+
+def test_many_failures_make_a_short_message(client):
+    def compute(block):
+        raise ValueError(block.label)
+
+    with reporting("test", 30) as reporter, pytest.raises(BlocksFailedError, match="and 25 more") as failed:
+        compute_blocks(client, compute, blocks(30), reporter)
+    assert len(str(failed.value)) < 500
+
+
+@pytest.fixture(scope="module")
+def reference(run_sweep, tmp_path_factory):
+    return results(run_sweep(tmp_path_factory.mktemp("reference"), **SWEEP))
+
+
+SWEEP = {"instances": 5, "starts": [{"kind": "random", "count": 2}, {"kind": "warm", "count": 1, "m0": 0.5}]}
+
+
+def results(folder):
+    return [open_store(folder.store(stage, 12)).load() for stage in ("instances", "runs")]
+
+
+def assert_same_bits(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        for name in other.variables:
+            assert one[name].dtype == other[name].dtype
+            assert one[name].values.tobytes() == other[name].values.tobytes(), name
+
+
+@pytest.mark.parametrize("block_instances", [1, 3, 5])
+def test_same_bits_for_every_size_of_block(run_sweep, reference, tmp_path, block_instances):
+    assert_same_bits(results(run_sweep(tmp_path, block_instances=block_instances, **SWEEP)), reference)
+
+
+def test_same_bits_on_one_worker(run_sweep, reference, tmp_path):
+    with connect(LocalCluster(workers=1)) as alone:
+        assert_same_bits(results(run_sweep(tmp_path, on=alone, **SWEEP)), reference)
+
+
+def test_same_bits_for_a_sweep_that_grew(run_sweep, reference, tmp_path):
+    run_sweep(tmp_path, instances=2, starts=SWEEP["starts"][:1], alpha=[4])
+    found = results(run_sweep(tmp_path, **SWEEP))
+    assert_same_bits(found, reference)
+
+
+def test_an_existing_scheduler_by_address_and_by_file(client, tmp_path):
+    file = tmp_path / "scheduler.json"
+    write_scheduler_file(client, file)
+    for spec in (
+        SchedulerAddress(kind="address", address=client.scheduler.address),
+        SchedulerFile(kind="scheduler_file", path=str(file)),
+    ):
+        with connect(spec) as other:
+            assert other.submit(lambda x: x + 1, 1).result() == 2
+            assert other.id != client.id
+    assert client.submit(lambda x: x + 2, 1).result() == 3  # the cluster outlives its visitors
+
+
+def test_a_scheduler_file_that_cannot_be_written_is_refused(client, tmp_path):
+    with pytest.raises(ClusterError, match="cannot be written: No such file or directory"):
+        write_scheduler_file(client, tmp_path / "no_folder" / "scheduler.json")
+
+
+def test_a_missing_scheduler_file_is_refused_at_once(tmp_path):
+    start = time.monotonic()
+    spec = SchedulerFile(kind="scheduler_file", path=str(tmp_path / "none.json"))
+    with pytest.raises(ClusterError, match=r"none\.json' does not exist; .*phasepipe cluster"), connect(spec):
+        pytest.fail("connected to nothing")
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "no json"])
+def test_a_broken_scheduler_file_is_refused(tmp_path, content):
+    (tmp_path / "broken.json").write_text(content)
+    spec = SchedulerFile(kind="scheduler_file", path=str(tmp_path / "broken.json"))
+    with pytest.raises(ClusterError, match=r"broken\.json") as refused, connect(spec):
+        pytest.fail("connected to nothing")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "limits"),
+    [((64, 288, 16, 64), (2, 64)), ((2048, 8192, 16, 64), (1, 1)), ((16, 16, 5000, 8), (1, 1))],
+)
+def test_a_block_has_between_one_and_all_instances(shape, limits):
+    assert limits[0] <= instances_per_block(*shape) <= limits[1]
