@@ -1,4 +1,4 @@
-"""Command line: ``phasepipe check | status | refine | theory | cluster | schema``."""
+"""Command line: ``phasepipe check | status | refine | theory | phase-diagram | cluster | schema``."""
 
 from __future__ import annotations
 
@@ -141,6 +141,18 @@ def _named_loss(a: float | None, path: str | None) -> Loss:
     if path is not None:
         return CustomLossSpec(kind="custom", path=path).build()
     return Quartic() if a is None else NormalisedQuartic(a)
+
+
+@app.command(name="phase-diagram")
+def phase_diagram(
+    to: Annotated[Path, typer.Option(help="Folder for the figure and the numbers.")],
+    points: Annotated[int, typer.Option(help="Values of a, from 0.001 to 100.")] = 61,
+) -> None:
+    """Draw alpha_init and alpha_threshold of the normalised quartic losses against a."""
+    from phasepipe.stages.phase_diagram import draw_phase_diagram
+
+    draw_phase_diagram(to, points)
+    typer.echo(f"{to / 'phase_diagram.png'}, .svg, .pdf and .csv are written")
 
 
 @app.command()

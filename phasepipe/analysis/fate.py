@@ -8,10 +8,15 @@ keeps its outlier to the end, so its own t_BBP is infinite and would tell the fa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
+
+_WEIGHTS = 4_000_000  # weights of a bootstrap held at a time
 
 Float64 = NDArray[np.float64]
 
@@ -87,7 +92,7 @@ def fate_against(
     known = ~np.isnan(values)
     left_out = int((~known).sum())
     values, fate = values[known], fate[known].astype(bool)
-    members = [np.flatnonzero(labels[known] == label) for label in np.unique(labels[known])]
+    members = np.unique(labels[known])
     if len(members) < 2:
         raise ValueError(f"{len(members)} instance with a known quantity; intervals need at least 2")
 
@@ -97,15 +102,14 @@ def fate_against(
     which = np.searchsorted(cuts, values, side="left")  # bin b holds cuts[b - 1] < value <= cuts[b]
     count = cuts.size + 1
 
-    def measure(runs: NDArray[np.intp]) -> Float64:
-        totals = np.bincount(which[runs], minlength=count)
-        hits = np.bincount(which[runs], weights=fate[runs], minlength=count)
-        shares = np.divide(hits, totals, out=np.full(count, np.nan), where=totals > 0)
-        return np.append(shares, area_under_curve(values[runs], fate[runs]))
-
-    observed = measure(np.arange(values.size))
-    draws = rng.integers(len(members), size=(resamples, len(members)))
-    replicas = np.array([measure(np.concatenate([members[i] for i in draw])) for draw in draws])
+    ranked = _Ranked.of(values, fate, which, count)
+    observed = ranked.measure(np.ones((1, values.size)))[0]
+    draws = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+    member = np.unique(labels[known], return_inverse=True)[1]
+    step = max(1, _WEIGHTS // values.size)
+    replicas = np.concatenate(
+        [ranked.measure(draws[first : first + step, member]) for first in range(0, resamples, step)]
+    )
     low, high = _interval(replicas, level)
 
     groups = [values[which == b] for b in range(count)]
@@ -134,6 +138,41 @@ def fate_against(
         },
         attrs={"level": level, "resamples": resamples, "instances": len(members)},
     )
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Runs in order of their quantity, for measures of many weighted samples at once.
+
+    ``fate`` (runs,) in that order; ``order`` (runs,); ``level`` first position of every distinct value;
+    ``bins`` (runs, bin) membership as 0 and 1.
+    """
+
+    fate: NDArray[np.bool_]
+    order: NDArray[np.intp]
+    level: NDArray[np.intp]
+    bins: Float64
+
+    @classmethod
+    def of(cls, values: Float64, fate: NDArray[np.bool_], which: NDArray[np.intp], count: int) -> _Ranked:
+        order = np.argsort(values, kind="stable")
+        ranked = values[order]
+        level = np.append(0, np.flatnonzero(ranked[1:] != ranked[:-1]) + 1)
+        return cls(fate[order], order, level, np.eye(count)[which[order]])
+
+    def measure(self, weights: NDArray[Any]) -> Float64:
+        """Share recovered in every bin, then the AUC, of each row of ``weights`` (samples, runs)."""
+        weight = weights[:, self.order].astype(np.float64)
+        won = weight * self.fate
+        totals, hits = weight @ self.bins, won @ self.bins
+        shares = np.divide(hits, totals, out=np.full(hits.shape, np.nan), where=totals > 0)
+        wins = np.add.reduceat(won, self.level, axis=1)
+        losses = np.add.reduceat(weight - won, self.level, axis=1)
+        below = np.cumsum(losses, axis=1) - losses / 2  # ties count half
+        pairs = wins.sum(axis=1) * losses.sum(axis=1)
+        better = (wins * below).sum(axis=1)
+        auc = np.divide(better, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+        return np.column_stack([shares, auc])
 
 
 def _interval(replicas: Float64, level: float) -> tuple[Float64, Float64]:

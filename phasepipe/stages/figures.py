@@ -51,10 +51,14 @@ def _title(sweep: Sweep, group: StartGroup) -> str:
 
 
 def save(figure: Figure, folder: SweepFolder, name: str) -> None:
-    """Write a figure in all formats, without dates, so that equal results give equal files."""
-    path = folder.root / "figures"
-    path.mkdir(parents=True, exist_ok=True)
-    metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    """Write a figure of a sweep in all formats."""
     with paper_style():
-        for extension in FORMATS:
-            figure.savefig(path / f"{name}.{extension}", metadata=metadata[extension])
+        write_figure(figure, folder.root / "figures", name)
+
+
+def write_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure in all formats, without dates, so that equal results give equal files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    for extension in FORMATS:
+        figure.savefig(folder / f"{name}.{extension}", metadata=metadata[extension])

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from phasepipe.pipeline.errors import UserError
+from phasepipe.stages.phase_diagram import draw_phase_diagram
+
+
+def test_points_are_mapped_on_dask_and_written(tmp_path: Path) -> None:
+    draw_phase_diagram(tmp_path / "new", points=3)
+    table = pd.read_csv(tmp_path / "new" / "phase_diagram.csv")
+    assert table["a"].tolist() == pytest.approx([0.001, 0.31622777, 100.0])
+    assert table["branch"].tolist() == ["continuous", "continuous", "discontinuous"]
+    assert table["alpha_threshold"].is_monotonic_increasing
+    assert 4 < table["alpha_threshold"][0] < table["alpha_threshold"][2] < 13.80
+    for extension in ("png", "svg", "pdf"):
+        assert (tmp_path / "new" / f"phase_diagram.{extension}").stat().st_size > 1000
+    assert "3 / 3 done" in (tmp_path / "new" / "phase_diagram.log").read_text()
+
+
+def test_a_single_point_is_refused_with_a_cure(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least 2"):
+        draw_phase_diagram(tmp_path, points=1)
