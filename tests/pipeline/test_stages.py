@@ -1,0 +1,151 @@
+"""The stages behind the workflow, called directly on one small sweep with real Dask and Zarr."""
+
+import numpy as np
+import pytest
+
+import phasepipe as pp
+from phasepipe.physics.flow import run_batch
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.pipeline.configuration import load_sweep
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.stages.descent import run_descent
+from phasepipe.stages.fate import relate_fates
+from phasepipe.stages.figures import draw_success
+from phasepipe.stages.hessian import draw_hessian
+from phasepipe.stages.instances import draw_instances
+from phasepipe.stages.refinement import propose, refined_cells
+from phasepipe.stages.scaling import study_scaling
+from phasepipe.stages.spectrum import NoSnapshotsError, diagonalise_snapshots
+from phasepipe.stages.success import IncompleteError, estimate_success
+from phasepipe.stages.theory import predict_thresholds
+
+SETTINGS = {
+    "loss": {"kind": "normalised_quartic", "a": 1.0},
+    "N": [16, 24],
+    "alpha": [1.5, 2.5, 4.0],
+    "instances": 6,
+    "starts": [{"kind": "random", "count": 4}, {"kind": "warm", "count": 2, "m0": 0.5}],
+    "t_max": 20,
+    "records_per_decade": 4,
+    "snapshots": {"instances": 3, "starts": 2, "per_decade": 2},
+    "seed": 3,
+}
+
+
+def load(**changes):
+    return load_sweep({"sweep": "small", "sweeps": {"small": SETTINGS | changes}})
+
+
+def compute(sweep, folder):
+    for N in sweep.N:
+        draw_instances(sweep, N, folder, 1)
+        run_descent(sweep, N, folder, 1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = SweepFolder(tmp_path_factory.mktemp("results") / "small")
+    sweep = load()
+    compute(sweep, folder)
+    for N in sweep.N:
+        diagonalise_snapshots(sweep, N, folder, 1)
+    predict_thresholds(sweep, folder)
+    estimate_success(sweep, folder)
+    study_scaling(sweep, folder)
+    relate_fates(sweep, folder)
+    draw_success(sweep, folder)
+    draw_hessian(sweep, folder)
+    return sweep, folder
+
+
+def test_stored_runs_are_those_of_the_engine(finished):
+    sweep, folder = finished
+    runs = pp.open_sweep(folder.root)["runs/N24"].ds.load()
+    cell = runs.sel(alpha=2.5, instance=4)
+    problem = pp.Problem.draw(N=24, alpha=2.5, seed=3, instance=4)
+    starts = np.concatenate(
+        [pp.starts.random(problem, 4, seed=3), pp.starts.warm(problem, 2, seed=3, m0=0.5)]
+    )
+    again = run_batch([problem], pp.NormalisedQuartic(a=1.0), [starts], sweep.protocol())
+    for name in ("outcome", "recovery_time", "evaluations", "overlap", "loss"):
+        np.testing.assert_array_equal(cell[name], again[name])
+    np.testing.assert_allclose(np.abs(cell.overlap[4:, 0]), 0.5, atol=1e-6)
+
+
+def test_every_measured_spectrum_is_that_of_the_dense_hessian(finished):
+    _, folder = finished
+    tree = pp.open_sweep(folder.root)
+    spectra, runs = (tree[f"{stage}/N24"].ds.load() for stage in ("spectra", "runs"))
+    problem = pp.Problem.draw(N=24, alpha=1.5, seed=3, instance=2)
+    points = runs.snapshot.sel(alpha=1.5).isel(snapshot_instance=2, snapshot_start=1).values
+    alive = np.isfinite(points).all(axis=1)
+    expected = pp.spectrum(problem, pp.NormalisedQuartic(a=1.0), points[alive], k=2)
+    found = spectra.sel(alpha=1.5, instance=2).isel(start=1)
+    np.testing.assert_allclose(found.eigenvalues.values[alive], expected.eigenvalues, rtol=1e-12)
+    np.testing.assert_array_equal(np.isfinite(found.mu), alive)
+    # the lowest measured eigenvalue does not lie far above the predicted edge, even at N = 24
+    assert (found.eigenvalues.values[alive][:, 0] < found.edge.values[alive] + 3).all()
+
+
+def test_stored_predictions_are_those_of_the_labels(finished):
+    _, folder = finished
+    runs = pp.open_sweep(folder.root)["runs/N24"].ds.load()
+    problem = pp.Problem.draw(N=24, alpha=4, seed=3, instance=0)
+    w = pp.starts.random(problem, 1, seed=3)[0]
+    yhat = problem.sensing @ w / np.sqrt(24)
+    expected = pp.theory.predict(
+        problem.labels, yhat, w @ problem.signal / 24, pp.NormalisedQuartic(a=1.0), 24
+    )
+    stored = runs.sel(alpha=4, instance=0).isel(start=0, time=0)
+    assert float(stored.edge) == pytest.approx(float(expected.edge), rel=1e-4)
+    assert float(stored.outlier) == pytest.approx(float(expected.outlier), rel=1e-4, nan_ok=True)
+
+
+def test_theory_stands_beside_the_measurement(finished):
+    _, folder = finished
+    theory = pp.open_sweep(folder.root)["theory"].ds
+    assert float(theory.alpha_init) == pytest.approx(1.1349, abs=1e-4)
+    assert float(theory.alpha_threshold) == pytest.approx(7.094, abs=1e-3)
+    assert float(theory.threshold_energy.sel(alpha=4)) > 0
+
+
+def test_tables_figures_and_report_are_written(finished):
+    _, folder = finished
+    tree = pp.open_sweep(folder.root)
+    success = tree["success"].ds.load()
+    runs = tree["runs/N16"].ds.load()
+    recovered = (runs.outcome.isel(start=slice(4)) == Outcome.RECOVERED).mean(("instance", "start"))
+    np.testing.assert_allclose(success.p.sel(N=16).isel(start_group=0, budget=-1), recovered)
+    assert "alpha_50" in (folder.root / "scaling.md").read_text()
+    assert set(tree["fate"].ds["quantity"].values) >= {"overlap", "window"}
+    for name in ("success", "success-1", "hessian-spectra", "hessian-phi", "scaling-curves"):
+        for extension in ("png", "svg", "pdf"):
+            assert (folder.root / "figures" / f"{name}.{extension}").stat().st_size > 1000
+
+
+def test_refinement_computes_only_what_it_adds(finished):
+    sweep, folder = finished
+    before = pp.open_sweep(folder.root)["runs/N16"].ds.load()
+    cells = refined_cells(sweep, propose(sweep, folder, 0.5))
+    assert cells
+    cells = [cell | {"instances": min(cell["instances"], 8)} for cell in cells]
+    finer = load(refine=cells)
+    with pytest.raises(IncompleteError, match="are not computed"):
+        estimate_success(finer, folder)
+    compute(finer, folder)
+    estimate_success(finer, folder)
+    after = pp.open_sweep(folder.root)["runs/N16"].ds.load()
+    asked = finer.instances_at(16)
+    done = (after.status == 1).all("start").sum("instance")
+    assert done.values.tolist() == [
+        max(asked[M], 6 if M in (24, 40, 64) else 0) for M in after.measurements.values
+    ]
+    kept = after.sel(alpha=before.alpha, instance=before.instance)
+    for name in ("outcome", "overlap", "evaluations"):
+        np.testing.assert_array_equal(kept[name], before[name])
+
+
+def test_spectra_without_snapshots_are_refused(tmp_path):
+    sweep = load(snapshots={"instances": 0, "starts": 0})
+    with pytest.raises(NoSnapshotsError, match="keeps no snapshots"):
+        diagonalise_snapshots(sweep, 16, SweepFolder(tmp_path / "small"), 1)
