@@ -52,7 +52,7 @@ def test_every_block_is_computed_once_and_counted(client):
 def test_a_block_computed_before_is_computed_again(client):
     for call in range(3):
         with reporting("test", 4) as reporter:
-            compute_blocks(client, lambda block, call=call: {f"call {call}": 1}, blocks(4), reporter)
+            compute_blocks(client, lambda _, call=call: {f"call {call}": 1}, blocks(4), reporter)
         assert reporter.tally == {f"call {call}": 4}
 
 
