@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -171,6 +172,7 @@ def cluster(
             f"cluster.kind = {specification.kind} names a cluster that somebody else holds open; "
             "take local or slurm for phasepipe cluster"
         )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is as good as Ctrl-C
     with connect(specification) as client:
         write_scheduler_file(client, scheduler_file)
         typer.echo(f"cluster is open, scheduler file {scheduler_file}; end it with Ctrl-C")

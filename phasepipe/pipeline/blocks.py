@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,12 +87,13 @@ def compute_blocks(client: Client, compute: Compute, tasks: list[BlockTask], rep
         After all others are stored, naming each block that failed and why.
     """
     largest_first = sorted(tasks, key=lambda task: -task.cost)
+    call = uuid.uuid4().hex  # a key used before would bring back what it once returned
     futures = {
         client.submit(
             _compute_alone,
             compute,
             task.block,
-            key=f"{task.block.label}-{client.id}",
+            key=f"{task.block.label}-{call}",
             priority=task.cost,
             pure=False,
         ): task

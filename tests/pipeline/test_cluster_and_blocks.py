@@ -49,6 +49,13 @@ def test_every_block_is_computed_once_and_counted(client):
     assert reporter.tally == {"seen": 7} | {f"N12-{index}": 1 for index in range(7)}
 
 
+def test_a_block_computed_before_is_computed_again(client):
+    for call in range(3):
+        with reporting("test", 4) as reporter:
+            compute_blocks(client, lambda _, call=call: {f"call {call}": 1}, blocks(4), reporter)
+        assert reporter.tally == {f"call {call}": 4}
+
+
 def test_failing_blocks_are_named_and_stop_nobody(client, tmp_path):
     def compute(block):
         index = block.region[0].start

@@ -1,0 +1,144 @@
+"""The command line: what it says, and how it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from distributed import Client
+
+from phasepipe.cli import main
+from phasepipe.pipeline.configuration import load_sweep, schema
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.store import BlockStore, write_block
+from phasepipe.stages.descent import layout
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def phasepipe(monkeypatch, capsys):
+    """Runs a command; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["phasepipe", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        if isinstance(end.value.code, str):  # what the interpreter does with it
+            return 1, said.out, said.err + end.value.code
+        return end.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path, configuration, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(configuration()))
+    return path
+
+
+def test_check_counts_the_runs(phasepipe, config):
+    code, out, _ = phasepipe("check", "--config", config)
+    assert code == 0
+    assert "'small' is in order: 16 runs at N = [12]" in out
+    assert not (config.parent / "results").exists()
+
+
+def test_the_shipped_sweeps_are_in_order(phasepipe, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert phasepipe("check", "tiny")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "words"),
+    [
+        ("sweep: [", [], ["not valid YAML"]),
+        (None, [], ["cannot be read"]),
+        ({"N": []}, [], ["N is empty"]),
+        ({}, ["other"], ["no sweep 'other'"]),
+    ],
+)
+def test_check_refuses_in_one_sentence(phasepipe, config, configuration, content, arguments, words):
+    if content is None:
+        config.unlink()
+    else:
+        config.write_text(content if isinstance(content, str) else yaml.safe_dump(configuration(**content)))
+    code, out, err = phasepipe("check", "--config", config, *arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("phasepipe: ")
+    assert len(err.splitlines()) == 1
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.usefixtures("config")
+def test_status_counts_done_and_pending(phasepipe, configuration):
+    sweep = load_sweep(configuration())
+    path = SweepFolder(Path("results/small")).store("runs", 12)
+    block, *_ = BlockStore.prepare(path, sweep, layout(sweep, 12)).pending_blocks()
+    write_block(path, block, {"outcome": [1, 1, 1, 2] * block.todo[block.todo].astype("uint8")})
+    code, out, _ = phasepipe("status", "results/small")
+    assert code == 0
+    rows = [line.replace("│", " ").split() for line in out.splitlines() if "│" in line]
+    assert rows == [["12", "2", "4", "4", "0.750"], ["12", "4", "0", "8", "-"]]
+
+
+def test_status_of_nothing_is_refused(phasepipe, tmp_path):
+    code, _, err = phasepipe("status", tmp_path)
+    assert code == 1
+    assert "holds no runs; name the folder of a sweep" in err
+
+
+def test_schema_is_printed_whole(phasepipe):
+    code, out, _ = phasepipe("schema")
+    assert code == 0
+    assert json.loads(out) == schema()
+
+
+@pytest.mark.parametrize("arguments", [["dance"], ["check", "--colour"], ["status"], ["cluster"]])
+def test_a_wrong_command_line_is_refused(phasepipe, arguments):
+    code, _, err = phasepipe(*arguments)
+    assert code == 2
+    assert "Traceback" not in err
+
+
+def test_cluster_refuses_what_somebody_else_holds_open(phasepipe, config, configuration):
+    elsewhere = {"kind": "address", "address": "tcp://10.0.0.1:8786"}
+    config.write_text(yaml.safe_dump(configuration(cluster=elsewhere)))
+    code, _, err = phasepipe("cluster", "--scheduler-file", "x.json", "--config", config)
+    assert code == 1
+    assert "cluster.kind = address" in err
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_cluster_is_open_until_ended_and_leaves_nothing(config, configuration, ending):
+    config.write_text(yaml.safe_dump(configuration(cluster={"kind": "local", "workers": 1})))
+    command = [sys.executable, "-c", "from phasepipe.cli import main; main()", "cluster"]
+    process = subprocess.Popen(
+        [*command, "--scheduler-file", "cluster.json", "--config", str(config)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert "cluster is open" in process.stdout.readline()
+        with Client(scheduler_file="cluster.json", timeout="20s") as client:
+            assert client.submit(lambda x: x + 1, 1).result(timeout=60) == 2
+        os.killpg(process.pid, ending)  # what Ctrl-C in a terminal does: the workers hear it too
+        said, _ = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, said
+    assert "closing the cluster" in said
+    assert "Traceback" not in said
+    assert not Path("cluster.json").exists()
