@@ -15,110 +15,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phasepipe.physics.losses import Array
+from phasepipe.physics.recurrence import LARGEST_STIFFNESS, MAX_STAGES, coefficients, stages_needed
 from phasepipe.physics.sphere import row_products, to_sphere
+from phasepipe.physics.steps import Steps
 
 Velocity = Callable[[Array, NDArray[np.intp]], Array]
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
-MAX_STAGES = 128
-
-_DAMPING = 2 / 13  # epsilon of the paper: strength of the damping of the stability polynomial
 _RADIUS_SAFETY = 1.2  # the power method approaches the spectral radius from below
 _RADIUS_LIFETIME = 10  # accepted steps after which the spectral radius is estimated anew
 _RADIUS_MATTERS = 3  # stages below which an overestimated radius costs nothing
 _POWER_ITERATIONS_FIRST = 12
 _POWER_ITERATIONS_AGAIN = 3
 _SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
-
-
-class Coefficients(NamedTuple):
-    """Weights of the recurrence, indexed [stages, stage]; names as in the paper."""
-
-    mu: Float
-    nu: Float
-    mu_tilde: Float
-    gamma_tilde: Float
-
-
-@cache
-def coefficients(max_stages: int = MAX_STAGES) -> Coefficients:
-    """Tables of the recurrence for 2 to ``max_stages`` stages; arrays (max_stages + 1, max_stages + 1)."""
-    shape = (max_stages + 1, max_stages + 1)
-    table = Coefficients(*(np.zeros(shape) for _ in Coefficients._fields))
-    for s in range(2, max_stages + 1):
-        w0 = 1 + _DAMPING / s**2
-        T, dT, ddT = _chebyshev_with_derivatives(s, w0)
-        w1 = dT[s] / ddT[s]
-        b = np.empty(s + 1)
-        b[2:] = ddT[2:] / dT[2:] ** 2
-        b[0], b[1] = b[2], 1 / w0
-        a = 1 - b * T
-        j = np.arange(2, s + 1)
-        table.mu_tilde[s, 1] = b[1] * w1
-        table.mu[s, j] = 2 * b[j] * w0 / b[j - 1]
-        table.nu[s, j] = -b[j] / b[j - 2]
-        table.mu_tilde[s, j] = 2 * b[j] * w1 / b[j - 1]
-        table.gamma_tilde[s, j] = -a[j - 1] * table.mu_tilde[s, j]
-    return table
-
-
-def _chebyshev_with_derivatives(degree: int, x: float) -> tuple[Float, Float, Float]:
-    """Chebyshev polynomials T_0 ... T_degree at ``x`` with their first two derivatives."""
-    T, dT, ddT = np.zeros((3, degree + 1))
-    T[0], T[1], dT[1] = 1, x, 1
-    for j in range(2, degree + 1):
-        T[j] = 2 * x * T[j - 1] - T[j - 2]
-        dT[j] = 2 * x * dT[j - 1] - dT[j - 2] + 2 * T[j - 1]
-        ddT[j] = 2 * x * ddT[j - 1] - ddT[j - 2] + 4 * dT[j - 1]
-    return T, dT, ddT
-
-
-def stages_needed(stiffness: Float) -> Int:
-    """Smallest number of stages that is stable for ``stiffness = step * spectral radius``."""
-    needed: Int = 1 + np.sqrt(1 + 1.54 * stiffness).astype(np.intp)
-    return np.maximum(needed, 2)
-
-
-_LARGEST_STIFFNESS = (MAX_STAGES - 1) ** 2 / 1.54 - 1
-
-
-class Steps(NamedTuple):
-    """Steps accepted in one call of ``advance``; one row each, in ascending order of ``run``."""
-
-    run: Int
-    time: Float
-    step: Float
-    point: Array
-    velocity: Array
-    next_point: Array
-    next_velocity: Array
-
-    def select(self, mask: NDArray[np.bool_]) -> Steps:
-        """The steps of the rows in ``mask``."""
-        return Steps(*(part[mask] for part in self))  # type: ignore[arg-type]
-
-    def interpolate(self, rows: Int, fractions: Float) -> Array:
-        """Points on the sphere at ``time + fraction * step`` of the given rows, cubic Hermite.
-
-        The interpolant is of third order, one above the integrator, so it adds no error to a record.
-        """
-        x = fractions[:, None]
-        step = self.step[rows][:, None]
-        path = (
-            (1 + 2 * x) * (1 - x) ** 2 * self.point[rows]
-            + x * (1 - x) ** 2 * step * self.velocity[rows]
-            + x**2 * (3 - 2 * x) * self.next_point[rows]
-            + x**2 * (x - 1) * step * self.next_velocity[rows]
-        )
-        return to_sphere(path.astype(self.point.dtype))
 
 
 class _Phase(IntEnum):
@@ -271,7 +186,7 @@ class ChebyshevIntegrator:
             return
         rows = self._rows
         rows.phase[at] = _Phase.STAGE
-        rows.step[at] = np.minimum(rows.step[at], _LARGEST_STIFFNESS / rows.radius[at])
+        rows.step[at] = np.minimum(rows.step[at], LARGEST_STIFFNESS / rows.radius[at])
         rows.step[at] = np.minimum(rows.step[at], self._t_max - rows.time[at])
         # a row that is not finite gets any stages: it is retired before they are used
         rows.stages[at] = stages_needed(np.nan_to_num(rows.step[at] * rows.radius[at]))

@@ -11,12 +11,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from phasepipe.physics.chebyshev import ChebyshevIntegrator, Steps
+from phasepipe.physics.chebyshev import ChebyshevIntegrator
 from phasepipe.physics.field import GradientField
 from phasepipe.physics.losses import Loss, require_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Predictor, RunLog, record_times
 from phasepipe.physics.sphere import row_products, to_sphere
+from phasepipe.physics.steps import Steps
 
 Int = NDArray[np.intp]
 

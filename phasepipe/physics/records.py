@@ -15,11 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
-from phasepipe.physics.chebyshev import Steps
 from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.hessian import is_positive_definite
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.sphere import row_products
+from phasepipe.physics.steps import Steps
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]

@@ -3,12 +3,8 @@
 import numpy as np
 import pytest
 
-from phasepipe.physics.chebyshev import (
-    MAX_STAGES,
-    ChebyshevIntegrator,
-    coefficients,
-    stages_needed,
-)
+from phasepipe.physics.chebyshev import ChebyshevIntegrator
+from phasepipe.physics.recurrence import MAX_STAGES, coefficients, stages_needed
 from phasepipe.physics.sphere import to_sphere
 
 
