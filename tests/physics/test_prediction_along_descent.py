@@ -10,7 +10,7 @@ LOSS = pp.NormalisedQuartic(a=1.0)
 
 
 def along_descent(instance, N=1024, alpha=3.0):
-    """Measured and predicted lowest eigenvalue and overlap of one run at some records, its window and fate."""
+    """Measured and predicted lowest eigenvalue and overlap of one run at some records; window; fate."""
     problem = pp.Problem.draw(N=N, alpha=alpha, seed=21, instance=instance)
     start = pp.starts.random(problem, 1, seed=21)
     runs = pp.run_flow(problem, LOSS, start, t_max=12.0, records_per_decade=4, snapshots=True)
