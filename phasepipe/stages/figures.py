@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 
+from phasepipe.analysis.loss_figure import loss_figure, stuck_loss
 from phasepipe.analysis.style import paper_style
 from phasepipe.analysis.success_figure import success_figure
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.parts import LossSpec, NormalisedQuarticSpec, QuarticSpec
 from phasepipe.pipeline.progress import logger, logging_to
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import open_store
+from phasepipe.pipeline.tables import open_store, read_runs
 from phasepipe.stages.starts import StartGroup, start_groups
 
 FORMATS = ("png", "svg", "pdf")
@@ -27,7 +29,11 @@ def describe_loss(loss: LossSpec) -> str:
 
 
 def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Draw ``figures/success.*``: the success curves at the full time budget, one picture per start kind."""
+    """Draw ``figures/success.*`` and ``figures/loss.*``, one picture of either per start kind.
+
+    The success curves are at the full time budget; the loss against time is that of the runs that did not
+    recover, at the alpha where fates are most mixed.
+    """
     with logging_to(log):
         table = open_store(folder.table("success")).isel(budget=-1).load()
         theory = open_store(folder.table("theory")).load()
@@ -41,7 +47,34 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
                     {} if sweep.zero_signal else known,
                 )
             save(figure, folder, f"success{group.suffix}")
-        logger.info("figures: success curves drawn")
+            _draw_loss(sweep, folder, group, table.isel(start_group=group.position), theory)
+        logger.info("figures: success curves and losses drawn")
+
+
+def _draw_loss(
+    sweep: Sweep, folder: SweepFolder, group: StartGroup, table: xr.Dataset, theory: xr.Dataset
+) -> None:
+    alpha = _most_mixed(table)
+    losses = {}
+    for N in sorted(sweep.N):
+        runs = group.select(read_runs(folder, sweep, N)[["outcome", "loss"]])
+        near = np.flatnonzero(np.isclose(runs["alpha"].values, alpha, atol=0.5 / N))
+        if near.size:
+            losses[N] = stuck_loss(runs.isel(alpha=near[0]).load())
+    energy = float(theory["threshold_energy"].sel(alpha=alpha, method="nearest"))
+    title = (
+        f"{describe_loss(sweep.loss)}, {group.name}\n" + rf"$\alpha$ = {alpha:.3g}, median and central half"
+    )
+    with paper_style():
+        figure = loss_figure(losses, title, None if np.isnan(energy) else energy)
+    save(figure, folder, f"loss{group.suffix}")
+
+
+def _most_mixed(table: xr.Dataset) -> float:
+    """Alpha at which P(recovery), averaged over N, is nearest to a half, among those that most N have."""
+    sizes = table["p"].count("N").values
+    mixture = np.abs(table["p"].mean("N").values - 0.5)
+    return float(table["alpha"].values[np.argmin(np.where(sizes == sizes.max(), mixture, np.inf))])
 
 
 def _title(sweep: Sweep, group: StartGroup) -> str:

@@ -43,6 +43,7 @@ rule draw_success:
         f"{RESULTS}/{{sweep}}/theory.done",
     output:
         multiext(f"{RESULTS}/{{sweep}}/figures/success", ".png", ".svg", ".pdf"),
+        multiext(f"{RESULTS}/{{sweep}}/figures/loss", ".png", ".svg", ".pdf"),
     log:
         f"{RESULTS}/{{sweep}}/logs/draw_success.log",
     benchmark:
@@ -50,7 +51,7 @@ rule draw_success:
     conda:
         "../envs/phasepipe.yaml"
     message:
-        "Draw the success curves of {wildcards.sweep}"
+        "Draw the success curves and losses of {wildcards.sweep}"
     script:
         "../scripts/draw_success.py"
 
