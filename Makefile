@@ -6,14 +6,18 @@ VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run test lint clean
+.PHONY: run test test-slow lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
 	@echo "Figures are in results/$(SWEEP)/figures; ask the data with phasepipe.open_sweep('results/$(SWEEP)')"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+# coverage of intervals on thousands of planted studies, diagonalisation at N = 1024: about a quarter of an hour
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
