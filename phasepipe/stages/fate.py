@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.analysis.fate import fate_against
+from phasepipe.analysis.fate_figure import fate_figure
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import TIME_ATTRIBUTES
 from phasepipe.physics.streams import Stream, generator
@@ -21,6 +22,7 @@ from phasepipe.pipeline.progress import logger, logging_to
 from phasepipe.pipeline.provenance import provenance
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import read_runs, write_table
+from phasepipe.stages.figures import save
 from phasepipe.stages.grid import ATTRIBUTES
 from phasepipe.stages.starts import start_groups
 
@@ -41,7 +43,7 @@ _PER_BIN = ("probability", "probability_low", "probability_high", "bin_median", 
 
 
 def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Write ``fate.zarr``: P(recovered | early quantity) and its AUC per N, alpha and quantity.
+    """Write ``fate.zarr`` and ``figures/fate.*``: P(recovered | early quantity) and its AUC per N, alpha and quantity.
 
     For the first kind of start. Runs that have ended before the common moment are left out there and
     counted; cells with fewer than 10 runs of either fate are NaN.
@@ -53,10 +55,18 @@ def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         table["quantity"].attrs = {"long_name": "what is known early", "units": "1"} | QUANTITIES
         table.attrs = provenance(sweep)
         write_table(folder.table("fate"), table)
+        save(fate_figure(_most_mixed(table)), folder, "fate")
         for name in QUANTITIES:
             auc = table["auc"].sel(quantity=name)
             if auc.notnull().any():
                 logger.info("fate: AUC of %s is %.3f in the median cell", name, float(auc.median()))
+
+
+def _most_mixed(table: xr.Dataset) -> xr.Dataset:
+    """At every N the alpha whose share of recovered runs is nearest to one half."""
+    distance = abs(table["share_recovered"] - 0.5).fillna(1.0)
+    rows = distance.argmin("alpha")
+    return table.isel(alpha=rows).rename(alpha="cell_alpha")
 
 
 def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
@@ -65,12 +75,14 @@ def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     cells = (runs.sizes["alpha"], len(QUANTITIES))
     values = {name: np.full(cells, np.nan) for name in _PER_CELL}
     values |= {name: np.full((*cells, BINS), np.nan) for name in _PER_BIN}
-    moments = np.full(cells[0], np.nan)
+    moments, shares = np.full((2, cells[0]), np.nan)
     rng = generator(Stream.BOOTSTRAP, sweep.seed, N)
     for row in range(cells[0]):
         cell = runs.isel(alpha=row)
         recovered = (cell["outcome"] == Outcome.RECOVERED).values
         instance = np.broadcast_to(cell["instance"].values[:, None], recovered.shape)
+        computed = (cell["outcome"] != Outcome.PENDING).values
+        shares[row] = recovered.sum() / max(computed.sum(), 1)
         moments[row], quantities = _quantities(cell)
         for column, quantity in enumerate(quantities):
             known = ~np.isnan(quantity)
@@ -94,6 +106,7 @@ def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
         },
         coords={"alpha": runs["alpha"].values, "quantity": list(QUANTITIES)},
     )
+    table["share_recovered"] = (("alpha",), shares, {"long_name": "share of runs recovered", "units": "1"})
     table["moment"] = (("alpha",), moments, TIME_ATTRIBUTES | {"long_name": "common moment"})
     return table
 
