@@ -43,7 +43,7 @@ _PER_BIN = ("probability", "probability_low", "probability_high", "bin_median", 
 
 
 def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Write ``fate.zarr`` and ``figures/fate.*``: P(recovered | early quantity) and its AUC per N, alpha and quantity.
+    """Write ``fate.zarr`` and ``figures/fate.*``: P(recovered | early quantity) and its AUC.
 
     For the first kind of start. Runs that have ended before the common moment are left out there and
     counted; cells with fewer than 10 runs of either fate are NaN.
