@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from phasepipe.pipeline.blocks import BlocksFailedError, BlockTask, compute_blocks, instances_per_block
+from phasepipe.pipeline.blocks import BlocksFailedError, BlockTask, compute_blocks
 from phasepipe.pipeline.cluster import ClusterError, connect, write_scheduler_file
 from phasepipe.pipeline.parts import LocalCluster, SchedulerAddress, SchedulerFile
 from phasepipe.pipeline.progress import reporting
@@ -153,11 +153,3 @@ def test_a_broken_scheduler_file_is_refused(tmp_path, content):
     with pytest.raises(ClusterError, match=r"broken\.json") as refused, connect(spec):
         pytest.fail("connected to nothing")
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("shape", "limits"),
-    [((64, 288, 16, 64), (2, 64)), ((2048, 8192, 16, 64), (1, 1)), ((16, 16, 5000, 8), (1, 1))],
-)
-def test_a_block_has_between_one_and_all_instances(shape, limits):
-    assert limits[0] <= instances_per_block(*shape) <= limits[1]
