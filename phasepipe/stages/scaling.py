@@ -78,6 +78,7 @@ def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
     }
     if study.alpha_50 is not None:
         figures["limit"] = extrapolation_figure(study.alpha_50, curves=study.curves)
+    if study.alpha_50 is not None and study.width is not None:
         figures["overview"] = scaling_overview_figure(study.curves, study.alpha_50)
     if study.collapses:
         figures["collapse"] = collapse_figure(study.collapses[0])
