@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from phasepipe.analysis.style import THEORY, new_figure, size_colours, size_markers
 
 
-def success_figure(
-    table: xr.Dataset, title: str, lines: Mapping[str, float] | None = None, pending: str | None = None
-) -> Figure:
+def success_figure(table: xr.Dataset, title: str, lines: Mapping[str, float] | None = None) -> Figure:
     """P(recovery) against alpha with intervals, one curve per N.
 
     Parameters
@@ -24,8 +22,6 @@ def success_figure(
         What was run.
     lines
         N -> infinity values of alpha to mark, by label.
-    pending
-        A remark to print under the title.
     """
     figure = new_figure(aspect=0.8)
     axes = figure.subplots()
@@ -63,6 +59,6 @@ def success_figure(
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel(r"signal-to-noise ratio $\alpha = M/N$")
     axes.set_ylabel("P(recovery)")
-    axes.set_title(title if pending is None else f"{title}\n{pending}", loc="left")
+    axes.set_title(title, loc="left")
     axes.legend(loc="upper left", handlelength=1.6)
     return figure

@@ -8,22 +8,8 @@ from enum import IntEnum
 class Outcome(IntEnum):
     """Fate of a run; ``PENDING`` marks a run that has not been computed."""
 
-    PENDING = 0
-    RECOVERED = 1
-    TRAPPED = 2
-    UNDECIDED = 3
-    DIVERGED = 4
-
-    @property
-    def meaning(self) -> str:
-        """One sentence for people."""
-        return _MEANINGS[self]
-
-
-_MEANINGS = {
-    Outcome.PENDING: "not computed yet",
-    Outcome.RECOVERED: "the overlap with the signal passed the recovery threshold",
-    Outcome.TRAPPED: "certified: small gradient and positive definite Hessian, a spurious minimum is near",
-    Outcome.UNDECIDED: "the time budget was spent before the run was recovered or certified as trapped",
-    Outcome.DIVERGED: "the state stopped being finite or the step size collapsed: an error, not a trap",
-}
+    PENDING = 0  # not computed yet
+    RECOVERED = 1  # |m| passed the recovery threshold
+    TRAPPED = 2  # certified: small gradient, positive definite Hessian, a spurious minimum is near
+    UNDECIDED = 3  # the time budget was spent first
+    DIVERGED = 4  # not finite, or the step size collapsed: an error, not a trap

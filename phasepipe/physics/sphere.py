@@ -20,12 +20,6 @@ def to_sphere(points: Array) -> Array:
     return scaled
 
 
-def overlaps(points: Array, signal: Array) -> Array:
-    """Overlap ``m = w.w* / N`` of each row of ``points`` with ``signal``; shape (count,)."""
-    values: Array = points @ signal / points.dtype.type(points.shape[-1])
-    return values
-
-
 def tangent(points: Array, vectors: Array) -> Array:
     """Part of each row of ``vectors`` that is orthogonal to the same row of ``points``."""
     shares = row_products(points, vectors) / row_products(points, points)

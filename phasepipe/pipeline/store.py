@@ -26,7 +26,7 @@ from phasepipe.pipeline.provenance import code_hashes, differences, provenance
 from phasepipe.pipeline.sweep import Sweep
 
 CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error, never a number
-_COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+CODECS = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)
 
 
 class StoreMismatchError(UserError, ValueError):
@@ -333,7 +333,7 @@ def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
             dtype=dtype,
             fill_value=_fill_value(dtype),
             dimension_names=variable.dims,
-            compressors=[_COMPRESSION, CHECKSUM],
+            compressors=CODECS,
             attributes=cast("dict[str, Any]", variable.attributes() | layout.attributes.get(name, {})),
         )
     others = []

@@ -132,10 +132,14 @@ class Sweep(Model):
             if kind == "warm" and self.zero_signal:
                 raise ValueError("warm starts need a signal; drop them or set zero_signal: false")
 
+    def _grid(self, N: int) -> list[float]:
+        """Signal-to-noise ratios at ``N`` without those that ``refine`` adds."""
+        grid = self.alpha[N] if isinstance(self.alpha, dict) else self.alpha
+        return grid.values() if isinstance(grid, AlphaRange) else list(grid)
+
     def alphas(self, N: int) -> list[float]:
         """Requested signal-to-noise ratios at ``N``."""
-        grid = self.alpha[N] if isinstance(self.alpha, dict) else self.alpha
-        alphas = grid.values() if isinstance(grid, AlphaRange) else list(grid)
+        alphas = self._grid(N)
         known = {measurement_count(N, alpha) for alpha in alphas}
         extra = [cell.alpha for cell in self.refine if cell.N == N]
         return alphas + [alpha for alpha in extra if measurement_count(N, alpha) not in known]
@@ -147,9 +151,7 @@ class Sweep(Model):
     def instances_at(self, N: int) -> dict[int, int]:
         """Instances of every number of measurements at ``N``: those of the grid, more or fewer if refined."""
         refined = {measurement_count(N, cell.alpha): cell.instances for cell in self.refine if cell.N == N}
-        grid = self.alpha[N] if isinstance(self.alpha, dict) else self.alpha
-        base = grid.values() if isinstance(grid, AlphaRange) else grid
-        counts = {measurement_count(N, alpha): self.instances for alpha in base}
+        counts = {measurement_count(N, alpha): self.instances for alpha in self._grid(N)}
         return refined | {M: max(count, refined.get(M, 0)) for M, count in counts.items()}
 
     def start_keys(self) -> list[StartKey]:

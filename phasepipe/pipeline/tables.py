@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from zarr.codecs import BloscCodec
 
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import CHECKSUM
+from phasepipe.pipeline.store import CODECS
 from phasepipe.pipeline.sweep import Sweep
 
 _LABELS = "labels"
@@ -68,9 +67,8 @@ def write_table(path: Path, table: xr.Dataset) -> None:
     """Replace the store at ``path`` by ``table``, all at once and with checksums."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
-    codecs = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)
     table = _without_text(table)
-    encoding = {str(name): {"compressors": codecs} for name in table.variables}
+    encoding = {str(name): {"compressors": CODECS} for name in table.variables}
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_zarr(draft, mode="w", encoding=encoding, consolidated=False, zarr_format=3)
     shutil.rmtree(path, ignore_errors=True)
