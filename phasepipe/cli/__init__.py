@@ -1,0 +1,33 @@
+"""Command line: one module for each command or two; :func:`main` is the entry point."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from phasepipe.cli.check import check, print_schema
+from phasepipe.cli.cluster import cluster
+from phasepipe.cli.refine import refine
+from phasepipe.cli.status import status
+from phasepipe.cli.theory import phase_diagram, theory
+from phasepipe.pipeline.errors import UserError
+
+app = typer.Typer(
+    help="At which signal-to-noise ratio does gradient descent recover the signal?", no_args_is_help=True
+)
+app.command()(check)
+app.command()(status)
+app.command()(refine)
+app.command()(theory)
+app.command()(phase_diagram)
+app.command()(cluster)
+app.command(name="schema")(print_schema)
+
+
+def main() -> None:
+    """Entry point: a mistake of the user is one sentence on standard error and exit code 1."""
+    try:
+        app()
+    except UserError as error:
+        sys.exit(f"phasepipe: {error}")

@@ -1,0 +1,33 @@
+"""``phasepipe check`` and ``schema``: the configuration alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phasepipe.cli.options import Config
+from phasepipe.pipeline.configuration import load_sweep, read_configuration, schema
+from phasepipe.pipeline.folders import check_folder
+
+
+def check(
+    sweep: Annotated[
+        str | None, typer.Argument(help="Sweep to check; default the one the file names.")
+    ] = None,
+    config: Config = Path("config/config.yaml"),
+) -> None:
+    """Check a sweep of the configuration without running anything."""
+    content = read_configuration(config)
+    specification = load_sweep(content, sweep)
+    check_folder(specification, Path(content.get("results", "results")))
+    runs = sum(len(specification.alphas(N)) for N in specification.N)
+    runs *= specification.instances * len(specification.start_keys())
+    typer.echo(f"sweep {specification.name!r} is in order: {runs} runs at N = {specification.N}")
+
+
+def print_schema() -> None:
+    """Print the JSON schema of the configuration file."""
+    typer.echo(json.dumps(schema(), indent=2))

@@ -1,0 +1,57 @@
+"""``phasepipe theory`` and ``phase-diagram``: N to infinity."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
+from phasepipe.pipeline.parts import CustomLossSpec, SweepError
+
+
+def theory(
+    a: Annotated[float | None, typer.Option(help="Regulariser of the normalised quartic loss.")] = None,
+    quartic: Annotated[bool, typer.Option("--quartic", help="The quartic loss, a = infinity.")] = False,
+    loss: Annotated[str | None, typer.Option(help="Dotted path of a loss of your own.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Signal-to-noise ratio for spectra and states.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print what is known for N to infinity about a loss: thresholds, threshold states, spectra."""
+    from phasepipe.theory.summary import summary
+
+    if (a is not None) + quartic + (loss is not None) != 1:
+        raise SweepError("name one loss: --a 0.01, --quartic, or --loss my_losses.Amplitude")
+    try:
+        entries = summary(_named_loss(a, loss), alpha)
+    except ValueError as error:
+        raise SweepError(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(entries, indent=2))
+        return
+    table = Table("quantity", "value", title="Theory for N to infinity")
+    for name, value in entries.items():
+        shown = f"{value:.8g}" if isinstance(value, float) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    Console().print(table)
+
+
+def _named_loss(a: float | None, path: str | None) -> Loss:
+    if path is not None:
+        return CustomLossSpec(kind="custom", path=path).build()
+    return Quartic() if a is None else NormalisedQuartic(a)
+
+
+def phase_diagram(
+    to: Annotated[Path, typer.Option(help="Folder for the figure and the numbers.")],
+    points: Annotated[int, typer.Option(help="Values of a, from 0.001 to 100.")] = 61,
+) -> None:
+    """Draw alpha_init and alpha_threshold of the normalised quartic losses against a."""
+    from phasepipe.stages.phase_diagram import draw_phase_diagram
+
+    draw_phase_diagram(to, points)
+    typer.echo(f"{to / 'phase_diagram.png'}, .svg, .pdf and .csv are written")
