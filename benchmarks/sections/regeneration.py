@@ -22,7 +22,7 @@ def measure(plan: Plan) -> list[Table]:
             "64": lambda problem=problem, starts=starts: pp.run_flow(problem, loss, starts, t_max=60.0),
         }
         quick_ones = {name: actions.pop(name) for name in ("draw", "digest")}
-        found = interleave(quick_ones, plan.rounds(5)) | interleave(actions, plan.rounds(2), warm_up=False)
+        found = interleave(quick_ones, plan.rounds(5)) | interleave(actions, 1, warm_up=False)
         again = found["draw"].seconds + found["digest"].seconds
         table.rows.append(
             {

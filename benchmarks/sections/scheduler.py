@@ -31,11 +31,7 @@ def measure(plan: Plan) -> list[Table]:
         "workers; without sleep it is what a block costs besides its computation. 'full' is the share of "
         "the workers' time asleep.",
     )
-    cases = (
-        ((4, 50, 0.02),)
-        if plan.quick
-        else ((16, 2000, 0.0), (16, 10_000, 0.0), (64, 10_000, 0.3), (256, 10_000, 1.0))
-    )
+    cases = ((4, 50, 0.02),) if plan.quick else ((16, 2000, 0.0), (64, 10_000, 0.3), (256, 10_000, 1.0))
     table.rows = [_measure(*case) for case in cases]
     return [table]
 

@@ -20,7 +20,7 @@ def measure(plan: Plan) -> list[Table]:
         "one chunk, one file, per array and block. 'pending' is the time to list what is still to do, with "
         "nothing done.",
     )
-    for per_block, blocks in ((4, 8),) if plan.quick else ((1, 200), (8, 200), (64, 200), (8, 2000)):
+    for per_block, blocks in ((4, 8),) if plan.quick else ((1, 100), (8, 100), (64, 100), (8, 1000)):
         table.rows.append(_measure(per_block, blocks))
     return [table]
 
