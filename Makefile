@@ -1,12 +1,13 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, git and make:
 #   make run    set up, run the demo sweep, draw the figures
 #   make test   set up, run the tests
+# and make bench measures the speed of this machine (a quarter of an hour)
 PYTHON ?= python3
 VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow lint clean
+.PHONY: run test test-slow bench lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
@@ -18,6 +19,11 @@ test: $(VENV)/installed-dev
 # coverage of intervals on thousands of planted studies, diagonalisation at N = 1024: about a quarter of an hour
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# sections can be chosen: make bench BENCH="--only gradient,flow --quick"
+bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

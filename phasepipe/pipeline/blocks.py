@@ -19,10 +19,18 @@ Compute = Callable[[Block], Tally]
 
 _RUNS_PER_BLOCK = 1024
 _SECONDS_PER_BLOCK = 1.5
-# measured on one core (float32, N = 64 to 256): products at 25 GFlop/s plus a fixed cost per evaluation
+# The engine on one core (float32, N = 64 to 256, a = 0.01): products and a fixed cost per evaluation.
+# Only here; measured again by: make bench BENCH="--only flow,gradient"
 _FLOPS_PER_SECOND = 2.5e10
 _SECONDS_PER_EVALUATION = 6e-6
 _EVALUATIONS_PER_RUN = 400
+_ALPHA_OF_LONGEST_RUNS = 2.5  # near alpha_50; beyond, evaluations per run fall about as alpha^-1.5
+# Memory of a block, in numbers of its arithmetic: rows of the integrator, records waiting to be measured.
+_ARRAYS_PER_RUN = 12
+_RECORDS_IN_FLIGHT = 256
+_ARRAYS_PER_RECORD = 8
+_WORKER_BASE = 250e6  # bytes of a worker that has imported the package and computes nothing
+_SHARE_OF_MEMORY = 0.5  # of a worker's limit that one block may take; Dask pauses a worker at 0.8
 _NAMED_FAILURES = 5  # in the message; the log has all
 
 
@@ -44,8 +52,35 @@ def evaluation_seconds(N: int, M: int) -> float:
     return 4 * M * N / _FLOPS_PER_SECOND + _SECONDS_PER_EVALUATION
 
 
-def instances_per_block(N: int, M: int, starts: int) -> int:
-    """Instances that make a Dask task last a second or two.
+def block_seconds(N: int, M: int, runs: int) -> float:
+    """Core-seconds expected of ``runs`` runs; the order of blocks relies on it, no result does."""
+    fall = float(min(1.0, _ALPHA_OF_LONGEST_RUNS * N / M) ** 1.5)
+    return runs * _EVALUATIONS_PER_RUN * fall * evaluation_seconds(N, M)
+
+
+def block_bytes(N: int, M: int, starts: int, instances: int, itemsize: int = 4) -> float:
+    """Estimated peak memory of the worker that computes a block of runs.
+
+    Parameters
+    ----------
+    N, M
+        Shape of a sensing matrix; a block holds it as drawn and, in its arithmetic, with its transpose.
+    starts, instances
+        Runs per instance, and instances.
+    itemsize
+        Bytes of a number of the arithmetic.
+    """
+    drawn_and_cast = 2 * itemsize + (4 if itemsize != 4 else 0)
+    sensing = instances * M * N * drawn_and_cast
+    runs = instances * starts * _ARRAYS_PER_RUN * N * itemsize + starts * M * itemsize
+    # records are measured in double precision, at most so many and one round of all runs at a time
+    records = (_RECORDS_IN_FLIGHT + instances * starts) * (N * itemsize + _ARRAYS_PER_RECORD * M * 8)
+    certificate = 2 * N**2 * 8  # Hessian of a run that may be trapped
+    return _WORKER_BASE + sensing + runs + records + certificate
+
+
+def instances_per_block(N: int, M: int, starts: int, memory: float = float("inf"), itemsize: int = 4) -> int:
+    """Instances that make a Dask task last a second or two and fit into the memory of a worker.
 
     It may exceed the instances of the sweep: a store that grows fills the chunk up.
 
@@ -55,10 +90,17 @@ def instances_per_block(N: int, M: int, starts: int) -> int:
         Shape of the largest sensing matrix.
     starts
         Runs per instance.
+    memory
+        Limit of a worker in bytes; a block gets half of it. One instance is the least, whatever it takes.
+    itemsize
+        Bytes of a number of the arithmetic.
     """
     seconds = starts * _EVALUATIONS_PER_RUN * evaluation_seconds(N, M)
     by_time, by_runs = int(_SECONDS_PER_BLOCK / seconds), _RUNS_PER_BLOCK // starts
-    return max(1, min(by_time, by_runs))
+    chosen = max(1, min(by_time, by_runs))
+    while chosen > 1 and block_bytes(N, M, starts, chosen, itemsize) > _SHARE_OF_MEMORY * memory:
+        chosen -= 1
+    return chosen
 
 
 def _compute_alone(compute: Compute, block: Block) -> Tally:

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dask
+from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
+from distributed.system import MEMORY_LIMIT
 
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.parts import ClusterSpec, SchedulerAddress, SchedulerFile, SlurmCluster
@@ -35,6 +37,15 @@ _CONFIG = {
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_memory(spec: ClusterSpec) -> float:
+    """Memory limit of a worker of the cluster in bytes; infinite where somebody else decides it."""
+    if isinstance(spec, LocalSpec):
+        return MEMORY_LIMIT / (spec.workers or available_cores())
+    if isinstance(spec, SlurmCluster):
+        return float(parse_bytes(spec.memory)) / spec.cores
+    return float("inf")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import SNAPSHOT, TIME_ATTRIBUTES, VARIABLES, outcome_attributes
 from phasepipe.physics.starts import StartKind
-from phasepipe.pipeline.blocks import BlockTask, Tally
+from phasepipe.pipeline.blocks import BlockTask, Tally, block_seconds
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
@@ -87,8 +87,7 @@ def run_descent(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path
         M = int(block.keys["measurements"][0])
         first, last = block.keys["instance"][[0, -1]].tolist()
         description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {first} to {last}"
-        # near the transition runs take longest; M alone orders blocks well enough
-        return BlockTask(block, float(M * N * block.count), description)
+        return BlockTask(block, block_seconds(N, M, block.count), description)
 
     compute = partial(_compute, path, instances, sweep.model_dump_json(), N)
     fill_store(sweep, path, layout(sweep, N), compute, task, f"runs N = {N}", cores, log)

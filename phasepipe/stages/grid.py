@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasepipe.pipeline.blocks import instances_per_block
+from phasepipe.pipeline.cluster import worker_memory
 from phasepipe.pipeline.store import Axis
 from phasepipe.pipeline.sweep import Sweep
 
@@ -36,9 +37,13 @@ def alpha_axis(sweep: Sweep, N: int) -> Axis:
 
 
 def instance_axis(sweep: Sweep, N: int) -> Axis:
-    """Instances, cut so that a block of runs lasts a second or two."""
+    """Instances, cut so that a block of runs lasts a second or two and fits into a worker."""
     chunk = sweep.block_instances or instances_per_block(
-        N, max(sweep.measurements(N)), len(sweep.start_keys())
+        N,
+        max(sweep.measurements(N)),
+        len(sweep.start_keys()),
+        worker_memory(sweep.cluster),
+        np.dtype(sweep.dtype).itemsize,
     )
     return Axis({"instance": np.arange(max(sweep.instances_at(N).values()))}, chunk)
 

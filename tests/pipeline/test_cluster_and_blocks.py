@@ -5,9 +5,16 @@ import time
 import numpy as np
 import pytest
 
-from phasepipe.pipeline.blocks import BlocksFailedError, BlockTask, compute_blocks, instances_per_block
-from phasepipe.pipeline.cluster import ClusterError, connect, write_scheduler_file
-from phasepipe.pipeline.parts import LocalCluster, SchedulerAddress, SchedulerFile
+from phasepipe.pipeline.blocks import (
+    BlocksFailedError,
+    BlockTask,
+    block_bytes,
+    block_seconds,
+    compute_blocks,
+    instances_per_block,
+)
+from phasepipe.pipeline.cluster import ClusterError, connect, worker_memory, write_scheduler_file
+from phasepipe.pipeline.parts import LocalCluster, SchedulerAddress, SchedulerFile, SlurmCluster
 from phasepipe.pipeline.progress import reporting
 from phasepipe.pipeline.store import Block
 from phasepipe.pipeline.tables import open_store
@@ -161,3 +168,37 @@ def test_a_broken_scheduler_file_is_refused(tmp_path, content):
 )
 def test_a_block_lasts_a_second_or_two(shape, limits):
     assert limits[0] <= instances_per_block(*shape) <= limits[1]
+
+
+def test_a_block_stays_within_half_of_its_worker():
+    shape = (64, 256, 16)
+    free = instances_per_block(*shape)
+    assert free > 4
+    memory = 2 * block_bytes(*shape, free // 2) + 1
+    assert instances_per_block(*shape, memory=memory) == free // 2
+    assert instances_per_block(4096, 16384, 16, memory=1e9) == 1
+
+
+def test_blocks_near_the_transition_are_expected_to_last_longest():
+    seconds = {alpha: block_seconds(256, int(alpha * 256), 100) for alpha in (1.5, 2, 2.5, 3, 6)}
+    assert max(seconds, key=seconds.get) == 2.5
+    assert block_seconds(256, 640, 200) == pytest.approx(2 * seconds[2.5])
+
+
+def test_the_memory_of_a_worker_is_known_or_unlimited():
+    assert worker_memory(LocalCluster(workers=4)) == pytest.approx(worker_memory(LocalCluster(workers=1)) / 4)
+    assert worker_memory(SlurmCluster(kind="slurm", cores=4, memory="8GB")) == 2e9
+    assert worker_memory(SchedulerAddress(kind="address", address="tcp://10.0.0.1:8786")) == float("inf")
+
+
+def test_the_estimated_memory_covers_what_a_block_takes(run_sweep, client, tmp_path):
+    """Peak of a real worker after real blocks, against the estimate for the largest of them."""
+    sizes = {"N": [256], "alpha": [4], "instances": 8, "block_instances": 8, "t_max": 0.5}
+    run_sweep(tmp_path, starts=[{"kind": "random", "count": 16}], **sizes)
+    assert max(client.run(_peak_bytes).values()) < 1.3 * block_bytes(256, 1024, 16, 8)
+
+
+def _peak_bytes():
+    import resource
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,1 @@
+"""Measurements of phasepipe against the machine and against what people write without it."""

@@ -1,0 +1,62 @@
+"""Writing the results of blocks: chunks per second, files and bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness import Plan, Row, Table, clock
+from phasepipe.pipeline.configuration import load_sweep
+from phasepipe.pipeline.store import BlockStore, write_block
+from phasepipe.stages.descent import layout
+
+
+def measure(plan: Plan) -> list[Table]:
+    table = Table(
+        "Blocks of the runs store written by one process",
+        "All arrays of a block, 16 starts per instance, random numbers (the worst case for compression); "
+        "one chunk, one file, per array and block. 'pending' is the time to list what is still to do, with "
+        "nothing done.",
+    )
+    for per_block, blocks in ((4, 8),) if plan.quick else ((1, 100), (8, 100), (64, 100), (8, 1000)):
+        table.rows.append(_measure(per_block, blocks))
+    return [table]
+
+
+def _measure(instances: int, blocks: int) -> Row:
+    settings = {
+        "loss": {"kind": "normalised_quartic", "a": 0.01},
+        "N": [128],
+        "alpha": [3.0],
+        "instances": instances * blocks,
+        "starts": [{"kind": "random", "count": 16}],
+        "block_instances": instances,
+    }
+    sweep = load_sweep({"sweep": "store", "sweeps": {"store": settings}})
+    plan = layout(sweep, 128)
+    rng = np.random.default_rng(0)
+    values = {
+        name: rng.random((instances * 16, *[plan.sizes[d] for d in variable.dims[3:]])).astype(variable.dtype)
+        for name, variable in plan.variables.items()
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "N128.zarr"
+        prepared = clock(lambda: BlockStore.prepare(path, sweep, plan))[0]
+        store = BlockStore.prepare(path, sweep, plan)
+        listed = clock(store.pending_blocks)[0]
+        todo = store.pending_blocks()
+        seconds = clock(lambda: [write_block(path, block, values) for block in todo])[0]
+        files = [file.stat().st_size for file in path.rglob("c/**/*") if file.is_file()]
+    return {
+        "runs per block": instances * 16,
+        "blocks": blocks,
+        "prepare, s": prepared,
+        "pending, s": listed,
+        "ms per block": 1e3 * seconds / blocks,
+        "chunks per second": len(files) / seconds,
+        "files per block": len(files) / blocks,
+        "KB per file": float(np.mean(files)) / 1e3,
+        "MB/s": sum(files) / seconds / 1e6,
+    }
