@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 
 SlopeKernel = Callable[[Array, Array], None]
-"""Replaces predictions ``yhat`` (rows, M) by their slopes in place; the second argument is scratch of that shape."""
+"""Replaces predictions, shape (rows, M), by their slopes in place; the second argument is scratch alike."""
 
 LOSS_METHODS = ("value", "slope", "curvature")
 
