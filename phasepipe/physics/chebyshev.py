@@ -29,10 +29,10 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 _RADIUS_SAFETY = 1.2  # the power method approaches the spectral radius from below
-_RADIUS_LIFETIME = 10  # accepted steps after which the spectral radius is estimated anew
+_RADIUS_LIFETIME = 5  # accepted steps until a new estimate: an old, too large radius costs stages
 _RADIUS_MATTERS = 3  # stages below which an overestimated radius costs nothing
 _POWER_ITERATIONS_FIRST = 12
-_POWER_ITERATIONS_AGAIN = 3
+_POWER_ITERATIONS_AGAIN = 2
 _PIECE = 16_384  # numbers of each array that the recurrence works on at a time
 _SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
 
