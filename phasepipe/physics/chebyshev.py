@@ -29,10 +29,11 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 _RADIUS_SAFETY = 1.2  # the power method approaches the spectral radius from below
-_RADIUS_LIFETIME = 10  # accepted steps after which the spectral radius is estimated anew
+_RADIUS_LIFETIME = 5  # accepted steps until a new estimate: an old, too large radius costs stages
 _RADIUS_MATTERS = 3  # stages below which an overestimated radius costs nothing
 _POWER_ITERATIONS_FIRST = 12
-_POWER_ITERATIONS_AGAIN = 3
+_POWER_ITERATIONS_AGAIN = 2
+_PIECE = 16_384  # numbers of each array that the recurrence works on at a time
 _SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
 
 
@@ -102,6 +103,7 @@ class ChebyshevIntegrator:
         # displacement of the power method: balances rounding against curvature of the velocity
         self._displacement = np.sqrt(np.finfo(points.dtype).eps * 10 * self._N)
         count = len(points)
+        self._scratch = np.empty((max(1, _PIECE // self._N), self._N), points.dtype)
         self.evaluations, self.accepted, self.rejected = np.zeros((3, count), np.intp)
         self.diverged = np.zeros(count, bool)
         real, whole = np.zeros(count), np.zeros(count, np.intp)
@@ -168,16 +170,23 @@ class ChebyshevIntegrator:
         def column(weights: Float) -> Array:
             return weights.astype(velocity.dtype)[:, None]
 
-        following = column(1 - mu - nu) * rows.point
-        product = np.multiply(column(mu), rows.iterate)
-        following += product
-        np.multiply(column(nu), rows.iterate_before, out=product)
-        following += product
-        np.multiply(column(step_in), velocity, out=product)
-        following += product
-        np.multiply(column(step_first), rows.velocity, out=product)
-        following += product
-        rows.iterate_before, rows.iterate = rows.iterate, following
+        weights = [column(part) for part in (1 - mu - nu, mu, nu, step_in, step_first)]
+        height = max(1, _PIECE // self._N)
+        for first in range(0, len(velocity), height):  # all of a piece stays in the cache
+            piece = slice(first, first + height)
+            rest, now, before, into, start = (part[piece] for part in weights)
+            following = rows.iterate_before[piece]  # not needed again: the next iterate takes its place
+            product = self._scratch[: len(following)]
+            following *= before
+            for weight, vectors in (
+                (rest, rows.point),
+                (now, rows.iterate),
+                (into, velocity),
+                (start, rows.velocity),
+            ):
+                np.multiply(weight, vectors[piece], out=product)
+                following += product
+        rows.iterate_before, rows.iterate = rows.iterate, rows.iterate_before
         last = np.flatnonzero((rows.phase == _Phase.STAGE) & (rows.stage == rows.stages))
         rows.iterate[last] = to_sphere(rows.iterate[last])
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from phasepipe.physics.losses import Array, Loss
+from phasepipe.physics.losses import Array, Loss, slope_kernel
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.sphere import row_products
 
@@ -59,10 +59,16 @@ class GradientField:
         self.N = problems[0].N
         self.M = problems[0].M
         self._sensing = [np.asarray(problem.sensing, self.dtype) for problem in problems]
-        # BLAS multiplies a few rows by a contiguous transpose two to four times faster than by a view of one
-        self._transposed = [np.ascontiguousarray(sensing.T) for sensing in self._sensing]
-        self._labels = [np.asarray(problem.labels, self.dtype) for problem in problems]
         self._root_N = float(np.sqrt(self.N))  # a Python float keeps float32 arrays float32
+        # BLAS multiplies a few rows by a contiguous transpose two to four times faster than by a view of one;
+        # X^T / sqrt(N) saves a pass over the predictions of every evaluation
+        self._transposed = [np.divide(sensing.T, self._root_N, order="C") for sensing in self._sensing]
+        self._labels = [np.asarray(problem.labels, self.dtype) for problem in problems]
+        self._replace_by_slope = [slope_kernel(loss, labels) for labels in self._labels]
+        # fresh memory costs a page fault per 4 kB: the predictions of one instance live here
+        self._predictions = np.empty((int(np.bincount(owner).max()), self.M), self.dtype)
+        self._height = max(1, _PIECE // self.M)
+        self._scratch = np.empty((self._height, self.M), self.dtype)
 
     def segments(self, runs: NDArray[np.intp]) -> Iterator[tuple[int, slice]]:
         """Instances met in ``runs`` (ascending) with the rows that belong to each."""
@@ -73,29 +79,32 @@ class GradientField:
             yield int(owners[start]), slice(start, stop)
 
     def _pieces(self, rows: int) -> Iterator[slice]:
-        height = max(1, _PIECE // self.M)
-        for first in range(0, rows, height):
-            yield slice(first, min(first + height, rows))
+        for first in range(0, rows, self._height):
+            yield slice(first, min(first + self._height, rows))
 
     def __call__(self, points: Array, runs: NDArray[np.intp]) -> Array:
         """Velocity at ``points``, shape (rows, N), of the runs numbered ``runs`` (ascending)."""
         gradient = np.empty_like(points)
         for instance, rows in self.segments(runs):
-            predictions = points[rows] @ self._transposed[instance]
-            predictions /= self._root_N
-            labels = self._labels[instance]
-            for piece in self._pieces(len(predictions)):
-                predictions[piece] = self.loss.slope(predictions[piece], labels)
+            predictions = self._predictions[: rows.stop - rows.start]
+            np.matmul(points[rows], self._transposed[instance], out=predictions)
+            self._to_slopes(instance, predictions)
             np.matmul(predictions, self._sensing[instance], out=gradient[rows])
-        gradient /= self._root_N
         return self._tangent_velocity(points, gradient)
 
+    def _to_slopes(self, instance: int, predictions: Array) -> None:
+        replace_by_slope = self._replace_by_slope[instance]
+        for piece in self._pieces(len(predictions)):
+            part = predictions[piece]
+            replace_by_slope(part, self._scratch[: len(part)])
+
     def _tangent_velocity(self, points: Array, gradient: Array) -> Array:
+        """Velocity from ``sqrt(N)`` times the gradient, which it overwrites."""
         # mu with |w|^2 in place of N keeps the norm constant also at the integrator's inner stages
         mu = row_products(points, gradient) / row_products(points, points)
-        velocity: Array = mu[:, None] * points
-        velocity -= gradient
-        return velocity
+        gradient -= mu[:, None] * points
+        gradient *= -1 / self._root_N
+        return gradient
 
     def observe(self, points: Array, runs: NDArray[np.intp]) -> Observation:
         """Measure loss, gradient norm and multiplier at ``points`` of ``runs`` (ascending)."""
@@ -103,13 +112,17 @@ class GradientField:
         gradient = np.empty_like(points)
         loss = np.empty(len(points))
         for instance, rows in self.segments(runs):
-            np.matmul(points[rows], self._transposed[instance], out=predictions[rows])
-            predictions[rows] /= self._root_N
-            labels = self._labels[instance]
-            loss[rows] = self.loss.value(predictions[rows], labels).sum(axis=1, dtype=np.float64)
-            np.matmul(self.loss.slope(predictions[rows], labels), self._sensing[instance], out=gradient[rows])
-        gradient /= self._root_N
-        mu = row_products(points, gradient) / self.N
+            found = predictions[rows]
+            np.matmul(points[rows], self._transposed[instance], out=found)
+            values = loss[rows]
+            for piece in self._pieces(len(found)):
+                values[piece] = self.loss.value(found[piece], self._labels[instance]).sum(
+                    axis=1, dtype=np.float64
+                )
+            slopes = found.copy()
+            self._to_slopes(instance, slopes)
+            np.matmul(slopes, self._sensing[instance], out=gradient[rows])
+        mu = row_products(points, gradient) / (self.N * self._root_N)
         velocity = self._tangent_velocity(points, gradient)
         norm = np.sqrt(row_products(velocity, velocity).astype(np.float64) / self.N)
         return Observation(loss / self.N, norm, mu.astype(np.float64), predictions)

@@ -8,6 +8,7 @@ nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+
+SlopeKernel = Callable[[Array, Array], None]
+"""Replaces predictions, shape (rows, M), by their slopes in place; the second argument is scratch alike."""
 
 LOSS_METHODS = ("value", "slope", "curvature")
 
@@ -70,6 +74,19 @@ class NormalisedQuartic:
     def curvature(self, yhat: Array, y: Array) -> Array:
         return (3 * (yhat * yhat) - y * y) / (self.a + y * y)
 
+    def slope_kernel(self, y: Array) -> SlopeKernel:
+        """Slope at fixed labels ``y``, shape (M,): what labels alone decide is computed once."""
+        square = y * y
+        weight = 1 / (self.a + square)
+
+        def replace(yhat: Array, scratch: Array) -> None:
+            np.multiply(yhat, yhat, out=scratch)
+            scratch -= square
+            scratch *= weight
+            yhat *= scratch
+
+        return replace
+
 
 @dataclass(frozen=True)
 class Quartic:
@@ -84,6 +101,23 @@ class Quartic:
 
     def curvature(self, yhat: Array, y: Array) -> Array:
         return 3 * (yhat * yhat) - y * y
+
+
+def slope_kernel(loss: Loss, y: Array) -> SlopeKernel:
+    """The loss's own kernel at labels ``y``, shape (M,), if it has one, else its ``slope``.
+
+    A loss may offer ``slope_kernel(y)``, which the engine calls once per instance; no loss has to.
+    """
+    own = getattr(loss, "slope_kernel", None)
+    if own is not None:
+        kernel: SlopeKernel = own(y)
+        return kernel
+
+    def replace(yhat: Array, scratch: Array) -> None:
+        del scratch
+        yhat[...] = loss.slope(yhat, y)
+
+    return replace
 
 
 def require_loss(candidate: object, name: str = "loss") -> Loss:
