@@ -7,7 +7,7 @@ import pytest
 
 from phasepipe.pipeline.blocks import BlocksFailedError, BlockTask, compute_blocks, instances_per_block
 from phasepipe.pipeline.cluster import ClusterError, connect, write_scheduler_file
-from phasepipe.pipeline.parts import LocalCluster, SchedulerAddress, SchedulerFile
+from phasepipe.pipeline.cluster_specs import LocalCluster, SchedulerAddress, SchedulerFile
 from phasepipe.pipeline.progress import reporting
 from phasepipe.pipeline.store import Block
 from phasepipe.pipeline.tables import open_store
