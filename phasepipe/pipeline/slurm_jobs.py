@@ -72,14 +72,15 @@ def slurm_client(
     name = f"phasepipe-{uuid.uuid4().hex[:8]}"
     with _ended_politely():
         try:
-            with SLURMCluster(**_arguments(spec, name, environment, security)) as cluster:
+            try:
+                cluster = SLURMCluster(**_arguments(spec, name, environment, security))
+            except (ValueError, RuntimeError, OSError) as error:
+                reason = " ".join(str(error).split())
+                raise ClusterError(f"the Dask scheduler for SLURM jobs does not start: {reason}") from error
+            with cluster:
                 _ask_slurm(cluster.job_script())
                 with Client(cluster, security=security) as client, _watched(cluster, spec, name):
                     yield client
-        except (ValueError, RuntimeError, OSError) as error:
-            if isinstance(error, ClusterError):
-                raise
-            raise ClusterError(f"SLURM workers cannot be started: {' '.join(str(error).split())}") from error
         finally:
             # a job whose submission was under way is unknown to dask-jobqueue
             subprocess.run(
@@ -177,6 +178,11 @@ def _watched(cluster: Any, spec: SlurmCluster, name: str) -> Iterator[None]:
     watch.start()
     try:
         yield
+    except BaseException:
+        # raised while a lock was being waited for, the verdict may come disguised as an error of the lock
+        if watch.verdict is not None:
+            raise ClusterError(watch.verdict) from None
+        raise
     finally:
         watch.end()
         if main:

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.slurm
 SWEEP = {
     "N": [24],
     "alpha": [1.5, 2, 2.5, 3],
-    "instances": 12,
+    "instances": 6,
     "starts": [{"kind": "random", "count": 4}],
     "dynamics": {"kind": "descent", "learning_rate": 2e-3},
-    "t_max": 20,
+    "t_max": 5,
     "block_instances": 1,
 }
 SLURM = {"kind": "slurm", "jobs": 1, "cores": 1, "memory": "500MB", "interface": "lo"}
@@ -113,7 +113,7 @@ def test_dask_workers_survive_a_cancelled_job(project, reference):
     root = project("jobqueue", cluster=SLURM)
     process = start(root, "--cores", "1")
     try:
-        wait_until(lambda: 0 < done(root) < 192)
+        wait_until(lambda: 0 < done(root) < 96)
         first = queue()
         assert first
         subprocess.run(["scancel", *first], check=True)
@@ -130,16 +130,16 @@ def test_dask_workers_survive_a_cancelled_job(project, reference):
 def test_a_killed_stage_leaves_no_job_and_is_resumed(project, reference):
     root = project("killed", cluster=SLURM | {"minimum_jobs": 0, "jobs": 2})
     process = start(root, "--cores", "1")
-    wait_until(lambda: 0 < done(root) < 192)
+    wait_until(lambda: 0 < done(root) < 96)
     os.killpg(process.pid, signal.SIGTERM)
     code, _ = finish(process)
     assert code != 0
     wait_until(lambda: not queue(), 30)
     before = done(root)
-    assert 0 < before < 192
+    assert 0 < before < 96
     code, said = finish(start(root, "--cores", "1"))
     assert code == 0, said
-    assert f"{before} of 192 stored" in (root / "results/small/logs/descent-N24.log").read_text()
+    assert f"{before} of 96 stored" in (root / "results/small/logs/descent-N24.log").read_text()
     assert not queue()
     assert_same_bits(root, reference)
 
@@ -157,14 +157,14 @@ def test_a_stage_killed_in_its_slurm_job_is_resumed(project, reference):
     quick = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
     quick += ("--default-resources", "mem_mb=800", "runtime=10", "--retries", "0")
     process = start(root, *profile, *quick)
-    wait_until(lambda: 0 < done(root) < 192)
+    wait_until(lambda: 0 < done(root) < 96)
     # what SLURM does at the time limit: SIGTERM to the job, SIGKILL after KillWait
     subprocess.run(["scancel", *queue()], check=True)
     code, said = finish(process)
     assert code != 0, said
     wait_until(lambda: not queue(), 30)
     before = done(root)
-    assert 0 < before < 192
+    assert 0 < before < 96
     code, said = finish(start(root, *profile, *quick))
     assert code == 0, said
     assert_same_bits(root, reference)
