@@ -24,7 +24,7 @@ SWEEP = {
     "instances": 6,
     "starts": [{"kind": "random", "count": 4}],
     "dynamics": {"kind": "descent", "learning_rate": 2e-3},
-    "t_max": 5,
+    "t_max": 3,
     "block_instances": 1,
 }
 SLURM = {"kind": "slurm", "jobs": 1, "cores": 1, "memory": "500MB", "interface": "lo"}
