@@ -7,18 +7,23 @@ VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow bench lint clean
+.PHONY: run test test-slow test-slurm bench lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
 	@echo "Figures are in results/$(SWEEP)/figures; ask the data with phasepipe.open_sweep('results/$(SWEEP)')"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not slurm"
 
 # coverage of intervals on thousands of planted studies, diagonalisation at N = 1024: about a quarter of an hour
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# a real SLURM of one machine, started and stopped here: needs root, and Debian for its packages
+test-slurm: $(VENV)/installed-dev
+	eval "$$(tests/slurm/slurm-up)" && trap 'tests/slurm/slurm-up down' EXIT && \
+	  timeout 600 $(BIN)/python -m pytest -m slurm tests/slurm
 
 # sections can be chosen: make bench BENCH="--only gradient,flow --quick"
 bench: $(VENV)/installed

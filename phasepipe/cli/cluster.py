@@ -21,7 +21,7 @@ def cluster(
 ) -> None:
     """Hold a Dask cluster open for a whole workflow run, until interrupted."""
     from phasepipe.pipeline.cluster import connect, write_scheduler_file
-    from phasepipe.pipeline.parts import SchedulerAddress, SchedulerFile
+    from phasepipe.pipeline.cluster_specs import SchedulerAddress, SchedulerFile
 
     specification = load_sweep(read_configuration(config), sweep).cluster
     if isinstance(specification, SchedulerFile | SchedulerAddress):

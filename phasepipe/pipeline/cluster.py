@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dask
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 from distributed.system import MEMORY_LIMIT
 
-from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.parts import ClusterSpec, SchedulerAddress, SchedulerFile, SlurmCluster
-from phasepipe.pipeline.parts import LocalCluster as LocalSpec
+from phasepipe.pipeline.cluster_specs import (
+    ClusterSpec,
+    SchedulerAddress,
+    SchedulerFile,
+    SlurmCluster,
+    TlsFiles,
+)
+from phasepipe.pipeline.cluster_specs import LocalCluster as LocalSpec
+from phasepipe.pipeline.errors import ClusterError as ClusterError
+from phasepipe.pipeline.slurm_jobs import slurm_client
 
+logger = logging.getLogger("phasepipe")
 
-class ClusterError(UserError):
-    """The cluster cannot be reached or started; the message says what to do."""
-
+_FIRST_WORD, _NEXT_WORD = 10.0, 60.0  # seconds until it is told that there are no workers
 
 # BLAS threads collapse on small products and fight over cores: one thread per worker process
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -44,7 +53,7 @@ def worker_memory(spec: ClusterSpec) -> float:
     if isinstance(spec, LocalSpec):
         return MEMORY_LIMIT / (spec.workers or available_cores())
     if isinstance(spec, SlurmCluster):
-        return float(parse_bytes(spec.memory)) / spec.cores
+        return float(parse_bytes(spec.memory)) / (spec.processes or spec.cores)
     return float("inf")
 
 
@@ -69,7 +78,8 @@ def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
             with _local(spec.workers or cores or available_cores()) as client:
                 yield client
         elif isinstance(spec, SlurmCluster):
-            with _slurm(spec) as client:
+            security = _security(spec.security)
+            with dask.config.set(_SLURM_CONFIG), slurm_client(spec, _ONE_THREAD, security) as client:
                 yield client
         else:
             with _existing(spec) as client:
@@ -120,29 +130,29 @@ def _local(workers: int) -> Iterator[Client]:
             yield client
 
 
-@contextmanager
-def _slurm(spec: SlurmCluster) -> Iterator[Client]:
+# a job that ends at its time limit takes innocent blocks along, again and again in a long stage
+_SLURM_CONFIG = {"distributed.scheduler.allowed-failures": 20}
+
+
+def _security(files: TlsFiles | None) -> Security | None:
+    """TLS of scheduler, workers and client by the same files; None leaves it to Dask's configuration."""
+    if files is None:
+        return None
+    for key, path in files.model_dump().items():
+        if not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise ClusterError(f"cluster.security.{key} = {path!r} is not a file that can be read")
+    paths = {key: str(Path(path).resolve()) for key, path in files.model_dump().items()}
+    roles = {
+        f"tls_{role}_{part}": paths[part]
+        for role in ("scheduler", "worker", "client")
+        for part in ("cert", "key")
+    }
+    security = Security(require_encryption=True, tls_ca_file=paths["ca_file"], **roles)
     try:
-        from dask_jobqueue.slurm import SLURMCluster
-    except ImportError:
-        raise ClusterError(
-            "cluster.kind = slurm needs dask-jobqueue: pip install 'phasepipe[slurm]'"
-        ) from None
-    with (
-        SLURMCluster(
-            cores=spec.cores,
-            processes=spec.cores,
-            memory=spec.memory,
-            walltime=spec.walltime,
-            queue=spec.queue,
-            account=spec.account,
-            interface=spec.interface,
-            job_script_prologue=[f"export {name}={value}" for name, value in _ONE_THREAD.items()],
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        cluster.scale(jobs=spec.jobs)
-        yield client
+        security.get_connection_args("client")
+    except OSError as error:  # ssl.SSLError is one
+        raise ClusterError(f"the files of cluster.security do not fit together: {error}") from error
+    return security
 
 
 @contextmanager
@@ -159,11 +169,56 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
     else:
         arguments, where = {"address": spec.address}, spec.address
     try:
-        client = Client(**arguments, timeout="10s")
-    except (OSError, TimeoutError) as error:
-        raise ClusterError(f"no Dask scheduler answers at {where}: {error}; is it still running?") from error
+        client = Client(**arguments, security=_security(spec.security), timeout="10s")
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ClusterError(
+            f"no Dask scheduler answers at {where}: {reason}; "
+            "is it still running, with the same version of Dask and the same TLS files?"
+        ) from error
     with client:
-        yield client
+        _check_versions(client, where)
+        with _waiting_told(client, where):
+            yield client
+
+
+def _check_versions(client: Client, where: str) -> None:
+    """Refuse workers that cannot read what we send."""
+    versions: Any = client.get_versions()
+    mine = versions["client"]["packages"]["distributed"]
+    others = {"the scheduler": versions["scheduler"]} | {
+        f"worker {address}": found for address, found in versions["workers"].items()
+    }
+    for who, found in others.items():
+        theirs = found["packages"]["distributed"] if found else None
+        if theirs is not None and theirs != mine:
+            raise ClusterError(
+                f"{who} of the cluster at {where} runs distributed {theirs}, this process {mine}; "
+                "install the same version on both sides"
+            )
+
+
+@contextmanager
+def _waiting_told(client: Client, where: str) -> Iterator[None]:
+    """Say so, now and then, while the scheduler has no workers."""
+    over = threading.Event()
+
+    def watch() -> None:
+        pause = _FIRST_WORD
+        while not over.wait(pause):
+            pause = _NEXT_WORD
+            if not client.scheduler_info(n_workers=-1)["workers"]:
+                message = f"the cluster at {where} has no workers; waiting for them"
+                logger.warning("%s", message)
+                print(f"phasepipe: {message}", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=10)
 
 
 def _check_scheduler_file(path: Path) -> None:

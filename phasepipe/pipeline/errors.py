@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class UserError(Exception):
     """Something a user can mend; the message is one sentence, shown without a stack trace."""
+
+
+class ClusterError(UserError):
+    """The cluster cannot be reached or started; the message says what to do."""

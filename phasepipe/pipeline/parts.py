@@ -1,4 +1,4 @@
-"""The parts of a sweep's specification: loss, starts, dynamics, grid, snapshots, cluster."""
+"""The parts of a sweep's specification: loss, starts, dynamics, grid, snapshots."""
 
 from __future__ import annotations
 
@@ -220,42 +220,3 @@ class RefinedCell(Model):
     N: Dimension
     alpha: FinitePositive
     instances: Count = Field(description="Instances in all, not in addition")
-
-
-class LocalCluster(Model):
-    """Every stage starts Dask workers of its own on this machine."""
-
-    kind: Literal["local"] = "local"
-    workers: PositiveInt | None = Field(default=None, description="Processes; default one per core")
-
-
-class SchedulerFile(Model):
-    """A Dask cluster that another process holds open, found by its scheduler file."""
-
-    kind: Literal["scheduler_file"]
-    path: str
-
-
-class SchedulerAddress(Model):
-    """A Dask cluster that another process holds open, found by its address."""
-
-    kind: Literal["address"]
-    address: str = Field(pattern=r"^(tcp|tls|ucx|ws|wss)://.+", description="For example tcp://10.0.0.1:8786")
-
-
-class SlurmCluster(Model):
-    """Dask workers submitted as SLURM jobs."""
-
-    kind: Literal["slurm"]
-    jobs: PositiveInt = Field(default=1, description="SLURM jobs")
-    cores: PositiveInt = Field(default=1, description="Cores, and worker processes, per job")
-    memory: str = Field(default="4GB", description="Memory per job")
-    walltime: str = Field(default="01:00:00", pattern=r"^(\d+-)?\d+:\d\d:\d\d$")
-    queue: str | None = None
-    account: str | None = None
-    interface: str | None = Field(default=None, description="Network interface, for example ib0")
-
-
-ClusterSpec = Annotated[
-    LocalCluster | SchedulerFile | SchedulerAddress | SlurmCluster, Field(discriminator="kind")
-]

@@ -24,16 +24,15 @@ from phasepipe.physics.flow import Descent, Flow, Protocol
 from phasepipe.physics.problem import measurement_count
 from phasepipe.physics.records import record_times
 from phasepipe.physics.starts import StartKind
+from phasepipe.pipeline.cluster_specs import ClusterSpec, LocalCluster
 from phasepipe.pipeline.parts import (
     AlphaGrid,
     AlphaRange,
-    ClusterSpec,
     Count,
     Dimension,
     DynamicsSpec,
     FinitePositive,
     FlowSpec,
-    LocalCluster,
     LossSpec,
     Model,
     RefinedCell,

@@ -17,8 +17,8 @@ from phasepipe.analysis.phase_diagram import phase_diagram
 from phasepipe.analysis.style import paper_style
 from phasepipe.physics.losses import NormalisedQuartic, Quartic
 from phasepipe.pipeline.cluster import connect
+from phasepipe.pipeline.cluster_specs import LocalCluster
 from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.parts import LocalCluster
 from phasepipe.pipeline.progress import logger, logging_to, reporting
 from phasepipe.stages.figures import write_figure
 from phasepipe.theory import alpha_init, alpha_threshold, branch_change, phase_point

@@ -14,7 +14,7 @@ from phasepipe.pipeline.blocks import (
     instances_per_block,
 )
 from phasepipe.pipeline.cluster import ClusterError, connect, worker_memory, write_scheduler_file
-from phasepipe.pipeline.parts import LocalCluster, SchedulerAddress, SchedulerFile, SlurmCluster
+from phasepipe.pipeline.cluster_specs import LocalCluster, SchedulerAddress, SchedulerFile, SlurmCluster
 from phasepipe.pipeline.progress import reporting
 from phasepipe.pipeline.store import Block
 from phasepipe.pipeline.tables import open_store

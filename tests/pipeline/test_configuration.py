@@ -31,6 +31,10 @@ def warm(count, m0):
     return {"kind": "warm", "count": count, "m0": m0}
 
 
+def slurm(**keys):
+    return {"cluster": {"kind": "slurm", **keys}}
+
+
 def descending(start, stop, step):
     return {"start": start, "stop": stop, "step": step}
 
@@ -53,6 +57,28 @@ REFUSED = {
     "missing kind": ({"starts": [{"count": 3}]}, ["'starts.0.kind' is missing", "random, warm"]),
     "missing address": ({"cluster": {"kind": "address"}}, ["key 'cluster.address' is missing"]),
     "wrong address": ({"cluster": {"kind": "address", "address": "here"}}, ["cluster.address = 'here'"]),
+    "address without port": (
+        {"cluster": {"kind": "address", "address": "tcp://here"}},
+        ["cluster.address = 'tcp://here'"],
+    ),
+    "unknown cluster": ({"cluster": {"kind": "pbs"}}, ["cluster.kind = 'pbs'", "'slurm'"]),
+    "unknown slurm key": (slurm(partition="main"), ["unknown key 'cluster.partition'"]),
+    "no jobs": (slurm(jobs=0), ["cluster.jobs = 0", "greater than 0"]),
+    "more jobs at least than at most": (
+        slurm(jobs=2, minimum_jobs=3),
+        ["cluster.minimum_jobs = 3", "jobs = 2"],
+    ),
+    "more processes than cores": (slurm(cores=2, processes=3), ["cluster.processes = 3", "cores = 2"]),
+    "walltime is a word": (slurm(walltime="long"), ["cluster.walltime = 'long'"]),
+    "walltime of seconds": (slurm(walltime="0:00:30"), ["cluster.walltime = 0:00:30", "minute"]),
+    "margin is all": (slurm(walltime="0:10:00", margin=600), ["cluster.margin = 600", "fraction"]),
+    "memory without unit": (slurm(memory="4"), ["cluster.memory = '4'"]),
+    "directive that is none": (
+        slurm(job_extra_directives=["constraint"]),
+        ["job_extra_directives.0 = 'constraint'"],
+    ),
+    "two lines in one": (slurm(queue="a\nrm"), ["cluster.queue"]),
+    "half of TLS": (slurm(security={"ca_file": "ca.pem"}), ["security.cert' is missing"]),
     "unknown loss": ({"loss": {"kind": "cubic"}}, ["loss.kind = 'cubic'", "'quartic'"]),
     "negative a": ({"loss": {"kind": "normalised_quartic", "a": -1}}, ["loss.a = -1", "greater than 0"]),
     "infinite a": ({"loss": {"kind": "normalised_quartic", "a": math.inf}}, ["loss.a = inf", "finite"]),
