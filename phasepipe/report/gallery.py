@@ -47,6 +47,7 @@ class Picture:
     source: str
     width: int
     height: int
+    has_numbers: bool  # a CSV file beside it
 
 
 def caption(name: str) -> str:
@@ -72,4 +73,12 @@ def _picture(path: Path, name: str, title: str) -> Picture:
     with Image.open(path) as image:
         width, height = image.size
     encoded = base64.b64encode(path.read_bytes()).decode()
-    return Picture(path.stem, title, caption(name), f"data:image/png;base64,{encoded}", width, height)
+    return Picture(
+        path.stem,
+        title,
+        caption(name),
+        f"data:image/png;base64,{encoded}",
+        width,
+        height,
+        path.with_suffix(".csv").exists(),
+    )

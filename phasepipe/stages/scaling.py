@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from phasepipe.analysis.curves import curve_table
 from phasepipe.analysis.figures_scaling import (
     collapse_figure,
     extrapolation_figure,
@@ -16,7 +17,7 @@ from phasepipe.analysis.figures_scaling import (
     success_curves_figure,
 )
 from phasepipe.analysis.report import scaling_report, verdict
-from phasepipe.analysis.study import ScalingStudy, scaling_dataset, scaling_study
+from phasepipe.analysis.study import ScalingStudy, extrapolation_table, scaling_dataset, scaling_study
 from phasepipe.analysis.success import counts_at_budget
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.pipeline.folders import SweepFolder
@@ -93,5 +94,10 @@ def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
         figures["overview"] = scaling_overview_figure(study.curves, study.alpha_50)
     if study.collapses:
         figures["collapse"] = collapse_figure(study.collapses[0])
+    numbers = {"curves": curve_table(study.curves).to_dataframe().reset_index()}
+    if study.alpha_50 is not None:
+        numbers["limit"] = extrapolation_table(study.alpha_50).to_dataframe().reset_index()
+    if study.collapses:
+        numbers["collapse"] = study.collapses[0].points
     for name, figure in figures.items():
-        save(figure, folder, f"scaling-{name}{group.suffix}")
+        save(figure, folder, f"scaling-{name}{group.suffix}", numbers.get(name))
