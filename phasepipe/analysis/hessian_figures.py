@@ -15,15 +15,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
+from phasepipe.analysis.style import (
+    BLUE,
+    COLUMN_WIDTH,
+    PAGE_WIDTH,
+    PURPLE,
+    SKY,
+    THEORY,
+    VERMILION,
+    new_figure,
+    paper_style,
+    size_colours,
+    size_markers,
+)
+
 Float64 = NDArray[np.float64]
 
-# Okabe and Ito: distinguishable with every common colour blindness
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
-SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-MARKERS = "osD^vP"
 GREY = "#777777"
 
 
+@paper_style()
 def spectra(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
     """Measured and predicted spectra: one row a moment of the descent, one column an alpha.
 
@@ -38,13 +49,13 @@ def spectra(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
     """
     _require(panels, "eigenvalues", "grid", "density", "edge", "outlier", "time")
     rows, columns = panels.sizes["moment"], panels.sizes["alpha"]
-    figure = _figure(2.9 * columns, 2.1 * rows + 0.5)
+    figure = new_figure(PAGE_WIDTH, (1.6 * rows + 0.4) / PAGE_WIDTH)
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, moment in enumerate(panels["moment"].values):
         for column, alpha in enumerate(panels["alpha"].values):
             axis = axes[row, column]
             _spectrum_panel(axis, panels.isel(alpha=column, moment=row), share_shown)
-            axis.set_title(f"α = {alpha:g}, {moment} (t = {float(panels.time[column, row]):.3g})", fontsize=9)
+            axis.set_title(f"α = {alpha:g}, {moment} (t = {float(panels.time[column, row]):.3g})")
             if row == rows - 1:
                 axis.set_xlabel("eigenvalue λ")
             if column == 0:
@@ -76,7 +87,7 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
     mark: dict[str, Any] = {
         "marker": "v",
         "linestyle": "none",
-        "markersize": 8,
+        "markersize": 5,
         "clip_on": False,
         "zorder": 5,
     }
@@ -88,6 +99,7 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
     axis.set_ylim(bottom=0)
 
 
+@paper_style()
 def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
     """The two lowest eigenvalues against time with the predicted edge and outlier, and all less the edge.
 
@@ -100,7 +112,7 @@ def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
         ``t_bbp`` (run), NaN or infinite where there is none; coordinate ``time``.
     """
     _require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
-    figure = _figure(6.0, 6.0)
+    figure = new_figure(COLUMN_WIDTH, 1.15)
     top, bottom = figure.subplots(2, 1, sharex=True)
     time = runs["time"].values
     measured = runs.eigenvalues.transpose("eigenvalue", "run", "time").values
@@ -118,10 +130,11 @@ def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
     top.set_xlabel("")
     top.set_ylabel("eigenvalue λ")
     bottom.set_ylabel("λ less the predicted edge")
-    top.legend(frameon=False, fontsize=9)
+    top.legend()
     return figure
 
 
+@paper_style()
 def signal_overlap(runs: xr.Dataset) -> Figure:
     """Signal overlap of the lowest eigenvector against time, recovered and other runs apart.
 
@@ -135,13 +148,13 @@ def signal_overlap(runs: xr.Dataset) -> Figure:
         end of a run hold NaN in ``signal_overlap``.
     """
     _require(runs, "signal_overlap", "outlier_overlap", "recovered", "t_bbp")
-    figure = _figure(7.6, 3.6)
+    figure = new_figure(PAGE_WIDTH, 0.42)
     axes = figure.subplots(1, 2, sharey=True)
     time = runs["time"].values
     recovered = runs.recovered.values.astype(bool)
     for axis, chosen, name in zip(axes, (recovered, ~recovered), ("recovered", "not recovered"), strict=True):
         group = runs.isel(run=np.flatnonzero(chosen))
-        axis.set_title(f"{name}: {chosen.sum()} runs", fontsize=10)
+        axis.set_title(f"{name}: {chosen.sum()} runs")
         if chosen.any():
             measured = group.signal_overlap.transpose("run", "time").values
             predicted = group.outlier_overlap.transpose("run", "time").values
@@ -152,10 +165,11 @@ def signal_overlap(runs: xr.Dataset) -> Figure:
         _time_axis(axis, time)
     axes[0].set_ylabel("squared overlap with the signal direction")
     axes[0].set_ylim(bottom=0)
-    axes[1 if (~recovered).any() else 0].legend(frameon=False, fontsize=9)
+    axes[1 if (~recovered).any() else 0].legend()
     return figure
 
 
+@paper_style()
 def window_lengths(runs: xr.Dataset) -> Figure:
     """Distribution of t_BBP against alpha for every N; below it, the runs that have none.
 
@@ -166,40 +180,42 @@ def window_lengths(runs: xr.Dataset) -> Figure:
         record; coordinates ``N`` and ``alpha``.
     """
     _require(runs, "t_bbp")
-    figure = _figure(6.0, 5.0)
+    figure = new_figure(COLUMN_WIDTH, 1.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     alpha = runs["alpha"].values
     spacing = np.diff(alpha).min() if alpha.size > 1 else 1.0
     sizes = runs["N"].values
-    for index, N in enumerate(sizes):
-        colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+    colours, markers = size_colours(sizes.tolist()), size_markers(sizes.tolist())
+    for index, N in enumerate(sizes.tolist()):
+        colour, marker = colours[N], markers[N]
         values = runs.t_bbp.isel(N=index).transpose("alpha", "run").values
         finite = np.where(np.isfinite(values), values, np.nan)
         lower, median, upper = _quantiles(finite.T, (0.25, 0.5, 0.75))
         position = alpha + spacing * 0.08 * (index - (sizes.size - 1) / 2)
         top.errorbar(
             position, median, yerr=[median - lower, upper - median], color=colour, marker=marker,
-            markersize=5, capsize=3, linewidth=1, label=f"N = {N}",
+            capsize=1.5, elinewidth=0.8, label=f"N = {N}",
         )  # fmt: skip
-        bottom.plot(alpha, np.isnan(values).mean(axis=1), color=colour, marker=marker, markersize=4)
+        bottom.plot(alpha, np.isnan(values).mean(axis=1), color=colour, marker=marker)
         bottom.plot(
-            alpha, np.isinf(values).mean(axis=1), color=colour, marker=marker, markersize=4,
+            alpha, np.isinf(values).mean(axis=1), color=colour, marker=marker,
             linestyle="--", markerfacecolor="none",
         )  # fmt: skip
     top.set_yscale("log")
     top.yaxis.set_major_formatter("{x:g}")
     top.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     top.set_ylabel("t_BBP (median, central half)")
-    top.legend(frameon=False, fontsize=9)
+    top.legend()
     bottom.plot([], [], color=GREY, label="never an outlier")
     bottom.plot([], [], color=GREY, linestyle="--", label="outlier until the end")
-    bottom.legend(frameon=False, fontsize=9)
+    bottom.legend()
     bottom.set_ylim(-0.03, 1.03)
     bottom.set_ylabel("share of runs")
     bottom.set_xlabel("signal-to-noise ratio α = M / N")
     return figure
 
 
+@paper_style()
 def lowest_is_most_informative(shares: xr.Dataset, alpha_init: float | None = None) -> Figure:
     """Share phi of runs at t = 0 whose lowest eigenvector is the one with the largest signal overlap.
 
@@ -211,28 +227,25 @@ def lowest_is_most_informative(shares: xr.Dataset, alpha_init: float | None = No
         Transition at initialisation for N to infinity (PHYSICS §6), drawn if given.
     """
     _require(shares, "phi", "phi_low", "phi_high")
-    figure = _figure(6.0, 4.0)
+    figure = new_figure(COLUMN_WIDTH, 0.8)
     axis = figure.subplots()
     alpha = shares["alpha"].values
-    for index, N in enumerate(shares["N"].values):
-        colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+    sizes = shares["N"].values.tolist()
+    colours, markers = size_colours(sizes), size_markers(sizes)
+    for index, N in enumerate(sizes):
+        colour, marker = colours[N], markers[N]
         line = shares.isel(N=index)
         axis.fill_between(
             alpha, line.phi_low.values, line.phi_high.values, color=colour, alpha=0.2, linewidth=0
         )
-        axis.plot(alpha, line.phi.values, color=colour, marker=marker, markersize=5, label=f"N = {N}")
+        axis.plot(alpha, line.phi.values, color=colour, marker=marker, label=f"N = {N}")
     if alpha_init is not None:
-        axis.axvline(alpha_init, color="black", linestyle=":", label=f"α_init = {alpha_init:.3f} (N → ∞)")
+        axis.axvline(alpha_init, **THEORY, label=f"α_init = {alpha_init:.3f} (N → ∞)")
     axis.set_ylim(-0.02, 1.02)
     axis.set_xlabel("signal-to-noise ratio α = M / N")
-    axis.set_ylabel("φ: lowest eigenvector is the most informative")
-    axis.legend(frameon=False, fontsize=9)
+    axis.set_ylabel("φ: lowest eigenvector most informative")
+    axis.legend()
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Empty figure of ``width`` by ``height`` inches; the one place that knows the layout engine."""
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _require(dataset: xr.Dataset, *names: str) -> None:
@@ -260,7 +273,7 @@ def _median_band(
 ) -> None:
     lower, median, upper = _quantiles(rows, (0.25, 0.5, 0.75))
     axis.fill_between(time, lower, upper, color=colour, alpha=0.2, linewidth=0)
-    axis.plot(time, median, color=colour, label=label, marker=marker, markersize=4, linestyle=linestyle)
+    axis.plot(time, median, color=colour, label=label, marker=marker, linestyle=linestyle)
 
 
 def _mean_band(axis: Axes, time: Float64, rows: Float64, colour: str, label: str, marker: str) -> None:
@@ -270,7 +283,7 @@ def _mean_band(axis: Axes, time: Float64, rows: Float64, colour: str, label: str
     mean = np.where(count >= 3, np.nansum(rows, axis=0) / safe, np.nan)
     error = np.sqrt(np.nansum((rows - mean) ** 2, axis=0)) / safe
     axis.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
-    axis.plot(time, mean, color=colour, label=label, marker=marker, markersize=4)
+    axis.plot(time, mean, color=colour, label=label, marker=marker)
 
 
 def _mark_window(axis: Axes, t_bbp: Float64) -> None:
@@ -290,5 +303,5 @@ def _time_axis(axis: Axes, time: Float64) -> None:
 
 def _legend_below(figure: Figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    columns = min(len(labels), int(figure.get_figwidth() / 1.7))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    columns = min(len(labels), int(figure.get_figwidth() / 1.3))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)

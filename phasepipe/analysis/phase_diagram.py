@@ -8,10 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-# Okabe & Ito's colour-blind-safe palette.
-_BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#595959"
+from phasepipe.analysis.style import BLUE, VERMILION, new_figure, paper_style
+
+_GREY = "#595959"
 
 
+@paper_style()
 def phase_diagram(
     a: ArrayLike,
     alpha_init: ArrayLike,
@@ -51,13 +53,13 @@ def phase_diagram(
             f"a, alpha_init and alpha_threshold have the shapes {grid.shape}, {initial.shape} and "
             f"{threshold.shape}; they must be one-dimensional and alike"
         )
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = new_figure(aspect=0.75)
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlim=(grid[0], grid[-1]))
     for beyond, style, name in ((False, "-", "continuous"), (True, "--", "discontinuous")):
         part_a, part_alpha = _part(grid, initial, branch_change, beyond=beyond)
-        axes.plot(part_a, part_alpha, style, color=_BLUE, lw=2, label=rf"$\alpha_\mathrm{{init}}$, {name}")
-    axes.plot(*branch_change, "o", color=_BLUE, mfc="white", ms=7, zorder=3)
+        axes.plot(part_a, part_alpha, style, color=BLUE, label=rf"$\alpha_\mathrm{{init}}$, {name}")
+    axes.plot(*branch_change, "o", color=BLUE, mfc="white", zorder=3)
     axes.annotate(
         rf"$a_c = {branch_change[0]:.3f}$",
         branch_change,
@@ -65,7 +67,7 @@ def phase_diagram(
         textcoords="offset points",
         ha="right",
     )
-    axes.plot(grid, threshold, color=_VERMILION, lw=2, label=r"$\alpha_\mathrm{threshold}$")
+    axes.plot(grid, threshold, color=VERMILION, label=r"$\alpha_\mathrm{threshold}$")
     axes.axhline(quartic_limit, color=_GREY, lw=1, ls=":")
     axes.annotate(
         rf"quartic loss, $\alpha_\mathrm{{threshold}} = {quartic_limit:.2f}$",
@@ -82,7 +84,7 @@ def phase_diagram(
     axes.minorticks_off()
     axes.set_ylim(bottom=0.75 * branch_change[1])
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="center left")
+    axes.legend(loc="center left")
     return figure
 
 

@@ -55,7 +55,8 @@ def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         table["quantity"].attrs = {"long_name": "what is known early", "units": "1"} | QUANTITIES
         table.attrs = provenance(sweep)
         write_table(folder.table("fate"), table)
-        save(fate_figure(_most_mixed(table)), folder, "fate")
+        cells = _most_mixed(table)
+        save(fate_figure(cells), folder, "fate", cells.to_dataframe().reset_index())
         for name in QUANTITIES:
             auc = table["auc"].sel(quantity=name)
             if auc.notnull().any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -46,7 +47,8 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
                     _title(sweep, group),
                     {} if sweep.zero_signal else known,
                 )
-            save(figure, folder, f"success{group.suffix}")
+            shown = table.isel(start_group=group.position).drop_vars(["start_kind", "start_m0"])
+            save(figure, folder, f"success{group.suffix}", shown.to_dataframe().reset_index())
             _draw_loss(sweep, folder, group, table.isel(start_group=group.position), theory)
         logger.info("figures: success curves and losses drawn")
 
@@ -67,7 +69,11 @@ def _draw_loss(
     )
     with paper_style():
         figure = loss_figure(losses, title, None if np.isnan(energy) else energy)
-    save(figure, folder, f"loss{group.suffix}")
+    numbers = [
+        loss.to_series().unstack("quantile").add_prefix("quantile_").reset_index().assign(N=N, alpha=alpha)
+        for N, loss in losses.items()
+    ]
+    save(figure, folder, f"loss{group.suffix}", pd.concat(numbers) if numbers else None)
 
 
 def _most_mixed(table: xr.Dataset) -> float:
@@ -83,10 +89,12 @@ def _title(sweep: Sweep, group: StartGroup) -> str:
     return f"{what}\nrecovered by t = {sweep.t_max:g}, 95 % intervals"
 
 
-def save(figure: Figure, folder: SweepFolder, name: str) -> None:
-    """Write a figure of a sweep in all formats."""
+def save(figure: Figure, folder: SweepFolder, name: str, numbers: pd.DataFrame | None = None) -> None:
+    """Write a figure of a sweep in all formats, and beside it the numbers that it shows as CSV."""
     with paper_style():
         write_figure(figure, folder.root / "figures", name)
+    if numbers is not None:
+        numbers.to_csv(folder.root / "figures" / f"{name}.csv", index=False, float_format="%.8g")
 
 
 def write_figure(figure: Figure, folder: Path, name: str) -> None:

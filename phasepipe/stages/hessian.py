@@ -32,15 +32,18 @@ def draw_hessian(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         sizes = {N: _with_fates(sweep, N, folder) for N in sorted(sweep.N)}
         largest = sizes[max(sizes)]
         middle = largest.isel(alpha=_most_mixed(largest))
+        phi = _phi(sizes)
         figures = {
             "spectra": spectra(_panels(largest, alpha_init)),
             "eigenvalues": lowest_eigenvalues(_as_runs(middle)),
             "overlap": signal_overlap(_as_runs(middle).isel(eigenvalue=0)),
             "windows": window_lengths(_windows(sweep, folder)),
-            "phi": lowest_is_most_informative(_phi(sizes), None if np.isnan(alpha_init) else alpha_init),
+            "phi": lowest_is_most_informative(phi, None if np.isnan(alpha_init) else alpha_init),
         }
         for name, figure in figures.items():
-            save(figure, folder, f"hessian-{name}")
+            save(
+                figure, folder, f"hessian-{name}", phi.to_dataframe().reset_index() if name == "phi" else None
+            )
         logger.info("figures: Hessian drawn at N = %d, alpha = %.4g", max(sizes), float(middle["alpha"]))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from phasepipe.analysis.curves import curve_table
 from phasepipe.analysis.figures_scaling import (
     collapse_figure,
     extrapolation_figure,
@@ -15,8 +16,8 @@ from phasepipe.analysis.figures_scaling import (
     scaling_overview_figure,
     success_curves_figure,
 )
-from phasepipe.analysis.report import scaling_report
-from phasepipe.analysis.study import ScalingStudy, scaling_dataset, scaling_study
+from phasepipe.analysis.report import scaling_report, verdict
+from phasepipe.analysis.study import ScalingStudy, extrapolation_table, scaling_dataset, scaling_study
 from phasepipe.analysis.success import counts_at_budget
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.pipeline.folders import SweepFolder
@@ -56,10 +57,21 @@ def _study(
         study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit, rng=rng)
     except ValueError as error:
         note = f"# Finite-size scaling: {group.name}\n\nNot possible with these data: {error}.\n"
-        return note, xr.Dataset(attrs={"notes": str(error)})
+        return note, _in_words("", str(error))
     _draw(study, folder, group)
     report = scaling_report(study).replace("# Finite-size scaling", f"# Finite-size scaling: {group.name}", 1)
-    return report, scaling_dataset(study)
+    words = _in_words(verdict(study.alpha_50) if study.alpha_50 is not None else "", "; ".join(study.notes))
+    return report, scaling_dataset(study).merge(words)
+
+
+def _in_words(conclusion: str, notes: str) -> xr.Dataset:
+    """The verdict, empty where there is none, and what could not be done."""
+    return xr.Dataset(
+        {
+            "verdict": ((), conclusion, {"long_name": "what the data say about the limit", "units": "1"}),
+            "notes": ((), notes, {"long_name": "what could not be done, and why", "units": "1"}),
+        }
+    )
 
 
 def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.DataFrame:
@@ -82,5 +94,10 @@ def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
         figures["overview"] = scaling_overview_figure(study.curves, study.alpha_50)
     if study.collapses:
         figures["collapse"] = collapse_figure(study.collapses[0])
+    numbers = {"curves": curve_table(study.curves).to_dataframe().reset_index()}
+    if study.alpha_50 is not None:
+        numbers["limit"] = extrapolation_table(study.alpha_50).to_dataframe().reset_index()
+    if study.collapses:
+        numbers["collapse"] = study.collapses[0].points
     for name, figure in figures.items():
-        save(figure, folder, f"scaling-{name}{group.suffix}")
+        save(figure, folder, f"scaling-{name}{group.suffix}", numbers.get(name))

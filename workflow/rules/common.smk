@@ -38,9 +38,20 @@ def receipts(stage):
     )
 
 
+def picture(name, category):
+    """A figure that `snakemake --report` shows, with the caption of the report of the sweep."""
+    return report(
+        f"{RESULTS}/{{sweep}}/figures/{name}.png",
+        caption=f"../../phasepipe/report/captions/{name}.rst",
+        category=category,
+        labels={"figure": name},
+    )
+
+
+def hessian_figures(wildcards):
+    """Drawn only where the sweep keeps snapshots."""
+    return f"{RESULTS}/{SWEEP.name}/figures/hessian-spectra.png" if len(SWEEP.snapshot_indices()) else []
+
+
 def final_outputs(wildcards):
-    folder = f"{RESULTS}/{SWEEP.name}"
-    wanted = [f"{folder}/figures/success.png", f"{folder}/scaling.done", f"{folder}/fate.done"]
-    if len(SWEEP.snapshot_indices()):
-        wanted.append(f"{folder}/figures/hessian-spectra.png")
-    return wanted
+    return f"{RESULTS}/{SWEEP.name}/report.html"

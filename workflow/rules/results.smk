@@ -42,8 +42,10 @@ rule draw_success:
         f"{RESULTS}/{{sweep}}/success.done",
         f"{RESULTS}/{{sweep}}/theory.done",
     output:
-        multiext(f"{RESULTS}/{{sweep}}/figures/success", ".png", ".svg", ".pdf"),
-        multiext(f"{RESULTS}/{{sweep}}/figures/loss", ".png", ".svg", ".pdf"),
+        picture("success", "Recovery"),
+        picture("loss", "Recovery"),
+        multiext(f"{RESULTS}/{{sweep}}/figures/success", ".svg", ".pdf"),
+        multiext(f"{RESULTS}/{{sweep}}/figures/loss", ".svg", ".pdf"),
     log:
         f"{RESULTS}/{{sweep}}/logs/draw_success.log",
     benchmark:
@@ -81,6 +83,7 @@ rule relate_fates:
         receipts("runs"),
     output:
         f"{RESULTS}/{{sweep}}/fate.done",
+        picture("fate", "Curvature"),
     log:
         f"{RESULTS}/{{sweep}}/logs/fate.log",
     benchmark:
@@ -100,10 +103,9 @@ rule draw_hessian:
         receipts("spectra"),
         f"{RESULTS}/{{sweep}}/theory.done",
     output:
-        expand(
-            "{results}/{{sweep}}/figures/hessian-{figure}.png",
-            results=RESULTS,
-            figure=["spectra", "eigenvalues", "overlap", "windows", "phi"],
+        *(
+            picture(f"hessian-{name}", "Curvature")
+            for name in ("spectra", "eigenvalues", "overlap", "windows", "phi")
         ),
     log:
         f"{RESULTS}/{{sweep}}/logs/draw_hessian.log",
@@ -115,3 +117,29 @@ rule draw_hessian:
         "Draw the Hessian of {wildcards.sweep} through time"
     script:
         "../scripts/draw_hessian.py"
+
+
+rule write_report:
+    input:
+        receipts("runs"),
+        f"{RESULTS}/{{sweep}}/theory.done",
+        f"{RESULTS}/{{sweep}}/figures/success.png",
+        f"{RESULTS}/{{sweep}}/scaling.done",
+        f"{RESULTS}/{{sweep}}/fate.done",
+        hessian_figures,
+    output:
+        report(
+            f"{RESULTS}/{{sweep}}/report.html",
+            caption="../report/page.rst",
+            category="The whole story",
+        ),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/report.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    message:
+        "Write the report of {wildcards.sweep}"
+    script:
+        "../scripts/write_report.py"

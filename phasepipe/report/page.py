@@ -1,0 +1,129 @@
+"""Writes ``report.html``: gathers what the other rooms say and puts it into the template."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from phasepipe.pipeline.errors import UserError
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.progress import logger, logging_to
+from phasepipe.pipeline.provenance import provenance
+from phasepipe.pipeline.sweep import Sweep
+from phasepipe.pipeline.tables import open_store, read_runs
+from phasepipe.report import findings, tables
+from phasepipe.report.explorer import explorer_data
+from phasepipe.report.gallery import pictures
+from phasepipe.stages.starts import start_groups
+
+VENDOR = Path(__file__).parent / "vendor"
+NAME = "report.html"
+
+
+class ReportError(UserError):
+    """A result that the report needs is missing."""
+
+
+def write_report(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
+    """Write ``report.html`` into the folder of the sweep.
+
+    Raises
+    ------
+    ReportError
+        If a result is missing.
+    """
+    with logging_to(log):
+        page = _environment().get_template("report.html.j2").render(_content(sweep, folder))
+        target = folder.root / NAME
+        draft = target.with_name(f".{NAME}")
+        draft.write_text(page)
+        draft.replace(target)
+        logger.info("report: %.1f MB written to %s", target.stat().st_size / 1e6, target)
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("phasepipe.report"),
+        autoescape=select_autoescape(["html", "j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
+    theory, success, scaling, fate = (
+        _table(folder, name) for name in ("theory", "success", "scaling", "fate")
+    )
+    runs = {N: read_runs(folder, sweep, N) for N in sorted(sweep.N)}
+    known = {N: data[["outcome", "t_bbp"]].load() for N, data in runs.items()}
+    groups = start_groups(sweep)
+    first = {N: groups[0].select(data) for N, data in known.items()}
+    return {
+        "sweep": sweep,
+        "version": provenance(sweep)["code_version"],
+        "setting": findings.setting(sweep),
+        "fates": findings.fates(known),
+        "groups": [
+            {
+                "name": findings.group_heading(group),
+                "half": findings.half_recovery(scaling.isel(start_group=group.position)),
+                "verdict": findings.words(scaling.isel(start_group=group.position), "verdict"),
+            }
+            for group in groups
+        ],
+        "theory": findings.theory_sentences(theory),
+        "windows": findings.windows(first),
+        "early": findings.early_knowledge(fate),
+        "caveats": findings.caveats(sweep, success, scaling),
+        "pictures": pictures(folder.root / "figures", groups),
+        "tables": [
+            table
+            for group in groups
+            for table in (
+                tables.success_rows(success.isel(start_group=group.position, budget=-1), group.name),
+                tables.curve_rows(scaling.isel(start_group=group.position), group.name),
+                tables.form_rows(scaling.isel(start_group=group.position), group.name),
+            )
+            if table is not None
+        ],
+        "stores": tables.provenance_rows(_stores(folder, sweep)),
+        "versions": next(iter(runs.values())).attrs["package_versions"],
+        "python": next(iter(runs.values())).attrs["python_version"],
+        "specification": _as_yaml(sweep),
+        # "</" would end the script element that holds the numbers
+        "explorer": json.dumps(explorer_data(success, runs, groups), separators=(",", ":")).replace(
+            "</", "<\\/"
+        ),
+        "uplot_js": (VENDOR / "uPlot.iife.min.js").read_text(),
+        "uplot_css": (VENDOR / "uPlot.min.css").read_text(),
+    }
+
+
+def _table(folder: SweepFolder, name: str) -> xr.Dataset:
+    path = folder.table(name)
+    if not path.exists():
+        raise ReportError(f"{path} is missing; run the workflow: snakemake --config sweep={folder.root.name}")
+    return open_store(path).load()
+
+
+def _stores(folder: SweepFolder, sweep: Sweep) -> dict[str, xr.Dataset]:
+    """Every store of the sweep by its path inside the folder."""
+    paths = [folder.store("runs", N) for N in sorted(sweep.N)]
+    paths += [folder.table(name) for name in ("theory", "success", "scaling", "fate")]
+    return {path.relative_to(folder.root).as_posix(): open_store(path) for path in paths}
+
+
+def _as_yaml(sweep: Sweep) -> str:
+    """The sweep as it would stand in the configuration, less what is at its default."""
+    settings = sweep.model_dump(mode="json", exclude_defaults=True, exclude={"name", "cluster"})
+    settings |= {"loss": sweep.loss.model_dump(mode="json"), "seed": sweep.seed, "t_max": sweep.t_max}
+    settings["starts"] = [start.model_dump(mode="json") for start in sweep.starts]
+    return yaml.safe_dump(
+        {"sweeps": {sweep.name: settings}}, sort_keys=False, default_flow_style=None, width=100
+    )

@@ -1,0 +1,93 @@
+"""Tables of the report: header and rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import xarray as xr
+
+from phasepipe.report.findings import interval, number
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a caption; the first column names the row."""
+
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def success_rows(success: xr.Dataset, name: str) -> Table:
+    """P(recovery) with its interval, one row per alpha and one column per N, at the full budget."""
+    sizes = [int(N) for N in success["N"].values]
+    rows = []
+    for alpha in success["alpha"].values:
+        cells = [success.sel(N=N, alpha=alpha) for N in sizes]
+        shown = [
+            f"{number(float(c['p']))} [{interval(float(c['lower']), float(c['upper']))}]"
+            if int(c["n"])
+            else "–"
+            for c in cells
+        ]
+        undecided = [f"{float(c['undecided_share']):.1%}" if int(c["n"]) else "–" for c in cells]
+        rows.append([f"{alpha:.4g}", *shown, " / ".join(undecided)])
+    header = ["alpha", *(f"P at N = {N}" for N in sizes), "undecided, by N"]
+    return Table(f"Success probability with 95 % interval, {name}", header, rows)
+
+
+def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
+    """alpha_50 and width of every N."""
+    if "alpha_50" not in scaling:
+        return None
+    rows = []
+    for N in scaling["N"].values:
+        at = scaling.sel(N=N)
+        value = {key: float(at[key]) for key in at.data_vars if str(key).startswith(("alpha_50", "width"))}
+        rows.append(
+            [
+                str(N),
+                f"{number(value['alpha_50'])} [{interval(value['alpha_50_lower'], value['alpha_50_upper'])}]",
+                f"{number(value['width'])} [{interval(value['width_lower'], value['width_upper'])}]",
+                number(float(at["correlation"])),
+                str(at["status"].item()),
+            ]
+        )
+    header = ["N", "alpha_50", "width between quartiles", "correlation of starts", "curve"]
+    return Table(f"Success curves, {name}", header, rows)
+
+
+def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
+    """Forms of the approach to N to infinity."""
+    if "limit" not in scaling:
+        return None
+    rows = []
+    for form in scaling["form"].values:
+        at = scaling.sel(form=form)
+        limit, low, high = (float(at[f"limit{end}"]) for end in ("", "_lower", "_upper"))
+        rows.append(
+            [
+                str(form).replace("_", " "),
+                f"{number(limit)} [{interval(low, high)}]",
+                f"{float(at['chi2']):.2f} / {float(at['degrees_of_freedom']):.0f}",
+                number(float(at["form_goodness"])),
+                number(float(at["weight"]), 2),
+            ]
+        )
+    header = ["form", "limit of alpha_50", "chi-squared / freedom", "p value", "weight"]
+    return Table(f"Extrapolation to N = infinity, {name}", header, rows)
+
+
+def provenance_rows(stores: Mapping[str, xr.Dataset]) -> Table:
+    """Who made each store: hash of the settings, version of the code, time."""
+    rows = [
+        [
+            path,
+            str(store.attrs.get("specification_hash", "–")),
+            str(store.attrs.get("code_version", "–")),
+            str(store.attrs.get("created", "–")),
+        ]
+        for path, store in stores.items()
+    ]
+    return Table("Stores", ["store", "hash of the settings", "phasepipe", "created"], rows)

@@ -1,0 +1,52 @@
+"""Pages with code run from top to bottom, and no link inside the documentation is broken."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def run_page(name):
+    names: dict = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):
+        exec(compile(block, name, "exec"), names)
+    return names
+
+
+def test_the_tutorial_runs():
+    names = run_page("tutorial.md")
+    assert names["runs"].sizes["start"] == 16
+    assert (names["largest_overlap"].values[names["recovered"].values] > 0.3).all()
+    assert (names["lowest"] < 0).all()
+    assert names["alpha_init"] == pytest.approx(2.8508, abs=1e-3)
+    assert names["alpha_threshold"] == pytest.approx(4.4361, abs=1e-3)
+
+
+def test_the_page_on_own_starts_runs():
+    names = run_page("own-start.md")
+    np.testing.assert_allclose((names["w0"] ** 2).sum(axis=1), 64)
+    assert (names["runs"]["outcome"] > 0).all()
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text().replace("\n", " ")):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_every_page_is_named_in_the_index():
+    index = (DOCS / "index.md").read_text()
+    assert all(page.name in index for page in DOCS.glob("*.md") if page.name != "index.md")
+
+
+def test_citation_names_the_version():
+    import phasepipe
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == phasepipe.__version__
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
