@@ -11,9 +11,9 @@ from distributed import Client
 
 from benchmarks.harness import Plan, Row, Samples, Table, clock
 from phasepipe.pipeline.cluster import connect
+from phasepipe.pipeline.cluster_specs import LocalCluster
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.cluster_specs import LocalCluster
 from phasepipe.stages.descent import run_descent
 from phasepipe.stages.instances import draw_instances
 
