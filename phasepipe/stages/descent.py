@@ -88,7 +88,9 @@ def run_descent(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path
         first, last = block.keys["instance"][[0, -1]].tolist()
         description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {first} to {last}"
         # near the transition runs take longest; M alone orders blocks well enough
-        return BlockTask(block, float(M * N * block.count), description)
+        # X and its transpose of every instance, and a few arrays of predictions of every run
+        memory = np.dtype(sweep.dtype).itemsize * M * (2 * N * len(block.keys["instance"]) + 8 * block.count)
+        return BlockTask(block, float(M * N * block.count), description, memory)
 
     compute = partial(_compute, path, instances, sweep.model_dump_json(), N)
     fill_store(sweep, path, layout(sweep, N), compute, task, f"runs N = {N}", cores, log)

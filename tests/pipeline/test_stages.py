@@ -16,7 +16,8 @@ from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.refinement import propose, refined_cells
 from phasepipe.stages.scaling import study_scaling
 from phasepipe.stages.spectrum import NoSnapshotsError, diagonalise_snapshots
-from phasepipe.stages.success import IncompleteError, estimate_success
+from phasepipe.stages.complete import IncompleteError
+from phasepipe.stages.success import estimate_success
 from phasepipe.stages.theory import predict_thresholds
 
 SETTINGS = {
