@@ -8,6 +8,7 @@ import typer
 
 from phasepipe.cli.check import check, print_schema
 from phasepipe.cli.cluster import cluster
+from phasepipe.cli.compare import compare
 from phasepipe.cli.refine import refine
 from phasepipe.cli.status import status
 from phasepipe.cli.theory import phase_diagram, theory
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command()(check)
 app.command()(status)
 app.command()(verify)
+app.command()(compare)
 app.command()(refine)
 app.command()(theory)
 app.command()(phase_diagram)

@@ -32,7 +32,8 @@ def verify(
     Console().print(table)
     if any(findings.damaged for findings in found.values()):
         typer.echo(
-            "damage was found; " + ("nothing was changed" if report_only else "run the workflow again to mend it")
+            "damage was found; "
+            + ("nothing was changed" if report_only else "run the workflow again to mend it")
         )
         raise typer.Exit(1)
     typer.echo("all is in order")

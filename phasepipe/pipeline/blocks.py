@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from concurrent.futures import CancelledError
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 

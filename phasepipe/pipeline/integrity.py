@@ -70,7 +70,7 @@ def check_chunks(store: Path, found: Findings) -> None:
         if name == "status" or not _follows(array, status):
             continue
         for place in np.ndindex(*array.cdata_shape):
-            file = store / name / array.metadata.encode_chunk_key(place)  # type: ignore[union-attr]
+            file = store / name / array.metadata.encode_chunk_key(place)
             block = _block_of(array, status, place)
             if not file.exists():
                 if name != "snapshot" and block in done:
@@ -144,7 +144,7 @@ def _region(array: zarr.Array[Any], place: tuple[int, ...]) -> tuple[slice, ...]
 
 
 def _chunk_file(store: Path, name: str, array: zarr.Array[Any], place: tuple[int, ...]) -> Path:
-    return store / name / array.metadata.encode_chunk_key(place)  # type: ignore[union-attr]
+    return store / name / array.metadata.encode_chunk_key(place)
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:

@@ -21,7 +21,7 @@ def skeleton_file(store: Path) -> Path:
 
 
 def write_skeleton(store: Path, coordinates: Iterable[str] = ()) -> None:
-    """Copy the metadata of ``store`` and the chunks of its ``coordinates``; nothing is written if unchanged."""
+    """Copy the metadata of ``store`` and the chunks of its ``coordinates``."""
     files = sorted(store.rglob("zarr.json"))
     for name in coordinates:
         files += sorted(file for file in (store / name / "c").rglob("*") if file.is_file())

@@ -38,7 +38,10 @@ def one_sentence(log: Path) -> Iterator[None]:
     except ValueError as error:
         if "checksum" not in str(error):
             raise
-        _end(log, f"a stored chunk is damaged ({error}); run phasepipe verify on the results folder, then again")
+        _end(
+            log,
+            f"a stored chunk is damaged ({error}); run phasepipe verify on the results folder, then again",
+        )
 
 
 def _end(log: Path, sentence: str) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from pydantic import ValidationError
 
@@ -122,7 +121,7 @@ def _check_sample(
         return
     status = np.asarray(group["status"][...]) == Status.DONE
     cells = np.argwhere(status.reshape(*status.shape[:2], -1).any(axis=2))
-    chosen = rng.choice(len(cells), min(sample, len(cells)), replace=False) if len(cells) else []
+    chosen: Any = rng.choice(len(cells), min(sample, len(cells)), replace=False) if len(cells) else []
     for row, column in cells[chosen]:
         M, instance = int(group["measurements"][row]), int(group["instance"][column])
         problem = Problem.draw(N, M / N, sweep.seed, instance, zero_signal=sweep.zero_signal)
@@ -151,10 +150,15 @@ def _differing_runs(
         if not chosen.any():
             continue
         starts = draw_starts(problem, sweep.seed, keys, chosen)
-        runs = run_batch([problem], sweep.loss.build(), [starts], sweep.protocol(), np.zeros(len(starts), bool))
+        runs = run_batch(
+            [problem], sweep.loss.build(), [starts], sweep.protocol(), np.zeros(len(starts), bool)
+        )
         stored = {name: np.asarray(group[name][cell])[chosen] for name in VARIABLES}
         wrong[(*cell, chosen)] = stored["outcome"] != runs["outcome"].values
-        if any(stored[name].tobytes() != runs[name].values.astype(stored[name].dtype).tobytes() for name in stored):
+        if any(
+            stored[name].tobytes() != runs[name].values.astype(stored[name].dtype).tobytes()
+            for name in stored
+        ):
             found.notes.append("runs computed again have other bits: other processor, or library")
     return wrong
 
@@ -169,7 +173,7 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
     """
     starts: list[dict[str, Any]] = [{"kind": "random", "count": 1}]
     if stage == "runs":
-        kinds = xr.DataArray(group["start_kind"][...]).to_index()
+        kinds = group["start_kind"][...].tolist()
         keys = set(zip(kinds, map(repr, group["start_m0"][...].tolist()), strict=True))
         starts = [
             {"kind": StartKind(kind).name.lower(), "count": 1} | ({} if m0 == "nan" else {"m0": float(m0)})
@@ -183,7 +187,7 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
             "name": group.attrs["sweep"],
             "N": [N],
             "alpha": (M / N).tolist(),
-            "instances": len(group["instance"]),
+            "instances": group["instance"].shape[0],
             "starts": starts,
         }
     )

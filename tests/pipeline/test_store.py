@@ -236,7 +236,10 @@ def test_a_creation_that_fails_leaves_no_store(path, make_sweep):
         BlockStore.prepare(path, sweep, bad)
     assert not path.exists()
     fill(path, sweep)
-    assert sorted(entry.name for entry in path.parent.iterdir()) == ["N12.skeleton.json", "N12.zarr"]  # the draft is cleared away
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [
+        "N12.skeleton.json",
+        "N12.zarr",
+    ]  # the draft is cleared away
     assert (stored(path)[1] == 1).all()
 
 
