@@ -5,6 +5,7 @@ from pathlib import Path
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import check_folder
+from phasepipe.pipeline.guard import guard_workflow
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -19,6 +20,10 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/results.smk"
+
+
+onstart:
+    hold_results()
 
 
 rule all:

@@ -8,9 +8,11 @@ import typer
 
 from phasepipe.cli.check import check, print_schema
 from phasepipe.cli.cluster import cluster
+from phasepipe.cli.compare import compare
 from phasepipe.cli.refine import refine
 from phasepipe.cli.status import status
 from phasepipe.cli.theory import phase_diagram, theory
+from phasepipe.cli.verify import verify
 from phasepipe.pipeline.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +20,8 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(status)
+app.command()(verify)
+app.command()(compare)
 app.command()(refine)
 app.command()(theory)
 app.command()(phase_diagram)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
+from distributed.client import FutureCancelledError
 from threadpoolctl import threadpool_limits
 
 from phasepipe.pipeline.errors import UserError
@@ -32,19 +35,30 @@ _ARRAYS_PER_RECORD = 8
 _WORKER_BASE = 250e6  # bytes of a worker that has imported the package and computes nothing
 _SHARE_OF_MEMORY = 0.5  # of a worker's limit that one block may take; Dask pauses a worker at 0.8
 _NAMED_FAILURES = 5  # in the message; the log has all
+_POLL = 0.02  # seconds between looks for finished blocks
+_LOOK = 1.0  # seconds between looks at the workers
+_WORKER_PATIENCE = 120.0  # seconds without any worker after which a stage gives up
 
 
 class BlocksFailedError(UserError):
     """Some blocks could not be computed; the others are stored."""
 
 
+class ClusterLostError(UserError):
+    """The scheduler went away, or no worker came; finished blocks are stored."""
+
+
 @dataclass(frozen=True)
 class BlockTask:
-    """A block with what it costs; the largest are started first, so that no long one ends alone."""
+    """A block with what it costs; the largest are started first, so that no long one ends alone.
+
+    ``memory`` estimates the bytes of the largest arrays, for the message of a block that was too large.
+    """
 
     block: Block
     cost: float
     description: str
+    memory: float | None = None
 
 
 def evaluation_seconds(N: int, M: int) -> float:
@@ -109,8 +123,17 @@ def _compute_alone(compute: Compute, block: Block) -> Tally:
         return compute(block)
 
 
-def compute_blocks(client: Client, compute: Compute, tasks: list[BlockTask], reporter: Reporter) -> None:
+def compute_blocks(
+    client: Client,
+    compute: Compute,
+    tasks: list[BlockTask],
+    reporter: Reporter,
+    worker_patience: float = _WORKER_PATIENCE,
+) -> None:
     """Compute all ``tasks``; a failing one does not stop the others.
+
+    Dask blames every task on a worker for the worker's death. So tasks that were blamed too often are
+    tried once more, each alone: only those that kill their worker alone have failed.
 
     Parameters
     ----------
@@ -122,35 +145,27 @@ def compute_blocks(client: Client, compute: Compute, tasks: list[BlockTask], rep
         Blocks with their costs.
     reporter
         Told of every finished block.
+    worker_patience
+        Seconds to wait for a worker while there is none.
 
     Raises
     ------
     BlocksFailedError
         After all others are stored, naming each block that failed and why.
+    ClusterLostError
+        If the scheduler goes away, or there is no worker for too long.
     """
     largest_first = sorted(tasks, key=lambda task: -task.cost)
-    call = uuid.uuid4().hex  # a key used before would bring back what it once returned
-    futures = {
-        client.submit(
-            _compute_alone,
-            compute,
-            task.block,
-            key=f"{task.block.label}-{call}",
-            priority=task.cost,
-            pure=False,
-        ): task
-        for task in largest_first
-    }
+    failed = _attempt(client, compute, largest_first, reporter, worker_patience)
     failures = []
-    for future in as_completed(list(futures)):
-        task = futures.pop(future)
-        reason = _failure(future)
-        if reason is None:
-            reporter.advance(task.block.count, future.result())
-        else:
-            failures.append(f"{task.description}: {reason}")
-            logger.error("block %s failed: %s", task.description, reason)
-        future.release()
+    for task, error in failed:
+        again = [(task, error)]
+        if isinstance(error, KilledWorker):
+            logger.warning("block %s was on workers that died; it is tried alone", task.description)
+            again = _attempt(client, compute, [task], reporter, worker_patience)
+        failures += [_sentence(*pair) for pair in again]
+    for failure in failures:
+        logger.error("block failed: %s", failure)
     if failures:
         more = len(failures) - _NAMED_FAILURES
         shown = "; ".join(failures[:_NAMED_FAILURES]) + (
@@ -161,10 +176,87 @@ def compute_blocks(client: Client, compute: Compute, tasks: list[BlockTask], rep
         )
 
 
-def _failure(future: Future[Any]) -> str | None:
-    error = future.exception()
-    if error is None:
-        return None
+def _attempt(
+    client: Client, compute: Compute, tasks: list[BlockTask], reporter: Reporter, worker_patience: float
+) -> list[tuple[BlockTask, BaseException]]:
+    """Compute ``tasks`` side by side; returns those that failed, and why."""
+    call = uuid.uuid4().hex  # a key used before would bring back what it once returned
+    # one group of keys: the scheduler then hands out as many tasks as there are threads, and keeps the rest
+    futures = {
+        client.submit(
+            _compute_alone,
+            compute,
+            task.block,
+            key=(f"blocks-{call}", task.block.label),
+            priority=task.cost,
+            pure=False,
+        ): task
+        for task in tasks
+    }
+    failed = []
+    for future in _as_finished(client, list(futures), worker_patience):
+        task = futures.pop(future)
+        if future.status in ("cancelled", "lost"):
+            raise _scheduler_lost(client)
+        try:
+            error = future.exception()
+        except (CancelledError, FutureCancelledError):
+            raise _scheduler_lost(client) from None
+        if error is None:
+            reporter.advance(task.block.count, future.result())
+        else:
+            failed.append((task, error))
+        future.release()
+    return failed
+
+
+def _as_finished(client: Client, futures: list[Future[Any]], patience: float) -> Iterator[Future[Any]]:
+    """Futures as they finish, while the cluster lives."""
+    finished = as_completed(futures)
+    last_worker = last_look = time.monotonic()
+    while not finished.is_empty():
+        batch = finished.next_batch(block=False)
+        yield from batch
+        if batch:
+            continue
+        if client.status != "running":
+            raise _scheduler_lost(client)
+        time.sleep(_POLL)
+        now = time.monotonic()
+        if now - last_look < _LOOK:
+            continue
+        last_look = now
+        try:
+            workers = client.scheduler_info(n_workers=1)["workers"]
+        except (OSError, TimeoutError):
+            raise _scheduler_lost(client) from None
+        if workers:
+            last_worker = now
+        elif now - last_worker > patience:
+            raise ClusterLostError(
+                f"the Dask scheduler at {_address(client)} has had no worker for {patience:.0f} s; finished "
+                "blocks are stored; start workers and run the same command again"
+            )
+
+
+def _address(client: Client) -> str:
+    return str(client.scheduler.address) if client.scheduler is not None else "an unknown address"
+
+
+def _scheduler_lost(client: Client) -> ClusterLostError:
+    return ClusterLostError(
+        f"the Dask scheduler at {_address(client)} went away; finished blocks are stored; "
+        "run the same command again, after starting the scheduler if it is your own"
+    )
+
+
+def _sentence(task: BlockTask, error: BaseException) -> str:
     if isinstance(error, KilledWorker):
-        return "it killed its worker again and again, most likely for memory; take fewer block_instances"
-    return f"{type(error).__name__}: {error}"
+        need = "" if task.memory is None else f" (its arrays alone need about {task.memory / 2**20:.0f} MiB)"
+        reason = (
+            f"it killed its worker again and again, most likely for memory{need}; "
+            "take fewer workers so that each has more memory, or remove this store and set block_instances: 1"
+        )
+    else:
+        reason = f"{type(error).__name__}: {error}"
+    return f"{task.description}: {reason}"

@@ -22,7 +22,9 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from phasepipe.physics.records import Variable
 from phasepipe.pipeline.errors import UserError
+from phasepipe.pipeline.progress import logger
 from phasepipe.pipeline.provenance import code_hashes, differences, provenance
+from phasepipe.pipeline.skeleton import differing_files, read_skeleton, restore, write_skeleton
 from phasepipe.pipeline.sweep import Sweep
 
 CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error, never a number
@@ -140,12 +142,18 @@ class BlockStore:
             If the store was made with other settings or by other code.
         """
         if path.exists():
+            _mend(path)
             check_identity(path, sweep, layout.stage)
         else:
             _create(path, sweep, layout)
         store = cls(path, layout)
         store._grow()
+        write_skeleton(path, store._coordinates())
         return store
+
+    def _coordinates(self) -> list[str]:
+        keys = [key for axis in self.layout.axes.values() for key in axis.keys]
+        return keys + list(self.layout.coordinates)
 
     def _stored_axis(self, name: str) -> Axis:
         wanted = self.layout.axes[name]
@@ -248,7 +256,8 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
     group = zarr.open_group(str(path), mode="r+")
     done = np.full(block.count, Status.DONE, np.uint8)
     for name, entries in (*values.items(), ("status", done)):
-        array = _array(group, name)
+        # a chunk of fill values is written too: what is done has a file, so that a lost file is noticed
+        array = _array(group, name).with_config({"write_empty_chunks": True})
         inner = tuple(slice(size) for size in entries.shape[1:])
         region = (*block.region, *inner)
         if block.todo.all():
@@ -257,6 +266,17 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
             whole = _values(array, region)
             whole[block.todo] = entries
             array[region] = whole
+
+
+def _mend(path: Path) -> None:
+    """Put back metadata and coordinates that differ from their copy: flipped bits, or a growth cut short.
+
+    What a cut growth had added holds no results yet, so going back loses nothing.
+    """
+    skeleton = read_skeleton(path)
+    if skeleton and (damaged := differing_files(path, skeleton)):
+        logger.warning("%s: %s put back from the copy beside the store", path, ", ".join(damaged))
+        restore(path, skeleton)
 
 
 def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
@@ -287,8 +307,8 @@ def _attributes(path: Path) -> dict[str, Any]:
         return zarr.open_group(str(path), mode="r").attrs.asdict()
     except (OSError, ValueError) as error:
         raise StoreMismatchError(
-            f"{path} is no store of phasepipe ({type(error).__name__}); "
-            "remove it, or give the sweep another name"
+            f"{path} is no store of phasepipe ({type(error).__name__}); if it was one, mend it with "
+            f"phasepipe verify {path.parent.parent}, else remove it, or give the sweep another name"
         ) from error
 
 

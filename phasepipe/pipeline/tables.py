@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.skeleton import write_skeleton
 from phasepipe.pipeline.store import CODECS
 from phasepipe.pipeline.sweep import Sweep
 
@@ -73,3 +74,4 @@ def write_table(path: Path, table: xr.Dataset) -> None:
     table.to_zarr(draft, mode="w", encoding=encoding, consolidated=False, zarr_format=3)
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
+    write_skeleton(path)

@@ -17,7 +17,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import SNAPSHOT, TIME_ATTRIBUTES, VARIABLES, outcome_attributes
 from phasepipe.physics.starts import StartKind
-from phasepipe.pipeline.blocks import BlockTask, Tally, block_seconds
+from phasepipe.pipeline.blocks import BlockTask, Tally, block_bytes, block_seconds
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
@@ -87,7 +87,9 @@ def run_descent(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path
         M = int(block.keys["measurements"][0])
         first, last = block.keys["instance"][[0, -1]].tolist()
         description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {first} to {last}"
-        return BlockTask(block, block_seconds(N, M, block.count), description)
+        instances_here, starts = block.todo[0].shape
+        memory = block_bytes(N, M, starts, instances_here, np.dtype(sweep.dtype).itemsize)
+        return BlockTask(block, block_seconds(N, M, block.count), description, memory)
 
     compute = partial(_compute, path, instances, sweep.model_dump_json(), N)
     fill_store(sweep, path, layout(sweep, N), compute, task, f"runs N = {N}", cores, log)

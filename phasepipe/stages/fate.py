@@ -22,6 +22,7 @@ from phasepipe.pipeline.progress import logger, logging_to
 from phasepipe.pipeline.provenance import provenance
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import read_runs, write_table
+from phasepipe.stages.complete import require_complete
 from phasepipe.stages.figures import save
 from phasepipe.stages.grid import ATTRIBUTES
 from phasepipe.stages.starts import start_groups
@@ -72,7 +73,9 @@ def _most_mixed(table: xr.Dataset) -> xr.Dataset:
 
 def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     names = ["outcome", "t_bbp", "overlap", "outlier_overlap"]
-    runs = start_groups(sweep)[0].select(read_runs(folder, sweep, N)[names]).load()
+    stored = read_runs(folder, sweep, N)
+    require_complete(sweep, N, stored)
+    runs = start_groups(sweep)[0].select(stored[names]).load()
     cells = (runs.sizes["alpha"], len(QUANTITIES))
     values = {name: np.full(cells, np.nan) for name in _PER_CELL}
     values |= {name: np.full((*cells, BINS), np.nan) for name in _PER_BIN}

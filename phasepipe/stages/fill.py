@@ -12,6 +12,8 @@ from phasepipe.pipeline.progress import logger, logging_to, reporting
 from phasepipe.pipeline.store import Block, BlockStore, Layout
 from phasepipe.pipeline.sweep import Sweep
 
+_PATIENCE = 5.0  # seconds: a script whose workflow was killed ends itself within two
+
 
 def fill_store(
     sweep: Sweep,
@@ -44,10 +46,10 @@ def fill_store(
 
     Raises
     ------
-    StoreMismatchError, StoreLockedError, ClusterError, BlocksFailedError
+    StoreMismatchError, StoreLockedError, ClusterError, ClusterLostError, BlocksFailedError
         See there.
     """
-    with logging_to(log), exclusive(path.with_suffix(".lock")):
+    with logging_to(log), exclusive(path.with_suffix(".lock"), _PATIENCE):
         store = BlockStore.prepare(path, sweep, layout)
         blocks = store.pending_blocks()
         pending, wanted = sum(block.count for block in blocks), int(store.wanted().sum())

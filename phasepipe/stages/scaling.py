@@ -25,6 +25,7 @@ from phasepipe.pipeline.progress import logger, logging_to
 from phasepipe.pipeline.provenance import provenance
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import open_store, read_runs, write_table
+from phasepipe.stages.complete import require_complete
 from phasepipe.stages.figures import save
 from phasepipe.stages.starts import StartGroup, start_groups
 
@@ -78,7 +79,9 @@ def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.
     """Recoveries and runs of every instance at the full time budget, for one kind of start."""
     tables = []
     for N in sorted(sweep.N):
-        runs = group.select(read_runs(folder, sweep, N)[["outcome", "recovery_time"]]).load()
+        stored = read_runs(folder, sweep, N)
+        require_complete(sweep, N, stored)
+        runs = group.select(stored[["outcome", "recovery_time"]]).load()
         tables.append(counts_at_budget(runs["outcome"], runs["recovery_time"], sweep.t_max))
     return pd.concat(tables, ignore_index=True)
 

@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.guard import end_with_workflow
 from phasepipe.pipeline.sweep import Sweep
 
 
 @contextmanager
 def one_sentence(log: Path) -> Iterator[None]:
-    """Turn an error that a user can mend into one sentence, in the log too, and exit code 1."""
+    """Turn an error that a user can mend into one sentence, in the log too, and exit code 1.
+
+    So is a failing disk, a chunk whose checksum is wrong, Ctrl-C and SIGTERM; the latter also comes when the
+    workflow that started this script is gone.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_with_workflow()
     try:
         yield
+    except KeyboardInterrupt:
+        _end(log, "interrupted; finished blocks are stored, the same command computes the rest")
     except UserError as error:
-        with log.open("a") as file:
-            file.write(f"{error}\n")
-        sys.exit(f"phasepipe: {error}")
+        _end(log, str(error))
+    except OSError as error:
+        what = f"{error.strerror or error}: {error.filename or 'a file of the results'}"
+        _end(log, f"{what}; finished blocks are stored: mend the disk and run the same command again")
+    except ValueError as error:
+        if "checksum" not in str(error):
+            raise
+        _end(
+            log,
+            f"a stored chunk is damaged ({error}); run phasepipe verify on the results folder, then again",
+        )
+
+
+def _end(log: Path, sentence: str) -> None:
+    # the log may lie on the disk that is full
+    with suppress(OSError), log.open("a") as file:
+        file.write(f"{sentence}\n")
+    sys.exit(f"phasepipe: {sentence}")
 
 
 def run_per_size(snakemake: Any, stage: Callable[[Sweep, int, SweepFolder, int, Path], None]) -> None:

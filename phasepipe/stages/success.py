@@ -10,22 +10,17 @@ import xarray as xr
 
 from phasepipe.analysis.success import success_table
 from phasepipe.physics.records import record_times
-from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.progress import logger, logging_to
 from phasepipe.pipeline.provenance import provenance
-from phasepipe.pipeline.store import Status
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import read_runs, write_table
+from phasepipe.stages.complete import require_complete
 from phasepipe.stages.grid import ATTRIBUTES
 from phasepipe.stages.starts import start_groups
 
 _BUDGETS_PER_DECADE = 4
 _SHORTEST_BUDGET = 1.0
-
-
-class IncompleteError(UserError):
-    """Runs that the sweep asks for are missing; nothing is aggregated over a hole."""
 
 
 def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
@@ -52,14 +47,7 @@ def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None)
 def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     """Success table of one N, dimensions (alpha, start_group, budget)."""
     runs = read_runs(folder, sweep, N)[["outcome", "recovery_time", "end_time", "status"]].load()
-    asked = sweep.instances_at(N)
-    within = runs["instance"] < xr.DataArray([asked[M] for M in runs["measurements"].values], dims="alpha")
-    total = sum(asked.values()) * len(sweep.start_keys())
-    missing = total - int(((runs["status"] == Status.DONE) & within).sum())
-    if missing:
-        raise IncompleteError(
-            f"{missing} of {total} runs at N = {N} are not computed; run the workflow again"
-        )
+    require_complete(sweep, N, runs)
     budgets = record_times(sweep.t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
     groups = start_groups(sweep)
     tables = []

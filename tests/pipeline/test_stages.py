@@ -8,6 +8,7 @@ from phasepipe.physics.flow import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.stages.complete import IncompleteError
 from phasepipe.stages.descent import run_descent
 from phasepipe.stages.fate import relate_fates
 from phasepipe.stages.figures import draw_success
@@ -16,7 +17,7 @@ from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.refinement import propose, refined_cells
 from phasepipe.stages.scaling import study_scaling
 from phasepipe.stages.spectrum import NoSnapshotsError, diagonalise_snapshots
-from phasepipe.stages.success import IncompleteError, estimate_success
+from phasepipe.stages.success import estimate_success
 from phasepipe.stages.theory import predict_thresholds
 
 SETTINGS = {

@@ -10,6 +10,7 @@ import zarr
 
 from phasepipe.physics.records import Variable
 from phasepipe.pipeline.provenance import source_hash
+from phasepipe.pipeline.skeleton import write_skeleton
 from phasepipe.pipeline.store import BlockStore, StoreMismatchError, write_block
 from phasepipe.pipeline.tables import open_store
 from phasepipe.stages.descent import layout
@@ -196,6 +197,7 @@ def test_other_code_is_refused_with_its_files(path, make_sweep):
     prepare(path, make_sweep())
     group = zarr.open_group(str(path), mode="r+")
     group.attrs["code"] = group.attrs["code"] | {"physics/flow.py": "0123456789abcdef"}
+    write_skeleton(path, KEYS)  # as that code would have left it
     with pytest.raises(StoreMismatchError, match=r"other code \(physics/flow\.py changed"):
         prepare(path, make_sweep())
 
@@ -234,7 +236,10 @@ def test_a_creation_that_fails_leaves_no_store(path, make_sweep):
         BlockStore.prepare(path, sweep, bad)
     assert not path.exists()
     fill(path, sweep)
-    assert [entry.name for entry in path.parent.iterdir()] == ["N12.zarr"]  # the draft is cleared away
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [
+        "N12.skeleton.json",
+        "N12.zarr",
+    ]  # the draft is cleared away
     assert (stored(path)[1] == 1).all()
 
 

@@ -12,6 +12,14 @@ def checked_sweep():
     return sweep
 
 
+def hold_results():
+    """One workflow at a time writes the results of a sweep."""
+    try:
+        guard_workflow(Path(RESULTS) / SWEEP.name)
+    except UserError as error:
+        sys.exit(f"phasepipe: {error}")
+
+
 SWEEP = checked_sweep()
 RESULTS = config.get("results", "results")
 LOCAL = SWEEP.cluster.kind == "local"

@@ -1,0 +1,39 @@
+"""``phasepipe verify``: whether what is stored can be believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.parts import SweepError
+
+
+def verify(
+    results: Annotated[Path, typer.Argument(help="Folder of a sweep, for example results/demo.")],
+    sample: Annotated[int, typer.Option(help="Instances per N that are drawn and run again.")] = 4,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Change nothing.")] = False,
+) -> None:
+    """Check all that a sweep has stored; damaged blocks are marked pending for the next run."""
+    from phasepipe.stages.verification import verify as verify_folder
+
+    found = verify_folder(SweepFolder(results), sample, mend=not report_only)
+    if not found:
+        raise SweepError(f"{results} holds no sweep; name the folder of one, for example results/demo")
+    table = Table("store", "chunks read", "damaged files", "damaged blocks", "what", title=str(results))
+    for name, findings in found.items():
+        what = [*findings.files[:2], *list(findings.blocks.values())[:2], *sorted(set(findings.notes))]
+        numbers = (str(findings.chunks), str(len(findings.files)), str(len(findings.blocks)))
+        table.add_row(name, *numbers, "; ".join(what))
+    Console().print(table)
+    if any(findings.damaged for findings in found.values()):
+        typer.echo(
+            "damage was found; "
+            + ("nothing was changed" if report_only else "run the workflow again to mend it")
+        )
+        raise typer.Exit(1)
+    typer.echo("all is in order")
