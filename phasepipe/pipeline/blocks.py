@@ -37,7 +37,7 @@ _SHARE_OF_MEMORY = 0.5  # of a worker's limit that one block may take; Dask paus
 _NAMED_FAILURES = 5  # in the message; the log has all
 _POLL = 0.02  # seconds between looks for finished blocks
 _LOOK = 1.0  # seconds between looks at the workers
-_WORKER_PATIENCE = 120.0  # seconds without any worker after which a stage gives up
+WORKER_PATIENCE = 120.0  # seconds without any worker after which a stage gives up
 
 
 class BlocksFailedError(UserError):
@@ -128,7 +128,7 @@ def compute_blocks(
     compute: Compute,
     tasks: list[BlockTask],
     reporter: Reporter,
-    worker_patience: float = _WORKER_PATIENCE,
+    worker_patience: float = WORKER_PATIENCE,
 ) -> None:
     """Compute all ``tasks``; a failing one does not stop the others.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
-from phasepipe.pipeline.blocks import BlockTask, Compute, compute_blocks
+from phasepipe.pipeline.blocks import WORKER_PATIENCE, BlockTask, Compute, compute_blocks
 from phasepipe.pipeline.cluster import connect
 from phasepipe.pipeline.lock import exclusive
 from phasepipe.pipeline.progress import logger, logging_to, reporting
@@ -56,5 +57,7 @@ def fill_store(
         logger.info("%s: %d of %d stored, %d to compute", title, wanted - pending, wanted, pending)
         if not blocks:
             return
+        # SLURM may keep jobs waiting for days, and its jobs are watched there
+        patience = math.inf if sweep.cluster.kind == "slurm" else WORKER_PATIENCE
         with connect(sweep.cluster, cores) as client, reporting(title, pending) as reporter:
-            compute_blocks(client, compute, [task(block) for block in blocks], reporter)
+            compute_blocks(client, compute, [task(block) for block in blocks], reporter, patience)
