@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from phasepipe.physics.ensembles import GAUSSIAN
 from phasepipe.physics.flow import Flow, Protocol, run_batch
-from phasepipe.physics.hessian import lowest_eigenpairs
+from phasepipe.physics.hessian import TangentBasis, lowest_eigenpairs
 from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.sphere import tangent, to_sphere
@@ -190,12 +190,17 @@ def threshold(
     """
     if problem.zero_signal or problem.ensemble != GAUSSIAN:
         raise ValueError("threshold starts are planted into a Gaussian problem with a signal")
-    along_signal = np.einsum("mn,n->m", problem.sensing, problem.signal) / problem.N
-    across = (problem.sensing - np.outer(along_signal, problem.signal)).astype(np.float32)
-    companion = replace(problem, sensing=across, zero_signal=True)
-    directions = _gaussians(problem, StartKind.THRESHOLD, count, seed, first)
-    signal = np.broadcast_to(problem.signal, directions.shape)
-    points = to_sphere(tangent(signal, directions))
+    # in coordinates across the signal: in all N, rounding along it would grow, as nothing there is measured
+    basis = TangentBasis.at(problem.signal)
+    companion = replace(
+        problem,
+        sensing=basis.coordinates(problem.sensing.astype(np.float64)).astype(np.float32),
+        signal=np.ones(problem.N - 1),
+        zero_signal=True,
+    )
+    points = to_sphere(
+        basis.coordinates(_gaussians(problem, StartKind.THRESHOLD, count, seed, first)),
+    )
     # a run must reach the end, so it is neither certified as trapped nor stopped near the signal by chance
     protocol = Protocol(
         Flow(),
@@ -207,7 +212,7 @@ def threshold(
     states = run_batch([companion], loss, [points], protocol)["snapshot"].values[:, 0].astype(np.float64)
     if not np.isfinite(states).all():
         raise FloatingPointError(f"a descent without signal diverged on instance {problem.instance}")
-    return np.asarray(to_sphere(tangent(signal, states)))
+    return np.asarray(to_sphere(basis.vectors(states)))
 
 
 def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

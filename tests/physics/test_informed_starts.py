@@ -81,19 +81,19 @@ def test_threshold_starts_are_stationary_but_for_the_force_along_the_signal():
         )
 
 
-def test_threshold_starts_have_the_energy_of_the_control_without_signal():
-    def losses(points, problem):
-        yhat = points @ problem.sensing.T / np.sqrt(64)
-        return LOSS.value(yhat, problem.labels).sum(axis=1).mean() / 64
+def test_threshold_starts_are_the_control_without_signal_in_one_dimension_less():
+    def loss_of(points, problem):
+        yhat = points @ problem.sensing.T / np.sqrt(problem.N)
+        return LOSS.value(yhat, problem.labels).sum(axis=1).mean()
 
     planted, control = [], []
-    for instance in range(16):
-        problem = pp.Problem.draw(N=64, alpha=4, seed=5, instance=instance)
-        planted.append(losses(pp.starts.threshold(problem, LOSS, 4, seed=5, preparation=30), problem))
-        problem = pp.Problem.draw(N=64, alpha=4, seed=6, instance=instance, zero_signal=True)
-        runs = pp.run_flow(problem, LOSS, pp.starts.random(problem, 4, seed=6), t_max=30)
-        control.append(float(runs.loss.min("time").mean()))
-    error = np.hypot(np.std(planted), np.std(control)) / 4
+    for instance in range(40):
+        problem = pp.Problem.draw(N=48, alpha=4, seed=5, instance=instance)
+        planted.append(loss_of(pp.starts.threshold(problem, LOSS, 4, seed=5, preparation=20), problem))
+        problem = pp.Problem.draw(N=47, alpha=192 / 47, seed=6, instance=instance, zero_signal=True)
+        runs = pp.run_flow(problem, LOSS, pp.starts.random(problem, 4, seed=6), t_max=20)
+        control.append(47 * float(runs.loss.min("time").mean()))
+    error = np.hypot(np.std(planted), np.std(control)) / np.sqrt(40)
     assert abs(np.mean(planted) - np.mean(control)) < 4 * error
     assert error < 0.05 * np.mean(control)
 
