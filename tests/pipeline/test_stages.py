@@ -19,6 +19,7 @@ from phasepipe.stages.scaling import study_scaling
 from phasepipe.stages.spectrum import NoSnapshotsError, diagonalise_snapshots
 from phasepipe.stages.success import estimate_success
 from phasepipe.stages.theory import predict_thresholds
+from phasepipe.stages.verification import verify
 
 SETTINGS = {
     "loss": {"kind": "normalised_quartic", "a": 1.0},
@@ -173,3 +174,6 @@ def test_every_kind_of_start_and_ensemble_runs_as_the_engine_does(tmp_path, make
         table = pp.open_sweep(folder.root)["success"].ds
         assert table["start_kind"].values.tolist() == [3, 2, 4][: len(sweep.starts)]
         assert table["start_kind"].attrs["flag_meanings"] == "random warm spectral curvature threshold"
+        for findings in verify(folder, sample=2, mend=False).values():
+            assert not findings.blocks
+            assert not findings.notes
