@@ -7,11 +7,25 @@ VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow test-slurm bench lint clean
+.PHONY: run study study-quick test test-slow test-slurm bench lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
 	@echo "Figures are in results/$(SWEEP)/figures; ask the data with phasepipe.open_sweep('results/$(SWEEP)')"
+
+# every claim of the study, an hour on two cores; interrupted, it goes on where it was
+study: $(VENV)/installed
+	$(call run_sweeps,config/study/*.yaml)
+
+# the same sweeps, tiny: minutes
+study-quick: $(VENV)/installed
+	$(call run_sweeps,config/study-quick.yaml)
+
+define run_sweeps
+	set -e; for file in $(1); do for sweep in $$($(BIN)/phasepipe sweeps --config $$file); do \
+	  $(BIN)/snakemake --workflow-profile workflow/profiles/local --quiet --configfile $$file --config sweep=$$sweep; \
+	done; done
+endef
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow and not slurm"

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from phasepipe.cli.check import check, print_schema
+from phasepipe.cli.check import check, print_schema, sweeps
 from phasepipe.cli.cluster import cluster
 from phasepipe.cli.compare import compare
 from phasepipe.cli.refine import refine
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="At which signal-to-noise ratio does gradient descent recover the signal?", no_args_is_help=True
 )
 app.command()(check)
+app.command()(sweeps)
 app.command()(status)
 app.command()(verify)
 app.command()(compare)

@@ -28,6 +28,14 @@ def check(
     typer.echo(f"sweep {specification.name!r} is in order: {runs} runs at N = {specification.N}")
 
 
+def sweeps(config: Config = Path("config/config.yaml")) -> None:
+    """List the sweeps of the configuration, one a line, each checked."""
+    content = read_configuration(config)
+    load_sweep(content)
+    for name in content["sweeps"]:
+        typer.echo(load_sweep(content, name).name)
+
+
 def print_schema() -> None:
     """Print the JSON schema of the configuration file."""
     typer.echo(json.dumps(schema(), indent=2))

@@ -1,4 +1,4 @@
-"""One instance of Gaussian phase retrieval (PHYSICS §1)."""
+"""One instance of phase retrieval (PHYSICS §1)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.physics.ensembles import GAUSSIAN, Ensemble
 from phasepipe.physics.streams import Stream, generator
 
 
@@ -43,11 +44,15 @@ class Problem:
     signal
         ``w*``, shape (N,), float64, ``|w*|² = N``.
     labels
-        ``y``, shape (M,), float64: ``X w* / sqrt(N)``, or independent N(0, 1) if ``zero_signal``.
+        ``y``, shape (M,), float64: ``X w* / sqrt(N)`` plus noise, or independent N(0, 1) if ``zero_signal``.
     seed, instance
         Integers that, with N and M, address every random stream of the instance.
     zero_signal
         The labels know nothing of the signal (control of PHYSICS §1).
+    ensemble
+        What the sensing matrix was drawn from.
+    noise
+        Standard deviation of the Gaussian noise of the labels.
     """
 
     sensing: NDArray[np.float32]
@@ -56,9 +61,21 @@ class Problem:
     seed: int
     instance: int
     zero_signal: bool = False
+    ensemble: Ensemble = GAUSSIAN
+    noise: float = 0.0
 
     @classmethod
-    def draw(cls, N: int, alpha: float, seed: int, instance: int = 0, *, zero_signal: bool = False) -> Self:
+    def draw(
+        cls,
+        N: int,
+        alpha: float,
+        seed: int,
+        instance: int = 0,
+        *,
+        zero_signal: bool = False,
+        ensemble: Ensemble = GAUSSIAN,
+        noise: float = 0.0,
+    ) -> Self:
         """Draw an instance; the same integers always give the same instance.
 
         Parameters
@@ -69,9 +86,22 @@ class Problem:
             Non-negative integers.
         zero_signal
             Draw labels that are independent of the sensing matrix.
+        ensemble
+            What to draw the sensing matrix from; see :mod:`phasepipe.physics.ensembles`.
+        noise
+            Standard deviation ``sigma`` of noise ``y = X w* / sqrt(N) + sigma xi``. The good minimum then
+            lies at ``1 - |m|`` of order ``sigma² / (2 (alpha - 1))``; to call a passage of ``|m|`` through a
+            threshold recovery makes sense while this is well below 1 - threshold.
+
+        Raises
+        ------
+        ValueError
+            If no measurement is left or the noise is negative.
         """
+        if not (np.isfinite(noise) and noise >= 0):
+            raise ValueError(f"noise = {noise} is not a finite number of at least 0")
         M = measurement_count(N, alpha)
-        sensing = generator(Stream.SENSING, seed, N, M, instance).standard_normal((M, N), dtype=np.float32)
+        sensing = ensemble.draw(generator(Stream.SENSING, seed, N, M, instance), M, N)
         signal = generator(Stream.SIGNAL, seed, N, M, instance).standard_normal(N)
         signal *= np.sqrt(N) / np.linalg.norm(signal)
         if zero_signal:
@@ -79,7 +109,9 @@ class Problem:
         else:
             # einsum, not BLAS: the labels are stored, and their bits must not depend on the BLAS kernel
             labels = np.einsum("mn,n->m", sensing, signal) / np.sqrt(N)
-        return cls(sensing, signal, labels, seed, instance, zero_signal)
+            if noise:
+                labels += noise * generator(Stream.NOISE, seed, N, M, instance).standard_normal(M)
+        return cls(sensing, signal, labels, seed, instance, zero_signal, ensemble, noise)
 
     @property
     def N(self) -> int:

@@ -6,14 +6,23 @@ number 16 to 31 are the same whether or not 0 to 15 were asked for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
 
+from phasepipe.physics.ensembles import GAUSSIAN
+from phasepipe.physics.flow import Flow, Protocol, run_batch
+from phasepipe.physics.hessian import TangentBasis, lowest_eigenpairs
+from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.sphere import tangent, to_sphere
 from phasepipe.physics.streams import Stream, generator
+
+SPECTRAL_REGULARISATION = 0.01  # bounds the weight by -100; the overlap is within 0.1 % of the optimal one
+_NEVER = 1e-300  # gradient tolerance that no run meets
 
 
 class StartKind(IntEnum):
@@ -21,6 +30,9 @@ class StartKind(IntEnum):
 
     RANDOM = 0
     WARM = 1
+    SPECTRAL = 2
+    CURVATURE = 3
+    THRESHOLD = 4
 
 
 def _gaussians(problem: Problem, kind: StartKind, count: int, seed: int, first: int) -> NDArray[np.float64]:
@@ -73,3 +85,138 @@ def warm(problem: Problem, count: int, seed: int, *, m0: float, first: int = 0) 
     signal = np.broadcast_to(problem.signal, directions.shape)
     across = to_sphere(tangent(signal, directions))
     return np.asarray(to_sphere(m0 * signal + np.sqrt(1 - m0**2) * across))
+
+
+def optimal_weight(y: Array, regularisation: float = 0.0) -> Array:
+    """Weight ``f(y) = 1 - (1 + r) / (y² + r)``; ``r = 0`` is the optimal ``1 - 1 / y²`` (PHYSICS §9).
+
+    A positive ``r`` bounds the weight below by ``-1 / r``; ``r = sqrt(2 alpha) - 1`` is the choice of
+    Mondelli & Montanari, arXiv:1708.05932.
+
+    Parameters
+    ----------
+    y
+        Labels, any shape.
+    regularisation
+        ``r``, at least 0.
+    """
+    weight: Array = 1 - (1 + regularisation) / (y * y + regularisation)
+    return weight
+
+
+def spectral(problem: Problem) -> NDArray[np.float64]:
+    """The spectral start: top eigenvector of ``sum_i f(y_i) x_i x_i^T``, optimal weight (PHYSICS §9).
+
+    An instance has one: its negative is the same start for a loss that is even in ``yhat``. Found by Lanczos
+    iterations, O(M N) each, with no N x N matrix. :func:`phasepipe.theory.spectral_start` predicts its
+    overlap.
+
+    Returns
+    -------
+    array, shape (1, N), float64
+        The component of largest magnitude is positive, so that results repeat.
+    """
+    sensing = problem.sensing.astype(np.float64)
+    weight = optimal_weight(problem.labels, SPECTRAL_REGULARISATION)
+
+    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        weighted: NDArray[np.float64] = ((sensing @ vector.ravel()) * weight) @ sensing / problem.N
+        return weighted
+
+    operator = LinearOperator((problem.N, problem.N), matvec=product, dtype=np.float64)
+    first = _gaussians(problem, StartKind.SPECTRAL, 1, problem.seed, 0)[0]  # ARPACK's own is not reproducible
+    krylov = min(problem.N, 40)
+    vector = eigsh(operator, k=1, which="LA", v0=first, ncv=krylov, tol=1e-8)[1].T
+    return np.asarray(to_sphere(_signed(vector)))
+
+
+def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 0) -> NDArray[np.float64]:
+    """Lowest eigenvector of the Hessian at a random point: the coarse start, with no tuning (PHYSICS §9).
+
+    Every start has a random point of its own. Its squared overlap with the signal is that of
+    :func:`phasepipe.theory.initial_spectrum` for N to infinity. The cost is a dense diagonalisation each.
+
+    Parameters
+    ----------
+    problem, count, seed, first
+        As for :func:`random`; the numbers address the random points.
+    loss
+        Loss whose Hessian is taken.
+
+    Returns
+    -------
+    array, shape (count, N), float64
+        The component of largest magnitude is positive; the two signs are the same start for a loss that is
+        even in ``yhat``.
+    """
+    points = to_sphere(_gaussians(problem, StartKind.CURVATURE, count, seed, first))
+    vectors = np.concatenate([lowest_eigenpairs(problem, loss, point, k=1)[1] for point in points])
+    return np.asarray(to_sphere(vectors))
+
+
+def threshold(
+    problem: Problem, loss: Loss, count: int, seed: int, *, preparation: float, first: int = 0
+) -> NDArray[np.float64]:
+    """Threshold states of the problem without its signal, planted into the problem (PHYSICS §1, §7).
+
+    In the N - 1 dimensions orthogonal to ``w*`` the sensing matrix is Gaussian and independent of the
+    labels: descent confined to them is the zero-signal control, and comes near its threshold states by the
+    time ``preparation``. To plant is to give every row ``x_i`` back its component along the signal, which is
+    ``y_i``. That makes ``(X, w*, y)`` an instance as any other, and changes neither the predictions nor the
+    loss of the state, which has no overlap; it adds a force along the signal only,
+    ``-(1/sqrt(N)) sum_i l'_i y_i``, of mean zero and order one where ``|w| = sqrt(N)``, as at a random start.
+    So what these starts lack is the descent before them, in which curvature would have pointed to the
+    signal.
+
+    Parameters
+    ----------
+    problem, count, seed, first
+        As for :func:`random`; the numbers address the points where the descents start.
+    loss
+        Loss of the descent without signal.
+    preparation
+        Time of that descent, positive.
+
+    Returns
+    -------
+    array, shape (count, N), float64
+
+    Raises
+    ------
+    ValueError
+        If the problem has no signal or its sensing matrix is not Gaussian.
+    FloatingPointError
+        If the descent diverges.
+    """
+    if problem.zero_signal or problem.ensemble != GAUSSIAN:
+        raise ValueError("threshold starts are planted into a Gaussian problem with a signal")
+    # in coordinates across the signal: in all N, rounding along it would grow, as nothing there is measured
+    basis = TangentBasis.at(problem.signal)
+    companion = replace(
+        problem,
+        sensing=basis.coordinates(problem.sensing.astype(np.float64)).astype(np.float32),
+        signal=np.ones(problem.N - 1),
+        zero_signal=True,
+    )
+    points = to_sphere(
+        basis.coordinates(_gaussians(problem, StartKind.THRESHOLD, count, seed, first)),
+    )
+    # a run must reach the end, so it is neither certified as trapped nor stopped near the signal by chance
+    protocol = Protocol(
+        Flow(),
+        np.array([0.0, preparation]),
+        recovery_threshold=1 - 1e-12,
+        gradient_tolerance=_NEVER,
+        snapshots=np.array([1]),
+    )
+    states = run_batch([companion], loss, [points], protocol)["snapshot"].values[:, 0].astype(np.float64)
+    if not np.isfinite(states).all():
+        raise FloatingPointError(f"a descent without signal diverged on instance {problem.instance}")
+    return np.asarray(to_sphere(basis.vectors(states)))
+
+
+def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each row with the sign that makes its component of largest magnitude positive."""
+    largest = np.argmax(np.abs(vectors), axis=1)
+    signed: NDArray[np.float64] = vectors * np.sign(vectors[np.arange(len(vectors)), largest])[:, None]
+    return signed

@@ -20,6 +20,7 @@ class Stream(IntEnum):
     START = 4
     BOOTSTRAP = 5
     PROBE = 6
+    NOISE = 7
 
 
 def generator(stream: Stream, seed: int, *key: int) -> np.random.Generator:

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from phasepipe.physics import ensembles
 from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic, require_loss
 from phasepipe.pipeline.errors import UserError
 
@@ -143,7 +144,88 @@ class WarmStarts(Model):
     m0: float = Field(ge=0, lt=1, description="Overlap of the start with the signal")
 
 
-StartSpec = Annotated[RandomStarts | WarmStarts, Field(discriminator="kind")]
+class SpectralStarts(Model):
+    """The spectral start: top eigenvector of the optimally weighted covariance."""
+
+    kind: Literal["spectral"]
+    count: Annotated[int, Field(ge=1, le=1)] = Field(default=1, description="An instance has one")
+
+
+class CurvatureStarts(Model):
+    """Lowest eigenvector of the Hessian at a random point."""
+
+    kind: Literal["curvature"]
+    count: Count = Field(description="Starts per instance")
+
+
+class ThresholdStarts(Model):
+    """Threshold states, prepared without signal for the time t_max, then planted."""
+
+    kind: Literal["threshold"]
+    count: Count = Field(description="Starts per instance")
+
+
+StartSpec = Annotated[
+    RandomStarts | WarmStarts | SpectralStarts | CurvatureStarts | ThresholdStarts,
+    Field(discriminator="kind"),
+]
+
+
+class GaussianSensing(Model):
+    """Sensing matrix with entries iid N(0, 1)."""
+
+    kind: Literal["gaussian"] = "gaussian"
+
+    def build(self) -> ensembles.Ensemble:
+        """The ensemble."""
+        return ensembles.GAUSSIAN
+
+
+class SignSensing(Model):
+    """Sensing matrix of random signs."""
+
+    kind: Literal["signs"]
+
+    def build(self) -> ensembles.Ensemble:
+        """The ensemble."""
+        return ensembles.Signs()
+
+
+class SphereSensing(Model):
+    """Sensing matrix with rows on the sphere of radius sqrt(N)."""
+
+    kind: Literal["sphere"]
+
+    def build(self) -> ensembles.Ensemble:
+        """The ensemble."""
+        return ensembles.Sphere()
+
+
+class CorrelatedSensing(Model):
+    """Gaussian sensing matrix whose columns i and j have correlation rho^|i - j|."""
+
+    kind: Literal["correlated"]
+    rho: float = Field(gt=-1, lt=1, description="Correlation of neighbouring columns")
+
+    def build(self) -> ensembles.Ensemble:
+        """The ensemble."""
+        return ensembles.Correlated(self.rho)
+
+
+class OrthogonalSensing(Model):
+    """Sensing matrix with orthogonal columns."""
+
+    kind: Literal["orthogonal"]
+
+    def build(self) -> ensembles.Ensemble:
+        """The ensemble."""
+        return ensembles.Orthogonal()
+
+
+SensingSpec = Annotated[
+    GaussianSensing | SignSensing | SphereSensing | CorrelatedSensing | OrthogonalSensing,
+    Field(discriminator="kind"),
+]
 
 
 class FlowSpec(Model):

@@ -42,7 +42,7 @@ def source_hash(source: str) -> str:
 
 # source files that decide what a stage stores, relative to the package
 _DECIDING = {
-    "instances": ("physics/problem.py", "physics/streams.py"),
+    "instances": ("physics/ensembles.py", "physics/problem.py", "physics/streams.py"),
     "runs": ("physics/*.py", "theory/resolvent.py"),
     "spectra": ("physics/*.py", "theory/resolvent.py", "theory/density.py"),
 }

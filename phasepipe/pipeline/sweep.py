@@ -33,9 +33,11 @@ from phasepipe.pipeline.parts import (
     DynamicsSpec,
     FinitePositive,
     FlowSpec,
+    GaussianSensing,
     LossSpec,
     Model,
     RefinedCell,
+    SensingSpec,
     SnapshotSpec,
     StartSpec,
     common_or_per_size,
@@ -72,6 +74,10 @@ class Sweep(Model):
     records_per_decade: PositiveInt = Field(default=8, le=1000, description="Record times per decade of time")
     snapshots: SnapshotSpec = SnapshotSpec()
     zero_signal: bool = Field(default=False, description="Labels independent of the sensing matrix")
+    sensing: SensingSpec = Field(default=GaussianSensing(), description="Ensemble of the sensing matrix")
+    noise: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="Standard deviation of the noise of the labels"
+    )
     store_sensing: bool = Field(default=False, description="Keep the sensing matrices in the store")
     seed: NonNegativeInt = Field(default=0, description="Root seed of every random stream")
     dtype: Literal["float32", "float64"] = "float32"
@@ -128,8 +134,14 @@ class Sweep(Model):
                     f"starts of kind {kind} stand twice{'' if m0 is None else f' with m0 = {m0}'}; "
                     "add their counts"
                 )
-            if kind == "warm" and self.zero_signal:
-                raise ValueError("warm starts need a signal; drop them or set zero_signal: false")
+            if kind in ("warm", "threshold") and self.zero_signal:
+                raise ValueError(f"{kind} starts need a signal; drop them or set zero_signal: false")
+            if kind == "threshold" and not isinstance(self.sensing, GaussianSensing):
+                raise ValueError(
+                    f"starts of kind threshold need sensing.kind = 'gaussian', not {self.sensing.kind!r}"
+                )
+        if self.noise and self.zero_signal:
+            raise ValueError(f"noise = {self.noise} means nothing with zero_signal: true; drop either")
 
     def _grid(self, N: int) -> list[float]:
         """Signal-to-noise ratios at ``N`` without those that ``refine`` adds."""
@@ -198,6 +210,11 @@ class Sweep(Model):
         growing = {"name", "N", "alpha", "instances", "starts", "refine"}
         settings = self.model_dump(mode="json", exclude=growing | {"cluster", "block_instances"})
         settings["loss"].pop("directory", None)
+        # absent where they change nothing, so that stores from before these keys stay valid
+        if isinstance(self.sensing, GaussianSensing):
+            settings.pop("sensing")
+        if not self.noise:
+            settings.pop("noise")
         return settings
 
     def grid_key(self, N: int) -> dict[str, Any]:

@@ -11,17 +11,16 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from phasepipe.physics import starts
 from phasepipe.physics.flow import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import SNAPSHOT, TIME_ATTRIBUTES, VARIABLES, outcome_attributes
-from phasepipe.physics.starts import StartKind
 from phasepipe.pipeline.blocks import BlockTask, Tally, block_bytes, block_seconds
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
+from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.stages.fill import fill_store
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells, start_axis
 from phasepipe.stages.predictor import PREDICTED, WINDOW, LabelPredictor, window_end
@@ -100,13 +99,10 @@ def _compute(path: Path, instances: Path, specification: str, N: int, block: Blo
     M = int(block.keys["measurements"][0])
     todo = block.todo[0]
     chosen = np.flatnonzero(todo.any(axis=1))
-    problems = [
-        Problem.draw(N, M / N, sweep.seed, int(number), zero_signal=sweep.zero_signal)
-        for number in block.keys["instance"][chosen]
-    ]
+    problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][chosen]]
     _check_digests(instances, M, problems)
     points = [
-        draw_starts(problem, sweep.seed, block.keys, todo[row])
+        draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
         for problem, row in zip(problems, chosen, strict=True)
     ]
     kept = _kept(sweep, block)
@@ -142,22 +138,6 @@ def _write_snapshots(
     first = [span.start for span in block.region]
     for (alpha, instance, start), path_points in zip(entries + first, points, strict=True):
         array[alpha, instance, start] = path_points  # type: ignore[index]
-
-
-def draw_starts(
-    problem: Problem, seed: int, keys: dict[str, NDArray[np.generic]], chosen: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Starts of one instance at the ``chosen`` positions of the start axis, shape (count, N)."""
-    rows = []
-    for position in np.flatnonzero(chosen):
-        kind = StartKind(int(keys["start_kind"][position]))
-        number = int(keys["start_number"][position])
-        if kind is StartKind.RANDOM:
-            rows.append(starts.random(problem, 1, seed, first=number))
-        else:
-            m0 = float(keys["start_m0"][position])
-            rows.append(starts.warm(problem, 1, seed, m0=m0, first=number))
-    return np.concatenate(rows)
 
 
 def _check_digests(path: Path, M: int, problems: list[Problem]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.physics.starts import StartKind
 from phasepipe.pipeline.blocks import instances_per_block
 from phasepipe.pipeline.cluster import worker_memory
 from phasepipe.pipeline.store import Axis
@@ -20,8 +21,8 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "start_kind": {
         "long_name": "kind of start",
         "units": "1",
-        "flag_values": [0, 1],
-        "flag_meanings": "random warm",
+        "flag_values": [int(kind) for kind in StartKind],
+        "flag_meanings": " ".join(kind.name.lower() for kind in StartKind),
     },
     "start_m0": {"long_name": "prescribed overlap of the start", "units": "1"},
     "start_number": {"long_name": "number of the start within its kind", "units": "1"},

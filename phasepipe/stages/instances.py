@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Variable
 from phasepipe.pipeline.blocks import BlockTask, Tally
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
+from phasepipe.stages.draws import draw_problem
 from phasepipe.stages.fill import fill_store
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells
 
@@ -65,7 +65,7 @@ def _compute(path: Path, specification: str, N: int, block: Block) -> Tally:
     # one instance at a time: a sensing matrix is large, and only its digest is needed
     drawn: list[dict[str, NDArray[np.generic]]] = []
     for number in numbers:
-        problem = Problem.draw(N, M / N, sweep.seed, number, zero_signal=sweep.zero_signal)
+        problem = draw_problem(sweep, N, M, number)
         entry: dict[str, NDArray[np.generic]] = {
             "signal": problem.signal,
             "labels": problem.labels,

@@ -20,6 +20,7 @@ from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Axis, Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.descent import snapshot_sizes
+from phasepipe.stages.draws import draw_problem
 from phasepipe.stages.fill import fill_store
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, selected_cells
 from phasepipe.stages.predictor import PREDICTED
@@ -111,7 +112,7 @@ def diagonalise_snapshots(
 def _compute(path: Path, runs: Path, specification: str, N: int, block: Block) -> Tally:
     sweep = Sweep.model_validate_json(specification)
     M, instance = int(block.keys["measurements"][0]), int(block.keys["instance"][0])
-    problem = Problem.draw(N, M / N, sweep.seed, instance, zero_signal=sweep.zero_signal)
+    problem = draw_problem(sweep, N, M, instance)
     points = _snapshots(runs, M, instance)
     shape = points.shape[:2]
     flat = points.reshape(-1, N)

@@ -26,7 +26,7 @@ from phasepipe.pipeline.integrity import (
 from phasepipe.pipeline.lock import exclusive
 from phasepipe.pipeline.store import Status, check_identity
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.stages.descent import draw_starts
+from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
 
 STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate")
@@ -124,7 +124,7 @@ def _check_sample(
     chosen: Any = rng.choice(len(cells), min(sample, len(cells)), replace=False) if len(cells) else []
     for row, column in cells[chosen]:
         M, instance = int(group["measurements"][row]), int(group["instance"][column])
-        problem = Problem.draw(N, M / N, sweep.seed, instance, zero_signal=sweep.zero_signal)
+        problem = draw_problem(sweep, N, M, instance)
         if stage == "instances":
             same = group["digest"][row, column] == problem.digest() and np.array_equal(
                 group["signal"][row, column], problem.signal
@@ -149,7 +149,7 @@ def _differing_runs(
         chosen[first : first + width] = done[first : first + width]
         if not chosen.any():
             continue
-        starts = draw_starts(problem, sweep.seed, keys, chosen)
+        starts = draw_starts(sweep, problem, chosen_keys(keys, chosen))
         runs = run_batch(
             [problem], sweep.loss.build(), [starts], sweep.protocol(), np.zeros(len(starts), bool)
         )

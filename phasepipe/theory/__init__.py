@@ -1,5 +1,6 @@
 """Predictions for N to infinity, and from labels alone: thresholds, bulk, edge, outlier."""
 
+from phasepipe.physics.starts import optimal_weight
 from phasepipe.theory.density import bulk_density, bulk_resolvent
 from phasepipe.theory.initial import InitialSpectrum, alpha_init, initial_spectrum, initial_transition
 from phasepipe.theory.measure import ThresholdMeasure
@@ -8,7 +9,7 @@ from phasepipe.theory.population import Outlier, Transition
 from phasepipe.theory.proximal import proximal_map
 from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.resolvent import Prediction, last_crossing_time, predict
-from phasepipe.theory.spectral import YARDSTICKS, optimal_weight, spectral_start, spectral_transition
+from phasepipe.theory.spectral import YARDSTICKS, spectral_start, spectral_transition
 from phasepipe.theory.summary import summary
 from phasepipe.theory.threshold import (
     ThresholdStates,

@@ -32,22 +32,6 @@ YARDSTICKS = {
 """Measurements per dimension at which others succeed, real Gaussian case without noise (PHYSICS §10)."""
 
 
-def optimal_weight(y: Floats, regularisation: float = 0.0) -> Floats:
-    """Weight ``f(y) = 1 - (1 + r) / (y² + r)``; ``r = 0`` is the optimal ``1 - 1 / y²`` (PHYSICS §9).
-
-    A positive ``r`` bounds the weight below by ``-1 / r``; ``r = sqrt(2 alpha) - 1`` is the choice of
-    Mondelli & Montanari, arXiv:1708.05932.
-
-    Parameters
-    ----------
-    y
-        Labels, any shape.
-    regularisation
-        ``r``, at least 0.
-    """
-    return 1 - (1 + regularisation) / (y * y + regularisation)
-
-
 def spectral_start(weight: Weight, alpha: float) -> Outlier:
     """Spectrum of the spectral start's matrix for N to infinity.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from phasepipe.physics.losses import Loss
+from phasepipe.physics.starts import optimal_weight
 from phasepipe.theory.initial import initial_spectrum, initial_transition
 from phasepipe.theory.quadrature import ConvergenceError
-from phasepipe.theory.spectral import YARDSTICKS, optimal_weight, spectral_start
+from phasepipe.theory.spectral import YARDSTICKS, spectral_start
 from phasepipe.theory.threshold import (
     ThresholdStates,
     threshold_outlier,

@@ -111,6 +111,20 @@ REFUSED = {
     "m0 not a number": ({"starts": [warm(1, math.nan)]}, ["starts.0.m0 = nan"]),
     "kind twice": ({"starts": [random(1), random(2)]}, ["random stand twice", "add their counts"]),
     "warm without signal": ({"starts": [warm(1, 0.1)], "zero_signal": True}, ["need a signal"]),
+    "threshold without signal": (
+        {"starts": [{"kind": "threshold", "count": 1}], "zero_signal": True},
+        ["threshold starts need a signal"],
+    ),
+    "threshold of signs": (
+        {"starts": [{"kind": "threshold", "count": 1}], "sensing": {"kind": "signs"}},
+        ["starts of kind threshold", "sensing.kind = 'gaussian'", "'signs'"],
+    ),
+    "two spectral starts": ({"starts": [{"kind": "spectral", "count": 2}]}, ["starts.0.count = 2"]),
+    "unknown sensing": ({"sensing": {"kind": "sparse"}}, ["sensing.kind = 'sparse'", "'signs'"]),
+    "correlation of one": ({"sensing": {"kind": "correlated", "rho": 1}}, ["sensing.rho = 1", "less than 1"]),
+    "no correlation": ({"sensing": {"kind": "correlated"}}, ["key 'sensing.rho' is missing"]),
+    "negative noise": ({"noise": -0.1}, ["noise = -0.1", "greater than or equal to 0"]),
+    "noise without signal": ({"noise": 0.1, "zero_signal": True}, ["noise = 0.1", "zero_signal"]),
     "tolerance too small": (
         {"dynamics": {"kind": "flow", "relative_tolerance": 1e-7}},
         ["relative_tolerance = 1e-07", "float32", "1e-2"],
@@ -189,6 +203,14 @@ def test_whole_configuration_refused_by_one_sentence(content, words):
     assert_sentence(str(refused.value), "configuration: ", words)
 
 
+def test_sensing_and_noise_enter_the_identity_only_where_they_are_not_the_default(make_sweep):
+    plain = make_sweep().identity()
+    assert {"sensing", "noise"}.isdisjoint(plain)
+    assert make_sweep(sensing={"kind": "gaussian"}, noise=0).identity() == plain
+    assert make_sweep(sensing={"kind": "signs"}).identity() == plain | {"sensing": {"kind": "signs"}}
+    assert make_sweep(noise=0.1).identity() == plain | {"noise": 0.1}
+
+
 def test_name_that_is_no_folder_is_refused(configuration):
     settings = configuration()["sweeps"]["small"]
     with pytest.raises(SweepError, match=r"name = '\.\./up'"):
@@ -249,6 +271,7 @@ RICH = {
     "dynamics": {"kind": "flow", "relative_tolerance": 0.01},
     "snapshots": {"instances": 1, "starts": 1, "per_decade": 4},
     "cluster": {"kind": "local", "workers": 2},
+    "sensing": {"kind": "correlated", "rho": 0.2},
     "store_sensing": False,
     "dtype": "float32",
 }

@@ -19,6 +19,7 @@ from phasepipe.stages.scaling import study_scaling
 from phasepipe.stages.spectrum import NoSnapshotsError, diagonalise_snapshots
 from phasepipe.stages.success import estimate_success
 from phasepipe.stages.theory import predict_thresholds
+from phasepipe.stages.verification import verify
 
 SETTINGS = {
     "loss": {"kind": "normalised_quartic", "a": 1.0},
@@ -150,3 +151,29 @@ def test_spectra_without_snapshots_are_refused(tmp_path):
     sweep = load(snapshots={"instances": 0, "starts": 0})
     with pytest.raises(NoSnapshotsError, match="keeps no snapshots"):
         diagonalise_snapshots(sweep, 16, SweepFolder(tmp_path / "small"), 1)
+
+
+def test_every_kind_of_start_and_ensemble_runs_as_the_engine_does(tmp_path, make_sweep):
+    loss = pp.NormalisedQuartic(a=0.01)
+    kinds = [{"kind": "curvature", "count": 2}, {"kind": "spectral"}, {"kind": "threshold", "count": 2}]
+    for changes in ({"starts": kinds, "noise": 0.01}, {"sensing": {"kind": "signs"}, "starts": kinds[:2]}):
+        sweep = make_sweep(instances=2, alpha=[3], **changes)
+        folder = SweepFolder(tmp_path / sweep.sensing.kind)
+        compute(sweep, folder)
+        estimate_success(sweep, folder)
+        cell = pp.open_sweep(folder.root)["runs/N12"].ds.isel(alpha=0, instance=1).load()
+        problem = pp.Problem.draw(
+            N=12, alpha=3, seed=7, instance=1, ensemble=sweep.sensing.build(), noise=sweep.noise
+        )
+        starts = [pp.starts.curvature(problem, loss, 2, seed=7), pp.starts.spectral(problem)]
+        if len(sweep.starts) == 3:
+            starts.append(pp.starts.threshold(problem, loss, 2, seed=7, preparation=sweep.t_max))
+        np.testing.assert_allclose(
+            cell["overlap"].isel(time=0), np.concatenate(starts) @ problem.signal / 12, atol=1e-5
+        )
+        table = pp.open_sweep(folder.root)["success"].ds
+        assert table["start_kind"].values.tolist() == [3, 2, 4][: len(sweep.starts)]
+        assert table["start_kind"].attrs["flag_meanings"] == "random warm spectral curvature threshold"
+        for findings in verify(folder, sample=2, mend=False).values():
+            assert not findings.blocks
+            assert not findings.notes
