@@ -1,0 +1,149 @@
+"""One sweep folder under attack: commands started in it, what they must not lose, what went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.chaos import inside
+from tests.chaos.commands import Command, Forked, Workflow
+from tests.chaos.place import Place, Tmpfs
+
+_POLL = 0.003
+_STAGES_LAST = 8.0  # seconds after which a command that stores nothing new is disturbed all the same
+
+
+class Hang(Exception):
+    """A command did not end."""
+
+
+class Bench:
+    """A project folder, the command that is run in it, and a record of what happened.
+
+    Attributes
+    ----------
+    kept
+        Status files of blocks that were stored before a fault, and when: they must not be computed again.
+    complaints
+        What went otherwise than it should.
+    tracebacks
+        Outputs with a traceback.
+    """
+
+    def __init__(self, place: Place, through: str, rng: np.random.Generator, patience: float) -> None:
+        self.place, self.through, self.rng, self.patience = place, through, rng, patience
+        self.kept: dict[Path, int] = {}
+        self.complaints: list[str] = []
+        self.tracebacks: list[str] = []
+        self.said: list[str] = []
+        self._running: list[Command] = []
+
+    def start(self, cluster: dict[str, Any] | None = None, poisoned: str | None = None) -> Command:
+        """Start the command; the arguments are for stages only."""
+        command: Command
+        if self.through == "workflow":
+            command = Workflow(self.place)
+        else:
+            command = Forked(self.place, inside.compute, cluster, poisoned)
+        self._running.append(command)
+        return command
+
+    def verify(self) -> None:
+        """Run ``phasepipe verify`` on the results."""
+        self.ended(
+            Forked(self.place, inside.phasepipe, "verify", str(self.place.folder.root), "--sample", "0")
+        )
+
+    def some_way(self, command: Command) -> None:
+        """Wait until the command has stored a random number of blocks, or for a random time."""
+        start, before = time.monotonic(), len(self.place.blocks())
+        more = int(self.rng.integers(0, max(2, 96 - before)))
+        latest = float(self.rng.uniform(0.2, 1)) * _STAGES_LAST * (5 if self.through == "workflow" else 1)
+        while len(self.place.blocks()) < before + more and time.monotonic() - start < latest:
+            if command.wait(_POLL) is not None:
+                break
+        time.sleep(float(self.rng.uniform(0, 0.05)))
+        self.keep()
+
+    def keep(self) -> None:
+        """Remember what is stored now."""
+        self.kept |= self.place.blocks()
+
+    def ended(self, command: Command, well: bool = False) -> int | None:
+        """Exit code of a command, when it has ended; ``well``: it must be 0."""
+        self.keep()
+        code = command.wait(self.patience)
+        said = command.said()
+        self.said.append(f"exit code {code}\n{said}")
+        if code is None:
+            command.end()
+            raise Hang(f"no end after {self.patience:.0f} s")
+        if "Traceback (most recent call last)" in said:
+            self.tracebacks.append(said)
+        self.expect(not well or code == 0, f"exit code {code}")
+        return code
+
+    def expect(self, what: bool, complaint: str) -> None:
+        """Note a complaint unless ``what``."""
+        if not what:
+            self.complaints.append(complaint)
+
+    def until(self, reached: Callable[[], bool], what: str) -> None:
+        """Wait for something."""
+        end = time.monotonic() + self.patience
+        while not reached():
+            if time.monotonic() > end:
+                raise Hang(f"no {what} after {self.patience:.0f} s")
+            time.sleep(_POLL)
+
+    def damaged(self, file: Path) -> None:
+        """Tell that a file is about to be damaged: its block may be computed again."""
+        self.keep()
+        if file.is_relative_to(self.place.folder.root) and ".zarr/" in str(file):
+            block = self.place.block_of(file)
+            self.kept.pop(block, None) if block is not None else None
+            self._excused = block
+
+    def status_of(self, label: str) -> Path:
+        """File of the status of a block of runs."""
+        store, *place = label.split("-")
+        root = self.place.folder.root.relative_to(self.place.root)
+        return root.joinpath("runs", f"{store}.zarr", "status", "c", *place)
+
+    @contextmanager
+    def own_disk(self) -> Iterator[Tmpfs]:
+        """Results on a file system of their own meanwhile."""
+        self.keep()
+        disk = Tmpfs(self.place.root / "disk")
+        self._move(self.place.results, disk.folder / "results")
+        self.place.results.symlink_to(disk.folder / "results")
+        try:
+            yield disk
+        finally:
+            disk.remount("rw,size=64m")
+            self.place.results.unlink()
+            self._move(disk.folder / "results", self.place.results)
+            disk.close()
+
+    @staticmethod
+    def _move(source: Path, target: Path) -> None:
+        import shutil
+
+        shutil.copytree(source, target)
+        shutil.rmtree(source)
+
+    def lost(self) -> int:
+        """Blocks that were stored before a fault and had to be computed again."""
+        now = self.place.blocks()
+        return sum(now.get(block) != written for block, written in self.kept.items())
+
+    def close(self) -> None:
+        """End what still runs, and remove the folder."""
+        for command in self._running:
+            command.end()
+        self.place.remove()

@@ -1,0 +1,144 @@
+"""The campaign: fault after fault, each followed by the same command, and a comparison to the bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.chaos import inside
+from tests.chaos.bench import Bench, Hang
+from tests.chaos.commands import Forked, Workflow
+from tests.chaos.faults import KINDS, Kind
+from tests.chaos.place import Place
+
+_REPEATS = 3
+
+
+@dataclass
+class Outcome:
+    """What a fault did.
+
+    Attributes
+    ----------
+    kind, through
+        The fault, and the command: ``stages`` or ``workflow``.
+    recovered
+        The command ended well in the end, with every block.
+    commands
+        How often it was run after the fault.
+    lost
+        Blocks stored before that were computed again.
+    wrong
+        Files of data that differ from the reference.
+    hang
+        A command did not end.
+    traceback
+        The user saw one.
+    seconds
+        From the end of the fault until the command had ended well.
+    remark
+        What else went wrong.
+    """
+
+    kind: str
+    through: str
+    recovered: bool = False
+    commands: int = 0
+    lost: int = 0
+    wrong: int = 0
+    hang: bool = False
+    traceback: bool = False
+    seconds: float = 0.0
+    remark: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is to be mended."""
+        return self.recovered and not (self.lost or self.wrong or self.hang or self.traceback or self.remark)
+
+
+def make_reference(root: Path, patience: float, through: str) -> Place:
+    """The sweep, computed undisturbed."""
+    place = Place(root)
+    place.make()
+    command = Workflow(place) if through == "workflow" else Forked(place, inside.compute)
+    if command.wait(patience) != 0:
+        raise RuntimeError(f"the undisturbed sweep failed: {command.said()}")
+    return place
+
+
+def suffer(kind: Kind, bench: Bench, reference: dict[str, bytes]) -> Outcome:
+    """Inject a fault into the folder of ``bench``, recover, compare."""
+    outcome = Outcome(kind.name, bench.through)
+    try:
+        kind.inject(bench)
+        start = time.monotonic()
+        if kind.verified:
+            bench.verify()
+        while outcome.commands < _REPEATS and not outcome.recovered:
+            outcome.commands += 1
+            outcome.recovered = bench.ended(bench.start()) == 0
+        outcome.seconds = time.monotonic() - start
+    except Hang as hang:
+        outcome.hang, outcome.remark = True, str(hang)
+    data = bench.place.data()
+    outcome.wrong = sum(data.get(name) != content for name, content in reference.items())
+    outcome.wrong += len(data.keys() - reference.keys())
+    outcome.lost = bench.lost()
+    outcome.traceback = bool(bench.tracebacks)
+    outcome.remark = "; ".join(filter(None, [outcome.remark, *bench.complaints]))
+    return outcome
+
+
+def campaign(
+    root: Path,
+    faults: int,
+    seed: int,
+    through: str,
+    kinds: list[Kind] | None = None,
+    patience: float = 240.0,
+) -> Iterator[Outcome]:
+    """Outcomes of ``faults`` faults.
+
+    Parameters
+    ----------
+    root
+        Scratch folder; what the commands said after a fault that did not end well is kept below it.
+    faults, seed
+        How many, and which.
+    through
+        ``stages`` or ``workflow``.
+    kinds
+        Default all that can be done to the command; each comes at least once, if ``faults`` allow.
+    patience
+        Seconds after which a command hangs.
+    """
+    rng = np.random.default_rng([seed, through == "workflow"])
+    chosen = kinds or [kind for kind in KINDS if getattr(kind, through)]
+    weights = np.array([kind.weight for kind in chosen])
+    place = make_reference(root / f"reference-{through}-{seed}", 2 * patience, through)
+    reference = place.data()
+    order = list(rng.permutation(len(chosen)))[:faults]
+    order += list(rng.choice(len(chosen), max(0, faults - len(order)), p=weights / weights.sum()))
+    for number, index in enumerate(order):
+        kind = chosen[index]
+        scene = Place(root / f"{through}-{seed}-{number}")
+        fresh = not kind.verified and through == "stages" and kind.name != "stale lock" and rng.random() < 0.2
+        scene.make(None if fresh else place)
+        if not (kind.verified or fresh or kind.name.startswith("receipt")):
+            scene.take_away(float(rng.uniform(0.3, 1)), rng)
+        bench = Bench(scene, through, rng, patience)
+        try:
+            outcome = suffer(kind, bench, reference)
+        finally:
+            said = "\n----\n".join(bench.said)
+            bench.close()
+        if not outcome.well:
+            (root / "failures").mkdir(exist_ok=True)
+            (root / "failures" / f"{through}-{seed}-{number}.txt").write_text(f"{asdict(outcome)}\n{said}")
+        yield outcome
+    place.remove()

@@ -1,0 +1,172 @@
+"""The commands that are disturbed, as processes: the stages, the workflow, the checks.
+
+The stages run in processes forked from one that has imported the libraries, and so do their Dask workers:
+a fault then costs seconds. The workflow is the command of a user.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import psutil
+
+from tests.chaos import inside
+from tests.chaos.place import ROOT, Place
+
+_PRELOADED = [
+    "tests.chaos.inside",
+    "distributed",
+    "phasepipe.stages.descent",
+    "phasepipe.stages.instances",
+    "phasepipe.stages.success",
+    "phasepipe.stages.verification",
+]
+
+
+class Command(Protocol):
+    """A command that runs."""
+
+    pid: int
+
+    def wait(self, patience: float) -> int | None:
+        """Exit code, or None if it still runs after so many seconds."""
+
+    def said(self) -> str:
+        """What it has printed."""
+
+    def workers(self) -> list[psutil.Process]:
+        """Processes of its Dask workers."""
+
+    def script(self) -> int | None:
+        """Process that holds the scheduler."""
+
+    def end(self) -> None:
+        """Kill whatever is left of it."""
+
+
+def warm_up() -> None:
+    """Start the process that the others are forked from; before anything else."""
+    os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
+    os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    process = context.Process(target=inside.nothing)
+    process.start()
+    process.join()
+
+
+class Forked:
+    """A function of :mod:`tests.chaos.inside` in a process of its own."""
+
+    _known: ClassVar[set[int]] = set()
+
+    def __init__(self, place: Place, target: Callable[..., None], *arguments: Any) -> None:
+        self._output = place.root / f"said-{time.monotonic_ns()}"
+        self._server = _server()
+        self._process = multiprocessing.get_context("forkserver").Process(
+            target=inside.run, args=(target, self._output, place.root, *arguments)
+        )
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        self._known.add(self.pid)
+
+    def wait(self, patience: float) -> int | None:
+        self._process.join(patience)
+        return self._process.exitcode
+
+    def said(self) -> str:
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
+
+    def workers(self) -> list[psutil.Process]:
+        return [child for child in self._server.children() if child.pid not in self._known]
+
+    def script(self) -> int | None:
+        return self.pid
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def _server() -> psutil.Process:
+    """The process that the others are forked from."""
+    from multiprocessing.forkserver import _forkserver  # it says nowhere else
+
+    return psutil.Process(_forkserver._forkserver_pid)
+
+
+class Workflow:
+    """Snakemake with the profile of the project, up to the table of success."""
+
+    def __init__(self, place: Place, *arguments: str) -> None:
+        self._output = place.root / f"said-{time.monotonic_ns()}"
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("DASK_")}
+        profile = ["--workflow-profile", "workflow/profiles/local", "--cores", "2"]
+        target = "results/chaos/success.done"
+        with self._output.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *profile, *arguments, target],
+                cwd=place.root,
+                env=environment | {"PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # a background job ignores SIGINT, and its children would too
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+        self.pid = self._process.pid
+
+    def wait(self, patience: float) -> int | None:
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def said(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def _session(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        return found
+
+    def _with(self, word: str) -> list[psutil.Process]:
+        found = []
+        for process in self._session():
+            try:
+                if any(word in part for part in process.cmdline()):
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        return self._with("multiprocessing.spawn")
+
+    def script(self) -> int | None:
+        scripts = [process.pid for process in self._with(".snakemake/scripts") if process.name() != "sh"]
+        return scripts[-1] if scripts else None
+
+    def left(self) -> list[psutil.Process]:
+        """Processes that outlived the command."""
+        return [process for process in self._session() if process.pid != self.pid]
+
+    def end(self) -> None:
+        for process in self._session():
+            process.kill()
+        self._process.wait()

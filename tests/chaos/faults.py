@@ -1,0 +1,351 @@
+"""The kinds of faults: each breaks something while a command runs, or in what it has stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.chaos import inside
+from tests.chaos.bench import Bench
+from tests.chaos.commands import Forked
+
+_DEAD = 2**22 + 1  # no process has this number
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of fault.
+
+    Attributes
+    ----------
+    name
+        For the table.
+    inject
+        Does it.
+    happens, cure
+        What a user sees, and does; for the page.
+    verified
+        Damage that only ``phasepipe verify`` may find; it is run before the command.
+    workflow, stages
+        Which commands it can be done to.
+    weight
+        How often, relative to others.
+    """
+
+    name: str
+    inject: Callable[[Bench], None]
+    happens: str
+    cure: str = "the same command"
+    verified: bool = False
+    workflow: bool = True
+    stages: bool = True
+    weight: float = 1.0
+
+
+def _kill(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+def kill_worker(bench: Bench) -> None:
+    command = bench.start()
+    bench.some_way(command)
+    workers = command.workers()
+    if workers:
+        _kill(workers[int(bench.rng.integers(len(workers)))])
+    bench.ended(command)
+
+
+def kill_workers(bench: Bench) -> None:
+    command = bench.start()
+    bench.some_way(command)
+    for worker in command.workers():
+        _kill(worker)
+    bench.ended(command)
+
+
+def kill_script(bench: Bench) -> None:
+    _signal_script(bench, signal.SIGKILL)
+
+
+def terminate_script(bench: Bench) -> None:
+    _signal_script(bench, signal.SIGTERM)
+
+
+def interrupt_script(bench: Bench) -> None:
+    _signal_script(bench, signal.SIGINT)
+
+
+def _signal_script(bench: Bench, number: signal.Signals) -> None:
+    command = bench.start()
+    bench.some_way(command)
+    script = command.script()
+    if script is not None:
+        with suppress(ProcessLookupError):
+            os.kill(script, number)
+    bench.ended(command)
+
+
+def kill_workflow(bench: Bench) -> None:
+    _signal_workflow(bench, signal.SIGKILL)
+
+
+def terminate_workflow(bench: Bench) -> None:
+    _signal_workflow(bench, signal.SIGTERM)
+
+
+def interrupt_workflow(bench: Bench) -> None:
+    _signal_workflow(bench, signal.SIGINT)
+
+
+def _signal_workflow(bench: Bench, number: signal.Signals) -> None:
+    command = bench.start()
+    bench.some_way(command)
+    with suppress(ProcessLookupError):
+        os.kill(command.pid, number)
+    bench.ended(command)
+
+
+def kill_scheduler(bench: Bench) -> None:
+    """A cluster held open by ``phasepipe cluster`` is killed, and started again."""
+    file = bench.place.root / "scheduler.json"
+    cluster = {"kind": "file", "path": file.name}
+    holder = _hold_cluster(bench, file)
+    command = bench.start(cluster)
+    bench.some_way(command)
+    holder.end()
+    bench.ended(command)
+    file.unlink(missing_ok=True)
+    holder = _hold_cluster(bench, file)
+    bench.ended(bench.start(cluster), well=True)
+    os.kill(holder.pid, signal.SIGTERM)
+    bench.ended(holder)
+
+
+def _hold_cluster(bench: Bench, file: Path) -> Forked:
+    holder = Forked(bench.place, inside.phasepipe, "cluster", "--scheduler-file", file.name)
+    bench.until(file.exists, "a cluster")
+    return holder
+
+
+def fill_disk(bench: Bench) -> None:
+    with bench.own_disk() as disk:
+        disk.leave_free(4096 * int(bench.rng.integers(0, 200)))
+        bench.ended(bench.start())
+        disk.remount("size=64m")
+
+
+def make_read_only(bench: Bench) -> None:
+    with bench.own_disk() as disk:
+        command = bench.start()
+        bench.some_way(command)
+        for _ in range(200):  # refused while a file is open for writing
+            if disk.remount("ro"):
+                break
+            time.sleep(0.01)
+        bench.ended(command)
+        disk.remount("rw")
+
+
+def lose_permission(bench: Bench) -> None:
+    """Folders of the stores cannot be changed any more, by root either."""
+    command = bench.start()
+    bench.some_way(command)
+    subprocess.run(["chattr", "-R", "+i", bench.place.folder.root], stderr=subprocess.DEVNULL, check=False)
+    try:
+        bench.ended(command)
+    finally:
+        subprocess.run(
+            ["chattr", "-R", "-i", bench.place.folder.root], stderr=subprocess.DEVNULL, check=False
+        )
+
+
+def start_second(bench: Bench) -> None:
+    first = bench.start()
+    time.sleep(float(bench.rng.uniform(0, 0.5)))
+    second = bench.start()
+    codes = [bench.ended(command) for command in (first, second)]
+    bench.expect(0 in codes, f"of two writers neither ended well: {codes}")
+
+
+def plant_lock(bench: Bench) -> None:
+    """Locks as a crash leaves them: of a process that is gone, of a number used again, of an earlier boot."""
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": "2026-01-02T03:04:05+00:00"}
+    gone = [{"pid": _DEAD, "process_start": "1"}, {"process_start": "1"}, {"boot": "another"}]
+    text = json.dumps(owner | gone[int(bench.rng.integers(len(gone)))])
+    locks = ["workflow.lock", "instances/N16.lock", "runs/N16.lock", "runs/N24.lock"]
+    for name in bench.rng.choice(locks, 2, replace=False):
+        (bench.place.folder.root / name).write_text(text)
+    bench.ended(bench.start(), well=True)
+
+
+def poison(bench: Bench) -> None:
+    """One block takes all memory: the kernel kills its worker, every time."""
+    labels = [f"N{N}-{row}-{instance}-0" for N in (16, 24) for row in (0, 1) for instance in range(8)]
+    before = bench.place.blocks()
+    pending = [name for name in labels if bench.status_of(name) not in before]
+    if not pending:
+        return
+    label = pending[int(bench.rng.integers(len(pending)))]
+    command = bench.start(poisoned=label)
+    code = bench.ended(command)
+    bench.expect(code == 1 and "killed its worker again and again" in command.said(), "poison was not named")
+    # the stage of the poison computes all else that it has
+    lacking = {bench.status_of(name) for name in pending if name.startswith(label[:3])}
+    bench.expect(lacking - bench.place.blocks().keys() == {bench.status_of(label)}, "poison stopped others")
+
+
+def _some_file(bench: Bench, pattern: str = "*/N*.zarr/**/*") -> Path:
+    root = bench.place.folder.root
+    files = sorted(file for file in root.glob(pattern) if file.is_file())
+    return files[int(bench.rng.integers(len(files)))]
+
+
+def _flip(bench: Bench, file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[int(bench.rng.integers(len(content)))] ^= 1 << int(bench.rng.integers(8))
+    _overwrite(bench, file, bytes(content))
+
+
+def _truncate(bench: Bench, file: Path) -> None:
+    content = file.read_bytes()
+    _overwrite(bench, file, content[: int(bench.rng.integers(len(content)))])
+
+
+def _overwrite(bench: Bench, file: Path, content: bytes) -> None:
+    bench.damaged(file)
+    file.write_bytes(content)
+
+
+def flip_bit(bench: Bench) -> None:
+    _flip(bench, _some_file(bench))
+
+
+def delete_chunk(bench: Bench) -> None:
+    file = _some_file(bench, "*/N*.zarr/*/c/**/*")
+    bench.damaged(file)
+    file.unlink()
+
+
+def truncate_chunk(bench: Bench) -> None:
+    _truncate(bench, _some_file(bench, "*/N*.zarr/*/c/**/*"))
+
+
+def halve_metadata(bench: Bench) -> None:
+    _truncate(bench, _some_file(bench, "*/N*.zarr/**/zarr.json"))
+
+
+def flip_skeleton(bench: Bench) -> None:
+    _flip(bench, _some_file(bench, "*/N*.skeleton.json"))
+
+
+def damage_table(bench: Bench) -> None:
+    (_flip, _truncate)[int(bench.rng.integers(2))](bench, _some_file(bench, "success.zarr/**/*"))
+
+
+def damage_receipt(bench: Bench) -> None:
+    file = _some_file(bench, "**/*.done")
+    if file.stat().st_size and bench.rng.random() < 0.5:
+        _truncate(bench, file)
+    else:
+        file.unlink()
+
+
+_STORED = "finished blocks stay; one sentence says so"
+KINDS = [
+    Kind(
+        "one worker killed",
+        kill_worker,
+        "Dask starts another; its block is computed again",
+        "nothing",
+        weight=1.5,
+    ),
+    Kind(
+        "all workers killed",
+        kill_workers,
+        "Dask starts others; their blocks are computed again",
+        "nothing",
+        weight=1.5,
+    ),
+    Kind("script killed (kill -9)", kill_script, "finished blocks stay", weight=2),
+    Kind("script terminated (SIGTERM)", terminate_script, _STORED),
+    Kind("script interrupted (SIGINT)", interrupt_script, _STORED),
+    Kind(
+        "workflow killed (kill -9)",
+        kill_workflow,
+        "its script ends itself; locks are taken over",
+        stages=False,
+        weight=3,
+    ),
+    Kind("workflow terminated (SIGTERM)", terminate_workflow, _STORED, stages=False, weight=2),
+    Kind("workflow interrupted (SIGINT)", interrupt_workflow, _STORED, stages=False, weight=2),
+    Kind(
+        "external scheduler killed",
+        kill_scheduler,
+        _STORED,
+        "start the scheduler, then the same command",
+        workflow=False,
+    ),
+    Kind("disk full", fill_disk, _STORED, "make room, then the same command"),
+    Kind("disk read-only", make_read_only, _STORED, "make it writable, then the same command"),
+    Kind("permission lost", lose_permission, _STORED, "give it back, then the same command"),
+    Kind("second writer", start_second, "it waits a little, then is refused by one sentence", "nothing"),
+    Kind("stale lock", plant_lock, "it is taken over", "nothing"),
+    Kind(
+        "block that kills its worker",
+        poison,
+        "all others are computed; the sentence names it and its memory",
+        "fewer workers, then the same command",
+        workflow=False,
+    ),
+    Kind(
+        "bit flipped in a store",
+        flip_bit,
+        "an error on reading, never a number",
+        "phasepipe verify, then the same command",
+        verified=True,
+        weight=2.5,
+    ),
+    Kind(
+        "chunk deleted",
+        delete_chunk,
+        "found by verify",
+        "phasepipe verify, then the same command",
+        verified=True,
+    ),
+    Kind(
+        "chunk truncated",
+        truncate_chunk,
+        "an error on reading",
+        "phasepipe verify, then the same command",
+        verified=True,
+    ),
+    Kind(
+        "metadata half-written",
+        halve_metadata,
+        "put back from the copy beside the store",
+        "phasepipe verify, then the same command",
+        verified=True,
+    ),
+    Kind(
+        "copy of metadata damaged",
+        flip_skeleton,
+        "made again",
+        "phasepipe verify, then the same command",
+        verified=True,
+    ),
+    Kind(
+        "table damaged", damage_table, "made again", "phasepipe verify, then the same command", verified=True
+    ),
+    Kind("receipt damaged or lost", damage_receipt, "the stage finds that nothing is missing", stages=False),
+]
