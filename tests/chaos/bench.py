@@ -18,7 +18,7 @@ _POLL = 0.003
 _STAGES_LAST = 8.0  # seconds after which a command that stores nothing new is disturbed all the same
 
 
-class Hang(Exception):
+class HangError(Exception):
     """A command did not end."""
 
 
@@ -82,7 +82,7 @@ class Bench:
         self.said.append(f"exit code {code}\n{said}")
         if code is None:
             command.end()
-            raise Hang(f"no end after {self.patience:.0f} s")
+            raise HangError(f"no end after {self.patience:.0f} s")
         if "Traceback (most recent call last)" in said:
             self.tracebacks.append(said)
         self.expect(not well or code == 0, f"exit code {code}")
@@ -98,7 +98,7 @@ class Bench:
         end = time.monotonic() + self.patience
         while not reached():
             if time.monotonic() > end:
-                raise Hang(f"no {what} after {self.patience:.0f} s")
+                raise HangError(f"no {what} after {self.patience:.0f} s")
             time.sleep(_POLL)
 
     def damaged(self, file: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.chaos import inside
-from tests.chaos.bench import Bench, Hang
+from tests.chaos.bench import Bench, HangError
 from tests.chaos.commands import Forked, Workflow
 from tests.chaos.faults import KINDS, Kind
 from tests.chaos.place import Place
@@ -83,7 +83,7 @@ def suffer(kind: Kind, bench: Bench, reference: dict[str, bytes]) -> Outcome:
             outcome.commands += 1
             outcome.recovered = bench.ended(bench.start()) == 0
         outcome.seconds = time.monotonic() - start
-    except Hang as hang:
+    except HangError as hang:
         outcome.hang, outcome.remark = True, str(hang)
     data = bench.place.data()
     outcome.wrong = sum(data.get(name) != content for name, content in reference.items())
