@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
@@ -196,18 +196,24 @@ def _attempt(
     failed = []
     for future in _as_finished(client, list(futures), worker_patience):
         task = futures.pop(future)
-        if future.status in ("cancelled", "lost"):
-            raise _scheduler_lost(client)
-        try:
+        if future.status == "error":
             error = future.exception()
-        except (CancelledError, FutureCancelledError):
-            raise _scheduler_lost(client) from None
-        if error is None:
-            reporter.advance(task.block.count, future.result())
-        else:
+            assert error is not None
             failed.append((task, error))
+        else:
+            reporter.advance(task.block.count, _tally(client, future))
         future.release()
     return failed
+
+
+def _tally(client: Client, future: Future[Any]) -> Tally:
+    """Tally of a finished block; empty if it was lost with its worker, for the block itself is stored."""
+    try:
+        return {} if future.status == "lost" else cast("Tally", future.result())
+    except KilledWorker:  # lost, computed once more by Dask, and blamed for the death of others
+        return {}
+    except (CancelledError, FutureCancelledError):
+        raise _scheduler_lost(client) from None
 
 
 def _as_finished(client: Client, futures: list[Future[Any]], patience: float) -> Iterator[Future[Any]]:

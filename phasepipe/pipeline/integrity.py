@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from phasepipe.pipeline.skeleton import differing_files, read_skeleton, restore, skeleton_file
+from phasepipe.pipeline.skeleton import damaged_copies, differing_files, read_skeleton, repair_copies, restore
 from phasepipe.pipeline.store import Status
 
 Blocks = set[tuple[int, ...]]
@@ -47,15 +47,15 @@ class Findings:
 def check_skeleton(store: Path, mend: bool) -> Findings:
     """Compare metadata and coordinates with their copy; put them back if ``mend``."""
     found = Findings()
+    copies = [path.name for path in damaged_copies(store)]
+    if mend:
+        repair_copies(store)
     skeleton = read_skeleton(store)
     if skeleton is None:
-        if skeleton_file(store).exists():
-            found.files.append(skeleton_file(store).name)
         found.notes.append("no whole copy of metadata; the next run writes one")
-        if mend:
-            skeleton_file(store).unlink(missing_ok=True)
+        found.files = copies
         return found
-    found.files = differing_files(store, skeleton)
+    found.files = copies + differing_files(store, skeleton)
     if mend:
         restore(store, skeleton)
     return found
@@ -73,7 +73,7 @@ def check_chunks(store: Path, found: Findings) -> None:
             file = store / name / array.metadata.encode_chunk_key(place)
             block = _block_of(array, status, place)
             if not file.exists():
-                if name != "snapshot" and block in done:
+                if done[_region(array, place)[: done.ndim]].any():
                     found.blocks.setdefault(block, f"{name}: a chunk is lost")
                 continue
             found.chunks += 1
@@ -109,20 +109,20 @@ def blocks_where(store: Path, wrong: NDArray[np.bool_]) -> Blocks:
     return {status_chunk(status, tuple(position)) for position in np.argwhere(wrong)}
 
 
-def _readable_status(status: zarr.Array[Any], found: Findings) -> Blocks:
-    """Blocks with a done entry."""
-    done: Blocks = set()
+def _readable_status(status: zarr.Array[Any], found: Findings) -> NDArray[np.bool_]:
+    """Which entries are done, as far as can be read; shape of status."""
+    done = np.zeros(status.shape, bool)
     for place in np.ndindex(*status.cdata_shape):
         found.chunks += 1
+        region = _region(status, place)
         try:
-            values = np.asarray(status[_region(status, place)])
+            values = np.asarray(status[region])
         except Exception as error:
             found.blocks[place] = f"status: {error}"
             continue
         if (values > max(Status)).any():
             found.blocks[place] = f"status: value {values.max()} is none"
-        if (values == Status.DONE).any():
-            done.add(place)
+        done[region] = values == Status.DONE
     return done
 
 

@@ -2,7 +2,8 @@
 
 The chunks of data carry checksums and can be computed again. The metadata carry none, and a flipped bit in
 a shape or a fill value would change what is read without an error. So a store has a copy of these files
-beside it, with a digest of its own: what differs is put back, byte for byte.
+beside it, with a digest of its own: what differs is put back, byte for byte. The copy has a twin, so that a
+flipped bit in either of them leaves one that is whole.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def skeleton_file(store: Path) -> Path:
-    """Where the copy for ``store`` lies."""
-    return store.with_suffix(".skeleton.json")
+def skeleton_files(store: Path) -> tuple[Path, Path]:
+    """Where the copy for ``store`` lies, and its twin."""
+    return store.with_suffix(".skeleton.json"), store.with_suffix(".skeleton-twin.json")
 
 
 def write_skeleton(store: Path, coordinates: Iterable[str] = ()) -> None:
@@ -31,21 +32,39 @@ def write_skeleton(store: Path, coordinates: Iterable[str] = ()) -> None:
         file.relative_to(store).as_posix(): base64.b64encode(file.read_bytes()).decode() for file in files
     }
     text = json.dumps({"digest": _digest(content), "files": content})
-    path = skeleton_file(store)
-    try:
-        if path.read_text() == text:
-            return
-    except (OSError, UnicodeDecodeError):
-        pass
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
+    for path in skeleton_files(store):
+        if _content(path) != text.encode():
+            _replace(path, text.encode())
 
 
 def read_skeleton(store: Path) -> dict[str, bytes] | None:
     """Content of the copied files by their place in the store; None if there is no copy, or no whole one."""
+    for path in skeleton_files(store):
+        if (content := _read(path)) is not None:
+            return content
+    return None
+
+
+def damaged_copies(store: Path) -> list[Path]:
+    """The copy or its twin, where it is not whole or, the other being there, is missing."""
+    there = [path for path in skeleton_files(store) if path.exists()]
+    return [path for path in skeleton_files(store) if there and _read(path) is None]
+
+
+def repair_copies(store: Path) -> None:
+    """Put a whole copy in the place of a damaged one; without a whole one, remove both."""
+    paths = skeleton_files(store)
+    whole = next((path for path in paths if _read(path) is not None), None)
+    for path in damaged_copies(store):
+        if whole is None:
+            path.unlink(missing_ok=True)
+        else:
+            _replace(path, whole.read_bytes())
+
+
+def _read(path: Path) -> dict[str, bytes] | None:
     try:
-        stored = json.loads(skeleton_file(store).read_text())
+        stored = json.loads(path.read_text())
         content = stored["files"]
         if stored["digest"] != _digest(content):
             return None
@@ -66,9 +85,14 @@ def restore(store: Path, skeleton: dict[str, bytes]) -> None:
     for name in differing_files(store, skeleton):
         path = store / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(skeleton[name])
-        draft.replace(path)
+        _replace(path, skeleton[name])
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 def _content(path: Path) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ class Bench:
         self.complaints: list[str] = []
         self.tracebacks: list[str] = []
         self.said: list[str] = []
+        self._damaged: set[Path] = set()
         self._running: list[Command] = []
 
     def start(self, cluster: dict[str, Any] | None = None, poisoned: str | None = None) -> Command:
@@ -62,7 +64,7 @@ class Bench:
     def some_way(self, command: Command) -> None:
         """Wait until the command has stored a random number of blocks, or for a random time."""
         start, before = time.monotonic(), len(self.place.blocks())
-        more = int(self.rng.integers(0, max(2, 96 - before)))
+        more = int(self.rng.integers(0, max(2, 48 - before)))
         latest = float(self.rng.uniform(0.2, 1)) * _STAGES_LAST * (5 if self.through == "workflow" else 1)
         while len(self.place.blocks()) < before + more and time.monotonic() - start < latest:
             if command.wait(_POLL) is not None:
@@ -104,10 +106,9 @@ class Bench:
     def damaged(self, file: Path) -> None:
         """Tell that a file is about to be damaged: its block may be computed again."""
         self.keep()
-        if file.is_relative_to(self.place.folder.root) and ".zarr/" in str(file):
-            block = self.place.block_of(file)
-            self.kept.pop(block, None) if block is not None else None
-            self._excused = block
+        block = self.place.block_of(file)
+        if block is not None:
+            self._damaged.add(block)
 
     def status_of(self, label: str) -> Path:
         """File of the status of a block of runs."""
@@ -132,15 +133,15 @@ class Bench:
 
     @staticmethod
     def _move(source: Path, target: Path) -> None:
-        import shutil
-
         shutil.copytree(source, target)
         shutil.rmtree(source)
 
     def lost(self) -> int:
         """Blocks that were stored before a fault and had to be computed again."""
         now = self.place.blocks()
-        return sum(now.get(block) != written for block, written in self.kept.items())
+        return sum(
+            now.get(block) != written for block, written in self.kept.items() if block not in self._damaged
+        )
 
     def close(self) -> None:
         """End what still runs, and remove the folder."""

@@ -20,8 +20,8 @@ from phasepipe.pipeline.sweep import Sweep
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {
     "loss": {"kind": "normalised_quartic", "a": 0.01},
-    "N": [16, 24],
-    "alpha": [2, 4],
+    "N": [16],
+    "alpha": [2, 3, 4],
     "instances": 8,
     "starts": [{"kind": "random", "count": 2}],
     "t_max": 5,
@@ -30,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 7,
 }
 _STAGES = ("instances", "runs")
+_WITH_INSTANCES = 0.3  # how often instances are lacking too
 
 
 def make_sweep(**changes: Any) -> Sweep:
@@ -68,7 +69,8 @@ class Place:
 
     def take_away(self, share: float, rng: np.random.Generator) -> None:
         """Make a share of the blocks pending again, as if the sweep had not come so far."""
-        for stage in _STAGES:
+        stages = _STAGES if rng.random() < _WITH_INSTANCES else ("runs",)
+        for stage in stages:
             for path in self.folder.stores(stage).values():
                 chunks = path / "status/c"
                 files = sorted(file for file in chunks.rglob("*") if file.is_file())
@@ -91,9 +93,9 @@ class Place:
 
     def block_of(self, file: Path) -> Path | None:
         """Status of the block that a chunk belongs to; None for metadata and coordinates."""
-        stage, store, array, *place = file.relative_to(self.folder.root).parts
-        rank = {"instances": 2, "runs": 3}[stage]
-        if not array or len(place) <= rank or place[0] != "c":
+        stage, store, _, *place = [*file.relative_to(self.folder.root).parts, "", ""][:8]
+        rank = {"instances": 2, "runs": 3}.get(stage, 9)
+        if len(place) <= rank or place[0] != "c":
             return None
         # blocks are cut along alpha and instances; all starts are in one
         block = Path(stage, store, "status", "c", *place[1:3], *["0"] * (rank - 2))

@@ -10,7 +10,7 @@ import zarr
 from numcodecs import Pickle
 
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.skeleton import read_skeleton, skeleton_file
+from phasepipe.pipeline.skeleton import read_skeleton, skeleton_files
 from phasepipe.stages.verification import verify
 
 SWEEP = {"snapshots": {"instances": 2, "starts": 1}}
@@ -77,6 +77,44 @@ def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
     assert content(folder.root) == content(finished.root)
 
 
+def test_a_lost_snapshot_is_found_and_repaired(folder, finished, run_sweep):
+    # the first two instances keep the points of their first start
+    (folder.store("runs", 12) / "snapshot/c/1/1/0/0/0").unlink()
+    found = verify(folder, sample=0, mend=True)["runs/N12"]
+    assert found.blocks == {(1, 0, 0): "snapshot: a chunk is lost"}
+    run_sweep(folder.root.parent, **SWEEP)
+    assert content(folder.root) == content(finished.root)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_copy_of_metadata_is_repaired_from_its_twin(folder, which):
+    store = folder.store("runs", 12)
+    metadata = store / "outcome/zarr.json"
+    good = metadata.read_bytes()
+    copies = [copy.read_bytes() for copy in skeleton_files(store)]
+    skeleton_files(store)[which].write_bytes(copies[which].replace(b"a", b"b", 1))
+    metadata.write_bytes(good[:-40])
+    found = verify(folder, sample=0, mend=False)["runs/N12"]
+    assert found.files == [skeleton_files(store)[which].name, "outcome/zarr.json"]
+    verify(folder, sample=0, mend=True)
+    assert metadata.read_bytes() == good
+    assert [copy.read_bytes() for copy in skeleton_files(store)] == copies
+
+
+@pytest.mark.parametrize("file", ["p/c/0/0/0/0", "p/zarr.json", "zarr.json", "N/c/0"])
+def test_a_damaged_table_is_found_and_its_receipt_removed(folder, file):
+    receipt = folder.root / "success.done"
+    receipt.touch()
+    path = folder.table("success") / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+    assert verify(folder, sample=0, mend=False)["success"].damaged
+    assert receipt.exists()
+    verify(folder, sample=0, mend=True)
+    assert not receipt.exists()
+
+
 def test_a_wrong_number_with_a_right_checksum_is_found_by_running_again(folder):
     group = zarr.open_group(str(folder.store("runs", 12)), mode="r+")
     outcome = group["outcome"][...]
@@ -100,12 +138,13 @@ def test_a_damaged_receipt_stage_runs_again(folder):
 
 def test_a_copy_of_metadata_never_writes_outside_its_store(folder):
     store = folder.store("runs", 12)
-    stored = json.loads(skeleton_file(store).read_text())
+    stored = json.loads(skeleton_files(store)[0].read_text())
     stored["files"]["../../../escaped"] = "eA=="
     import hashlib
 
     stored["digest"] = hashlib.sha256(json.dumps(stored["files"], sort_keys=True).encode()).hexdigest()
-    skeleton_file(store).write_text(json.dumps(stored))
+    for copy in skeleton_files(store):
+        copy.write_text(json.dumps(stored))
     assert read_skeleton(store) is None
 
 
@@ -127,7 +166,8 @@ def test_no_pickle_of_a_store_is_executed(folder, tmp_path):
     for chunk in (store / "outcome/c").rglob("0"):
         if chunk.is_file():
             chunk.write_bytes(pickle.dumps(Malice(proof)))
-    skeleton_file(store).unlink()
+    for copy in skeleton_files(store):
+        copy.unlink()
     with pytest.raises(Exception, match=r"(?i)object|pickle|dtype|data type|codec"):
         zarr.open_group(str(store), mode="r")["outcome"][...]
     assert not proof.exists()
