@@ -7,7 +7,7 @@ VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run study study-quick test test-slow test-slurm bench lint clean
+.PHONY: run study study-quick test test-slow test-slurm chaos bench lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
@@ -38,6 +38,10 @@ test-slow: $(VENV)/installed-dev
 test-slurm: $(VENV)/installed-dev
 	eval "$$(tests/slurm/slurm-up)" && trap 'tests/slurm/slurm-up down' EXIT && \
 	  timeout 600 $(BIN)/python -m pytest -m slurm tests/slurm
+
+# two hundred faults, each recovered from and compared with the undisturbed sweep: half an hour of a free machine
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),200) --seed $(or $(SEED),1) $(if $(TO),--to $(TO))
 
 # sections can be chosen: make bench BENCH="--only gradient,flow --quick"
 bench: $(VENV)/installed

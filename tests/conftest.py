@@ -1,9 +1,11 @@
 """A small sweep, for every test that needs one."""
 
 import copy
+import sys
 
 import pytest
 
+from phasepipe.cli import main
 from phasepipe.pipeline.configuration import load_sweep
 
 SMALL = {
@@ -34,3 +36,19 @@ def configuration():
 def make_sweep(configuration):
     """A validated small sweep; keywords change its keys."""
     return lambda **changes: load_sweep(configuration(**changes))
+
+
+@pytest.fixture
+def phasepipe(monkeypatch, capsys):
+    """Runs a command; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["phasepipe", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        if isinstance(end.value.code, str):  # what the interpreter does with it
+            return 1, said.out, said.err + end.value.code
+        return end.value.code or 0, said.out, said.err
+
+    return run

@@ -21,22 +21,6 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def phasepipe(monkeypatch, capsys):
-    """Runs a command; returns exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["phasepipe", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        if isinstance(end.value.code, str):  # what the interpreter does with it
-            return 1, said.out, said.err + end.value.code
-        return end.value.code or 0, said.out, said.err
-
-    return run
-
-
-@pytest.fixture
 def config(tmp_path, configuration, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "config.yaml"

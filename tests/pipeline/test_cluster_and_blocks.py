@@ -1,10 +1,14 @@
 """Blocks on real Dask workers: reached, failing, and always the same bits."""
 
+import os
+import signal
 import time
 
 import numpy as np
+import psutil
 import pytest
 
+import phasepipe.pipeline.blocks as blocks_module
 from phasepipe.pipeline.blocks import (
     BlocksFailedError,
     BlockTask,
@@ -44,6 +48,38 @@ def test_workers_use_one_blas_thread_whatever_the_environment_asks(client):
 def test_a_local_cluster_listens_on_this_machine_only(client):
     assert client.scheduler.address.startswith("tcp://127.0.0.1:")
     assert all(worker.startswith("tcp://127.0.0.1:") for worker in client.scheduler_info()["workers"])
+
+
+def test_no_process_of_a_local_cluster_listens_to_other_machines(client):
+    mine = psutil.Process()
+    here = [mine, *mine.children(recursive=True)]
+    open_ports = {
+        port.laddr.ip for one in here for port in one.net_connections("inet") if port.status == "LISTEN"
+    }
+    assert open_ports == {"127.0.0.1"}
+
+
+def test_a_result_lost_with_its_worker_is_no_failure(monkeypatch):
+    """The block is stored: only its tally is lost, and the scheduler is well."""
+    real, lost = blocks_module._as_finished, []
+
+    def with_a_death(client, futures, patience):
+        for future in real(client, futures, patience):
+            if not lost:
+                for pid in client.run(os.getpid).values():
+                    os.kill(pid, signal.SIGKILL)
+                end = time.monotonic() + 60
+                while future.status == "finished" and time.monotonic() < end:
+                    time.sleep(0.001)
+                lost.append(future.status)
+            yield future
+
+    monkeypatch.setattr(blocks_module, "_as_finished", with_a_death)
+    with connect(LocalCluster(workers=1)) as client, reporting("test", 4) as reporter:
+        compute_blocks(client, lambda block: {"seen": 1}, blocks(4), reporter)
+    assert lost == ["lost"]
+    assert reporter.done == 4
+    assert reporter.tally["seen"] == 3
 
 
 def test_every_block_is_computed_once_and_counted(client):
@@ -109,6 +145,11 @@ def assert_same_bits(found, expected):
         for name in other.variables:
             assert one[name].dtype == other[name].dtype
             assert one[name].values.tobytes() == other[name].values.tobytes(), name
+
+
+def test_same_bits_in_the_other_order(run_sweep, reference, tmp_path, monkeypatch):
+    monkeypatch.setattr("phasepipe.stages.descent.block_seconds", lambda *size: -block_seconds(*size))
+    assert_same_bits(results(run_sweep(tmp_path, block_instances=1, **SWEEP)), reference)
 
 
 @pytest.mark.parametrize("block_instances", [1, 3, 5])

@@ -1,0 +1,44 @@
+"""A short campaign of faults: nothing lost, nothing wrong, no hang, no traceback."""
+
+import pytest
+
+from tests.chaos.campaign import campaign
+from tests.chaos.commands import warm_up
+from tests.chaos.faults import KINDS
+from tests.chaos.page import BEGIN, END, table, write_page
+
+SHORT = (
+    "one worker killed",
+    "all workers killed",
+    "script killed",
+    "script terminated",
+    "second writer",
+    "stale lock",
+    "bit flipped",
+    "table damaged",
+)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    warm_up()
+    kinds = [kind for kind in KINDS if kind.name.startswith(SHORT)]
+    return list(campaign(tmp_path_factory.mktemp("chaos"), len(SHORT), 3, "stages", kinds))
+
+
+def test_every_fault_is_recovered_from_to_the_bit(outcomes):
+    assert len({outcome.kind for outcome in outcomes}) == len(SHORT)
+    assert all(outcome.well for outcome in outcomes), outcomes
+
+
+def test_the_page_counts_what_happened(outcomes, tmp_path):
+    rows = table(outcomes).splitlines()
+    assert len(rows) == 2 + len(SHORT) + 1
+    assert rows[-1].startswith(f"| all | {len(SHORT)} | 0 | {len(SHORT)} | 0 | 0 | 0 | 0 |")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_page(page, outcomes)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
