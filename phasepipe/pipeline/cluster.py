@@ -175,16 +175,14 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
         arguments, where = {"address": spec.address}, spec.address
     try:
         # not the default of this process: a client that cannot connect would remain so
-        client = Client(
-            **arguments, security=_security(spec.security), timeout=_ANSWER, set_as_default=False
-        )
+        client = Client(**arguments, security=_security(spec.security), timeout=_ANSWER, set_as_default=False)
     except (OSError, OverflowError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ClusterError(
             f"no Dask scheduler answers at {where}: {reason}; "
             "is it still running, with the same version of Dask and the same TLS files?"
         ) from error
-    with client:
+    with client, client.as_current():
         _check_versions(client, where)
         with _waiting_told(client, where):
             yield client

@@ -20,6 +20,7 @@ from phasepipe.stages.descent import run_descent
 from phasepipe.stages.instances import draw_instances
 
 ROOT = Path(__file__).parents[2]
+TLS = {"ca-file": "ca_file", "cert": "cert", "key": "key"}  # options of Dask, keys of ours
 
 
 @contextmanager
@@ -123,9 +124,6 @@ def test_a_sweep_over_tls_whose_secrets_are_nowhere(tmp_path, certificates, make
     key = Path(certificates["key"]).read_bytes()
     for secret in (certificates["key"].encode(), certificates["cert"].encode(), key.splitlines()[1]):
         assert not any(secret in content for content in kept)
-
-
-TLS = {"ca-file": "ca_file", "cert": "cert", "key": "key"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zarr
 
 from phasepipe.pipeline import slurm_jobs
 from phasepipe.pipeline.cluster import ClusterError, connect
@@ -67,7 +68,7 @@ def start(root, *arguments, target=FATES):
     )
 
 
-def finish(process, seconds=150):
+def finish(process, seconds=200):
     try:
         said, _ = process.communicate(timeout=seconds)
     finally:
@@ -108,7 +109,8 @@ def wait_until(condition, seconds=90):
 
 def done(root):
     path = root / "results/small/runs/N24.zarr"
-    return int((open_store(path)["status"] == 1).sum()) if path.exists() else 0
+    # not through Dask, whose default client belongs to the test that runs beside
+    return int((zarr.open_array(path / "status", mode="r")[...] == 1).sum()) if path.exists() else 0
 
 
 def assert_same_bits(root, reference):
@@ -130,7 +132,7 @@ def reference(project):
 
 
 def dask_story(root, configuration, certificates):
-    """Killed in the middle, jobs coming and going; then a job is cancelled, another hangs to its time limit."""
+    """Killed in the middle, jobs coming and going; then a job is cancelled, another hangs to its limit."""
     process = start(root, "--cores", "1")
     wait_until(lambda: 0 < done(root) < 96)
     os.killpg(process.pid, signal.SIGTERM)
@@ -166,7 +168,7 @@ def executor_story(root):
     profile += ("--latency-wait", "2", "--default-resources", "mem_mb=800", "runtime=10")
     profile += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
     process = start(root, *profile)
-    wait_until(lambda: 0 < done(root) < 96)
+    wait_until(lambda: 0 < done(root) < 96, 200)
     subprocess.run(["scancel", *queue(root)], check=True)
     code, said = finish(process)
     assert code != 0, said
@@ -233,10 +235,10 @@ def test_jobs_that_wait_are_waited_for_and_told_of(tmp_path, monkeypatch, capsys
 
 
 def test_workers_leave_before_the_time_limit(tmp_path, monkeypatch):
-    """The shortest job SLURM knows, and a margin of almost all of it: seconds after the start it goes."""
+    """The shortest job that SLURM knows, left at half time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(slurm_jobs, "_LOOK", 1.0)
-    spec = SlurmCluster(**SLURM | {"walltime": "00:01:00", "margin": 35})
+    spec = SlurmCluster(**SLURM | {"walltime": "00:01:00", "margin": 25})
     with connect(spec) as client:
         wait_until(lambda: queue(tmp_path), 30)
         (first,) = queue(tmp_path)
