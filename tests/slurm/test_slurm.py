@@ -17,7 +17,7 @@ import zarr
 
 from phasepipe.pipeline import slurm_jobs
 from phasepipe.pipeline.cluster import ClusterError, connect
-from phasepipe.pipeline.cluster_specs import SlurmCluster
+from phasepipe.pipeline.cluster_specs import SchedulerFile, SlurmCluster
 from phasepipe.pipeline.tables import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -248,6 +248,36 @@ def test_workers_leave_before_the_time_limit(tmp_path, monkeypatch):
         assert client.submit(lambda: 1).result(timeout=60) == 1
     assert state(first) != "TIMEOUT"
     assert not queue(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_cluster_held_open_leaves_no_job_whatever_ends_it(tmp_path, configuration, ending):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(configuration(cluster=SLURM)))
+    options = ["--scheduler-file", "cluster.json", "--config", "config.yaml"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from phasepipe.cli import main; main()", "cluster", *options],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # a test run in the background is deaf to Ctrl-C, and so would be its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert "cluster is open" in process.stdout.readline()
+        spec = SchedulerFile(kind="scheduler_file", path=str(tmp_path / "cluster.json"))
+        with connect(spec) as client:
+            assert client.submit(lambda: 1).result(timeout=60) == 1
+        process.send_signal(ending)
+        _, said = finish(process)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert ("closing the cluster" in said) == (ending != signal.SIGKILL)
+    assert "Traceback" not in said
+    wait_until(lambda: not queue(tmp_path), 90 if ending == signal.SIGKILL else 5)
 
 
 @pytest.mark.parametrize("name", ["dask", "executor"])
