@@ -37,7 +37,7 @@ test-slow: $(VENV)/installed-dev
 # a real SLURM of one machine, started and stopped here: needs root, and Debian for its packages
 test-slurm: $(VENV)/installed-dev
 	eval "$$(tests/slurm/slurm-up)" && trap 'tests/slurm/slurm-up down' EXIT && \
-	  timeout 600 $(BIN)/python -m pytest -m slurm tests/slurm
+	  timeout 540 $(BIN)/python -m pytest -m slurm tests/slurm
 
 # sections can be chosen: make bench BENCH="--only gradient,flow --quick"
 bench: $(VENV)/installed

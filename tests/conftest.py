@@ -1,6 +1,8 @@
 """A small sweep, for every test that needs one."""
 
 import copy
+import shutil
+import subprocess
 
 import pytest
 
@@ -34,3 +36,23 @@ def configuration():
 def make_sweep(configuration):
     """A validated small sweep; keywords change its keys."""
     return lambda **changes: load_sweep(configuration(**changes))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """TLS files of a certificate authority made here: the section ``security`` of a cluster."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the command openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+    for arguments in (
+        ["req", "-x509", *curve, "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem"],
+        ["req", *curve, "-subj", "/CN=phasepipe", "-keyout", "key.pem", "-out", "request.pem"],
+        ["x509", "-req", "-days", "2", "-in", "request.pem", *signed, "-out", "cert.pem"],
+    ):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+    return {
+        key: str(folder / f"{name}.pem")
+        for key, name in (("ca_file", "ca"), ("cert", "cert"), ("key", "key"))
+    }

@@ -31,6 +31,7 @@ from phasepipe.pipeline.slurm_jobs import slurm_client
 
 logger = logging.getLogger("phasepipe")
 
+_ANSWER = 10.0  # seconds within which a scheduler should answer
 _FIRST_WORD, _NEXT_WORD = 10.0, 60.0  # seconds until it is told that there are no workers
 
 # BLAS threads collapse on small products and fight over cores: one thread per worker process
@@ -131,7 +132,11 @@ def _local(workers: int) -> Iterator[Client]:
 
 
 # a job that ends at its time limit takes innocent blocks along, again and again in a long stage
-_SLURM_CONFIG = {"distributed.scheduler.allowed-failures": 20}
+_SLURM_CONFIG = {
+    "distributed.scheduler.allowed-failures": 20,
+    # Dask would close a job whose worker has been away so long, even the new one that took its name
+    "distributed.deploy.lost-worker-timeout": "365 days",
+}
 
 
 def _security(files: TlsFiles | None) -> Security | None:
@@ -169,14 +174,15 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
     else:
         arguments, where = {"address": spec.address}, spec.address
     try:
-        client = Client(**arguments, security=_security(spec.security), timeout="10s")
-    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        # not the default of this process: a client that cannot connect would remain so
+        client = Client(**arguments, security=_security(spec.security), timeout=_ANSWER, set_as_default=False)
+    except (OSError, OverflowError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ClusterError(
             f"no Dask scheduler answers at {where}: {reason}; "
             "is it still running, with the same version of Dask and the same TLS files?"
         ) from error
-    with client:
+    with client, client.as_current():
         _check_versions(client, where)
         with _waiting_told(client, where):
             yield client

@@ -115,8 +115,7 @@ class CustomLossSpec(Model):
 
     def _module(self, name: str) -> Any:
         directory = str(Path(self.directory).resolve())
-        if directory not in sys.path:
-            sys.path.insert(0, directory)
+        sys.path.insert(0, directory)
         try:
             return importlib.import_module(name)
         except Exception as error:
@@ -124,6 +123,11 @@ class CustomLossSpec(Model):
                 f"loss.path = {self.path!r} does not import ({type(error).__name__}: {error}); "
                 f"put {name}.py into {directory} or install its package"
             ) from error
+        finally:
+            # first for the module that was named; last for what is imported later, which nobody named
+            sys.path.remove(directory)
+            if directory not in sys.path:
+                sys.path.append(directory)
 
 
 LossSpec = Annotated[NormalisedQuarticSpec | QuarticSpec | CustomLossSpec, Field(discriminator="kind")]
