@@ -37,6 +37,11 @@ class Extrapolation:
     held_out: pd.DataFrame  # form, imposed, N, observed, predicted, lower, upper, z
 
     @property
+    def reach(self) -> FloatArray:
+        """Half the interval of every value."""
+        return np.asarray(stats.norm.isf((1 - self.level) / 2) * self.error)
+
+    @property
     def plausible(self) -> tuple[SizeFit, ...]:
         """Forms with a free limit that fit and hold a share of the weight, best first."""
         free = [fit for fit in self.fits if not fit.imposed and fit.believable]
