@@ -45,8 +45,8 @@ def eigenvalue_bands(runs: xr.Dataset) -> pd.DataFrame:
     """Quartiles over runs of the two lowest eigenvalues, the predicted edge and outlier against time.
 
     Columns ``less, quantity, time, lower, median, upper, t_bbp``: as they are (``less`` is "nothing") and
-    less the edge of their run; ``t_bbp`` is its median. The outlier is left out where fewer than half of the runs
-    have one: a median over the few that are left would jump.
+    less the edge of their run; ``t_bbp`` is its median. The outlier is left out where fewer than half of
+    the runs have one: a median over the few that are left would jump.
     """
     measured = runs.eigenvalues.transpose("eigenvalue", "run", "time").values
     edge, outlier = (runs[name].transpose("run", "time").values for name in ("edge", "outlier"))
