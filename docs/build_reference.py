@@ -22,6 +22,8 @@ def build(folder: Path) -> None:
         warnings.simplefilter("error", UserWarning)
         # a package with __all__ would hide its modules, so each is named, and some are met twice
         warnings.filterwarnings("ignore", "The module specification .* adds a module")
+        # what typing.NamedTuple makes of a class does not know the names of its module
+        warnings.filterwarnings("ignore", "Error parsing type annotation ForwardRef")
         modules = pkgutil.walk_packages(phasepipe.__path__, "phasepipe.")
         pdoc.pdoc("phasepipe", *(module.name for module in modules), output_directory=folder)
 

@@ -170,7 +170,8 @@ def _check(N: FloatArray, error: FloatArray, excluded: FloatArray, quantity: str
     if len(N) < 2:
         without = f" ({len(excluded)} more without a value)" if len(excluded) else ""
         raise ValueError(
-            f"{quantity} is known at {len(N)} size{without}; an extrapolation in N needs at least 2, better 5"
+            f"{quantity} is known at {len(N)} size{'' if len(N) == 1 else 's'}{without}; "
+            "an extrapolation in N needs at least 2, better 5"
         )
     if len(np.unique(N)) < len(N):
         raise ValueError(f"sizes {N.tolist()} repeat; give one {quantity} per N")
