@@ -45,7 +45,9 @@ def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
     rows = []
     for N in scaling["N"].values:
         at = scaling.sel(N=N)
-        value = {key: float(at[key]) for key in at.data_vars if str(key).startswith(("alpha_50", "width"))}
+        value = {
+            str(key): float(at[key]) for key in at.data_vars if str(key).startswith(("alpha_50", "width"))
+        }
         rows.append(
             [
                 str(N),
