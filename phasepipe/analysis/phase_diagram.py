@@ -84,7 +84,7 @@ def phase_diagram(
     axes.minorticks_off()
     axes.set_ylim(bottom=0.6 * branch_change[1])  # room for the name of the point
     axes.grid(alpha=0.25)
-    axes.legend(loc="center left")
+    axes.legend(loc="upper left")
     return figure
 
 
