@@ -7,7 +7,7 @@ VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run study study-quick test test-slow test-slurm chaos bench lint clean
+.PHONY: run study study-quick test test-slow test-slurm chaos bench docs lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
@@ -37,7 +37,7 @@ test-slow: $(VENV)/installed-dev
 # a real SLURM of one machine, started and stopped here: needs root, and Debian for its packages
 test-slurm: $(VENV)/installed-dev
 	eval "$$(tests/slurm/slurm-up)" && trap 'tests/slurm/slurm-up down' EXIT && \
-	  timeout 600 $(BIN)/python -m pytest -m slurm tests/slurm
+	  timeout 540 $(BIN)/python -m pytest -m slurm tests/slurm
 
 # two hundred faults, each recovered from and compared with the undisturbed sweep: half an hour of a free machine
 chaos: $(VENV)/installed-dev
@@ -48,6 +48,10 @@ bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
+# the reference of all modules from their docstrings; a warning is an error
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/build_reference.py build/reference
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -55,6 +59,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/python docs/build_reference.py build/reference
 
 clean:
 	rm -rf $(VENV)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.parts import SweepError
 
 
 def compare(
@@ -18,6 +19,8 @@ def compare(
     level: Annotated[float, typer.Option(help="Probability of calling equal sweeps different.")] = 0.01,
 ) -> None:
     """Say whether two sweeps have the same bits, the same fates, compatible statistics, or differ."""
+    if not 0 < level < 1:
+        raise SweepError(f"--level = {level} is no probability between 0 and 1; take for example 0.01")
     from phasepipe.stages.comparison import compare as compare_folders
 
     found = compare_folders(SweepFolder(first), SweepFolder(second), level)

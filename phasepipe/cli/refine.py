@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def refine(
     run: Annotated[bool, typer.Option("--run", help="Run the proposal now.")] = False,
 ) -> None:
     """Propose the alphas and instances that most reduce the interval of alpha_50 at every N."""
+    if not 0 < budget < math.inf:
+        raise SweepError(f"--budget = {budget} will not do; name core-seconds, for example 3600")
     from phasepipe.stages.refinement import propose, refined_cells, write_refinement
 
     content = read_configuration(config)

@@ -53,5 +53,8 @@ def phase_diagram(
     """Draw alpha_init and alpha_threshold of the normalised quartic losses against a."""
     from phasepipe.stages.phase_diagram import draw_phase_diagram
 
-    draw_phase_diagram(to, points)
+    try:
+        draw_phase_diagram(to, points)
+    except OSError as error:
+        raise SweepError(f"--to = {to} cannot be written: {error.strerror}") from error
     typer.echo(f"{to / 'phase_diagram.png'}, .svg, .pdf and .csv are written")

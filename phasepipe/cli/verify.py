@@ -15,7 +15,7 @@ from phasepipe.pipeline.parts import SweepError
 
 def verify(
     results: Annotated[Path, typer.Argument(help="Folder of a sweep, for example results/demo.")],
-    sample: Annotated[int, typer.Option(help="Instances per N that are drawn and run again.")] = 4,
+    sample: Annotated[int, typer.Option(min=0, help="Instances per N that are drawn and run again.")] = 4,
     report_only: Annotated[bool, typer.Option("--report-only", help="Change nothing.")] = False,
 ) -> None:
     """Check all that a sweep has stored; damaged blocks are marked pending for the next run."""

@@ -260,7 +260,7 @@ def _sentence(task: BlockTask, error: BaseException) -> str:
     if isinstance(error, KilledWorker):
         need = "" if task.memory is None else f" (its arrays alone need about {task.memory / 2**20:.0f} MiB)"
         reason = (
-            f"it killed its worker again and again, most likely for memory{need}; "
+            f"its worker ended again and again, most likely for memory{need} or a time limit of SLURM; "
             "take fewer workers so that each has more memory, or remove this store and set block_instances: 1"
         )
     else:

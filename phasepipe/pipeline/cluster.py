@@ -31,6 +31,7 @@ from phasepipe.pipeline.slurm_jobs import slurm_client
 
 logger = logging.getLogger("phasepipe")
 
+_ANSWER = 10.0  # seconds within which a scheduler should answer
 _FIRST_WORD, _NEXT_WORD = 10.0, 60.0  # seconds until it is told that there are no workers
 
 # BLAS threads collapse on small products and fight over cores: one thread per worker process
@@ -131,7 +132,11 @@ def _local(workers: int) -> Iterator[Client]:
 
 
 # a job that ends at its time limit takes innocent blocks along, again and again in a long stage
-_SLURM_CONFIG = {"distributed.scheduler.allowed-failures": 20}
+_SLURM_CONFIG = {
+    "distributed.scheduler.allowed-failures": 20,
+    # Dask would close a job whose worker has been away so long, even the new one that took its name
+    "distributed.deploy.lost-worker-timeout": "365 days",
+}
 
 
 def _security(files: TlsFiles | None) -> Security | None:
@@ -140,7 +145,10 @@ def _security(files: TlsFiles | None) -> Security | None:
         return None
     for key, path in files.model_dump().items():
         if not (Path(path).is_file() and os.access(path, os.R_OK)):
-            raise ClusterError(f"cluster.security.{key} = {path!r} is not a file that can be read")
+            raise ClusterError(
+                f"cluster.security.{key} = {path!r} is not a file that can be read; "
+                "give the path of a PEM file"
+            )
     paths = {key: str(Path(path).resolve()) for key, path in files.model_dump().items()}
     roles = {
         f"tls_{role}_{part}": paths[part]
@@ -151,7 +159,10 @@ def _security(files: TlsFiles | None) -> Security | None:
     try:
         security.get_connection_args("client")
     except OSError as error:  # ssl.SSLError is one
-        raise ClusterError(f"the files of cluster.security do not fit together: {error}") from error
+        raise ClusterError(
+            f"the files of cluster.security do not fit together ({error}); "
+            "ca must have signed cert, and key must be its key"
+        ) from error
     return security
 
 
@@ -169,14 +180,15 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
     else:
         arguments, where = {"address": spec.address}, spec.address
     try:
-        client = Client(**arguments, security=_security(spec.security), timeout="10s")
-    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        # not the default of this process: a client that cannot connect would remain so
+        client = Client(**arguments, security=_security(spec.security), timeout=_ANSWER, set_as_default=False)
+    except (OSError, OverflowError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ClusterError(
             f"no Dask scheduler answers at {where}: {reason}; "
             "is it still running, with the same version of Dask and the same TLS files?"
         ) from error
-    with client:
+    with client, client.as_current():
         _check_versions(client, where)
         with _waiting_told(client, where):
             yield client
@@ -226,10 +238,14 @@ def _check_scheduler_file(path: Path) -> None:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"cluster.path = {str(path)!r} cannot be read as a scheduler file: {error}"
+            f"cluster.path = {str(path)!r} cannot be read as a scheduler file ({error}); "
+            f"write one with: phasepipe cluster --scheduler-file {path}"
         ) from error
     if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
-        raise ClusterError(f"cluster.path = {str(path)!r} is no scheduler file; it names no address")
+        raise ClusterError(
+            f"cluster.path = {str(path)!r} is no scheduler file; it names no address. "
+            f"Write one with: phasepipe cluster --scheduler-file {path}"
+        )
 
 
 def write_scheduler_file(client: Client, path: Path) -> None:
@@ -246,4 +262,6 @@ def write_scheduler_file(client: Client, path: Path) -> None:
         draft.write_text(json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]}))
         draft.replace(path)
     except OSError as error:
-        raise ClusterError(f"scheduler file {path} cannot be written: {error.strerror}") from error
+        raise ClusterError(
+            f"scheduler file {path} cannot be written ({error.strerror}); choose another folder"
+        ) from error

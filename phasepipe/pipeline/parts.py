@@ -50,7 +50,7 @@ class Model(BaseModel):
         for key, field in cls.model_fields.items():
             value = content.get(key) if isinstance(content, dict) else None
             if isinstance(value, bool) and field.annotation is not bool:
-                raise ValueError(f"{key} = {value} will not do; yes and no mean nothing here")
+                raise ValueError(f"{key} = {value} will not do; yes and no mean nothing here, give a number")
         return content
 
 
@@ -100,7 +100,10 @@ class CustomLossSpec(Model):
             raise SweepError(f"loss.path = {self.path!r} has no module; take for example my_losses.Amplitude")
         target = getattr(self._module(module_name), attribute, None)
         if target is None:
-            raise SweepError(f"loss.path = {self.path!r}: module {module_name} has no {attribute!r}")
+            raise SweepError(
+                f"loss.path = {self.path!r}: module {module_name} has no {attribute!r}; "
+                "name a loss that it defines"
+            )
         if isinstance(target, type) or self.parameters:
             try:
                 target = target(**self.parameters)
@@ -115,8 +118,7 @@ class CustomLossSpec(Model):
 
     def _module(self, name: str) -> Any:
         directory = str(Path(self.directory).resolve())
-        if directory not in sys.path:
-            sys.path.insert(0, directory)
+        sys.path.insert(0, directory)
         try:
             return importlib.import_module(name)
         except Exception as error:
@@ -124,6 +126,11 @@ class CustomLossSpec(Model):
                 f"loss.path = {self.path!r} does not import ({type(error).__name__}: {error}); "
                 f"put {name}.py into {directory} or install its package"
             ) from error
+        finally:
+            # first for the module that was named; last for what is imported later, which nobody named
+            sys.path.remove(directory)
+            if directory not in sys.path:
+                sys.path.append(directory)
 
 
 LossSpec = Annotated[NormalisedQuarticSpec | QuarticSpec | CustomLossSpec, Field(discriminator="kind")]

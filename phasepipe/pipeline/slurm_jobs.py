@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from types import FrameType
 from typing import Any
 
 from distributed import Client, Security
@@ -33,7 +32,7 @@ logger = logging.getLogger("phasepipe")
 
 _LOOK = 5.0  # seconds between two looks at the queue
 _TELL = 60.0  # seconds between two messages while no worker is there
-_FRUITLESS = 3  # jobs in a row that end before a worker connects
+_FRUITLESS = 3  # times in a row that jobs end before a worker connects; jobs that end together count once
 _ALARM = signal.SIGUSR2
 
 
@@ -144,20 +143,26 @@ def _ask_slurm(script: str) -> None:
 
 @contextmanager
 def _ended_politely() -> Iterator[None]:
-    """A kill (SIGTERM) of this process ends it through its ``finally`` clauses, which cancel the jobs."""
+    """Ctrl-C and a kill (SIGTERM) end this process through its ``finally`` clauses, which cancel the jobs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def leave(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # a second one would cut the cancelling short
-        sys.exit(128 + number)
+    def leave(*_: object) -> None:
+        for number in before:  # a second one would cut the cancelling short
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, leave)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -220,7 +225,7 @@ class _Watch(threading.Thread):
                 self._replace(gone, observed)
             if self._fruitless >= _FRUITLESS:
                 self.verdict = (
-                    f"{self._fruitless} SLURM jobs ended before a worker connected; their output is in "
+                    f"SLURM jobs ended {self._fruitless} times before a worker connected; their output is in "
                     f"{Path(self._spec.log_directory).resolve()}; see cluster.job_script_prologue, "
                     "cluster.python and cluster.interface"
                 )
@@ -243,7 +248,7 @@ class _Watch(threading.Thread):
 
     def _replace(self, gone: set[str], observed: set[str]) -> None:
         if not observed:
-            self._fruitless += len(gone)
+            self._fruitless += 1
         logger.info("%d SLURM jobs have ended; new ones take their place", len(gone))
         cluster, spec = self._cluster, self._spec
 

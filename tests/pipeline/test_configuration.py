@@ -1,7 +1,9 @@
 """Every mistake in a configuration is one sentence, before anything is computed."""
 
+import importlib
 import json
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,27 @@ def test_own_loss_loads_with_its_parameters(configuration, tmp_path):
     assert load_sweep(configuration(loss=loss)).loss.build().width == 2.5
 
 
+def test_only_the_module_that_was_named_is_imported(configuration, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    for name, source in {"alone": LOSSES["whole"], "sibling": "", "colorsys": LOSSES["broken"]}.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    loss = {"kind": "custom", "path": "alone.Loss", "directory": str(tmp_path)}
+    for _ in range(2):
+        load_sweep(configuration(loss=loss)).loss.build()
+    assert "alone" in sys.modules
+    assert "sibling" not in sys.modules
+    assert hasattr(importlib.import_module("colorsys"), "rgb_to_hsv")  # Python's own, not the user's file
+    assert sys.path.count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("path", ["os.system", "alone", ".Loss", "a b.Loss", "../alone.Loss", "", "alone."])
+def test_a_path_that_names_no_loss_is_refused(configuration, tmp_path, path):
+    (tmp_path / "alone.py").write_text(LOSSES["whole"])
+    with pytest.raises(SweepError) as refused:
+        load_sweep(configuration(loss={"kind": "custom", "path": path, "directory": str(tmp_path)}))
+    assert_sentence(str(refused.value), "sweep 'small': ", ["loss.path"])
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -289,10 +312,36 @@ ODD = st.one_of(
 )
 
 
+CLUSTERS = [
+    RICH["cluster"],
+    {
+        "kind": "address",
+        "address": "tls://10.0.0.1:8786",
+        "security": {"ca_file": "a", "cert": "b", "key": "c"},
+    },
+    {"kind": "scheduler_file", "path": "cluster.json"},
+    {
+        "kind": "slurm",
+        "jobs": 4,
+        "minimum_jobs": 1,
+        "cores": 8,
+        "processes": 4,
+        "memory": "16GB",
+        "walltime": "1-02:00:00",
+        "margin": 60,
+        "queue": "main",
+        "interface": "ib0",
+        "job_extra_directives": ["--exclusive"],
+        "job_script_prologue": ["module load python"],
+        "log_directory": "logs",
+    },
+]
+
+
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_a_corrupted_sweep_loads_or_is_refused_by_one_line(configuration, data):
-    content = configuration(**RICH)
+    content = configuration(**RICH | {"cluster": data.draw(st.sampled_from(CLUSTERS), label="cluster")})
     for _ in range(data.draw(st.integers(1, 3), label="corruptions")):
         path = data.draw(st.sampled_from([("sweep",), *places(content)]))
         content = replaced(content, path, data.draw(ODD))

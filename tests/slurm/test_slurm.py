@@ -1,18 +1,23 @@
 """A sweep on a real SLURM (start it with tests/slurm/slurm-up), with the bits of an undisturbed local run."""
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
+import zarr
 
+from phasepipe.pipeline import slurm_jobs
 from phasepipe.pipeline.cluster import ClusterError, connect
-from phasepipe.pipeline.cluster_specs import SlurmCluster
+from phasepipe.pipeline.cluster_specs import SchedulerFile, SlurmCluster
 from phasepipe.pipeline.tables import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +68,7 @@ def start(root, *arguments, target=FATES):
     )
 
 
-def finish(process, seconds=150):
+def finish(process, seconds=200):
     try:
         said, _ = process.communicate(timeout=seconds)
     finally:
@@ -72,11 +77,27 @@ def finish(process, seconds=150):
     return process.returncode, said
 
 
-def queue():
+def queue(folder):
+    """Jobs submitted from ``folder`` that have not ended."""
     asked = subprocess.run(
-        ["squeue", "--noheader", "--format=%A %T"], check=True, capture_output=True, text=True
+        ["squeue", "--noheader", "--format=%A %T %Z"], check=True, capture_output=True, text=True
     )
-    return [line.split()[0] for line in asked.stdout.splitlines() if not line.endswith("COMPLETING")]
+    rows = [line.split(maxsplit=2) for line in asked.stdout.splitlines()]
+    return [job for job, state, place in rows if state != "COMPLETING" and Path(place) == folder]
+
+
+def state(job):
+    asked = subprocess.run(["scontrol", "show", "job", job], check=True, capture_output=True, text=True)
+    return re.search(r"JobState=(\w+)", asked.stdout)[1]
+
+
+def hang_until_the_time_limit(job):
+    """Stop the processes of a job, which can then not leave politely, and end its time."""
+    listed = subprocess.run(["scontrol", "listpids", job], check=True, capture_output=True, text=True)
+    for line in listed.stdout.splitlines()[1:]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(line.split()[0]), signal.SIGSTOP)
+    subprocess.run(["scontrol", "update", f"JobId={job}", "EndTime=now"], check=True)
 
 
 def wait_until(condition, seconds=90):
@@ -88,7 +109,8 @@ def wait_until(condition, seconds=90):
 
 def done(root):
     path = root / "results/small/runs/N24.zarr"
-    return int((open_store(path)["status"] == 1).sum()) if path.exists() else 0
+    # not through Dask, whose default client belongs to the test that runs beside
+    return int((zarr.open_array(path / "status", mode="r")[...] == 1).sum()) if path.exists() else 0
 
 
 def assert_same_bits(root, reference):
@@ -109,68 +131,73 @@ def reference(project):
     return root
 
 
-def test_dask_workers_survive_a_cancelled_job(project, reference):
-    root = project("jobqueue", cluster=SLURM)
+def dask_story(root, configuration, certificates):
+    """Killed in the middle, jobs coming and going; then a job is cancelled, another hangs to its limit."""
+    process = start(root, "--cores", "1")
+    wait_until(lambda: 0 < done(root) < 96)
+    os.killpg(process.pid, signal.SIGTERM)
+    code, said = finish(process)
+    assert code != 0, said
+    wait_until(lambda: not queue(root), 30)
+    before = done(root)
+    assert 0 < before < 96
+
+    spec = SLURM | {"jobs": 2, "security": certificates}
+    (root / "config/config.yaml").write_text(yaml.safe_dump(configuration(**SWEEP, cluster=spec)))
     process = start(root, "--cores", "1")
     try:
-        wait_until(lambda: 0 < done(root) < 96)
-        first = queue()
-        assert first
-        subprocess.run(["scancel", *first], check=True)
+        wait_until(lambda: before < done(root) < 96)
+        cancelled, hanging = queue(root)
+        hang_until_the_time_limit(hanging)
+        subprocess.run(["scancel", cancelled], check=True)
         code, said = finish(process)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert code == 0, said
-    assert "new ones take their place" in (root / "results/small/logs/descent-N24.log").read_text()
-    assert not queue()
-    assert_same_bits(root, reference)
+    assert (state(cancelled), state(hanging)) == ("CANCELLED", "TIMEOUT")
+    log = (root / "results/small/logs/descent-N24.log").read_text()
+    assert f"{before} of 96 stored" in log
+    assert "new ones take their place" in log
+    assert not queue(root)
 
 
-def test_a_killed_stage_leaves_no_job_and_is_resumed(project, reference):
-    root = project("killed", cluster=SLURM | {"minimum_jobs": 0, "jobs": 2})
-    process = start(root, "--cores", "1")
-    wait_until(lambda: 0 < done(root) < 96)
-    os.killpg(process.pid, signal.SIGTERM)
-    code, _ = finish(process)
-    assert code != 0
-    wait_until(lambda: not queue(), 30)
-    before = done(root)
-    assert 0 < before < 96
-    code, said = finish(start(root, "--cores", "1"))
-    assert code == 0, said
-    assert f"{before} of 96 stored" in (root / "results/small/logs/descent-N24.log").read_text()
-    assert not queue()
-    assert_same_bits(root, reference)
-
-
-def test_a_stage_killed_in_its_slurm_job_is_resumed(project, reference):
-    root = project("executor")
-    profile = (
-        "--workflow-profile",
-        str(ROOT / "workflow/profiles/slurm"),
-        "--cores",
-        "2",
-        "--latency-wait",
-        "2",
-    )
-    quick = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
-    quick += ("--default-resources", "mem_mb=800", "runtime=10", "--retries", "0")
-    process = start(root, *profile, *quick)
-    wait_until(lambda: 0 < done(root) < 96)
-    # what SLURM does at the time limit: SIGTERM to the job, SIGKILL after KillWait
-    subprocess.run(["scancel", *queue()], check=True)
+def executor_story(root):
+    """The stage is cancelled in its job."""
+    profile = ("--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--cores", "2")
+    profile += ("--latency-wait", "2", "--default-resources", "mem_mb=800", "runtime=10")
+    profile += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
+    process = start(root, *profile)
+    wait_until(lambda: 0 < done(root) < 96, 200)
+    subprocess.run(["scancel", *queue(root)], check=True)
     code, said = finish(process)
     assert code != 0, said
-    wait_until(lambda: not queue(), 30)
-    before = done(root)
-    assert 0 < before < 96
-    code, said = finish(start(root, *profile, *quick))
+    wait_until(lambda: not queue(root), 30)
+    assert "interrupted; finished blocks are stored" in "".join(
+        file.read_text() for file in root.glob(".snakemake/slurm_logs/**/*.log")
+    )
+    assert 0 < done(root) < 96
+    code, said = finish(start(root, *profile))
     assert code == 0, said
-    assert_same_bits(root, reference)
 
 
-def test_what_slurm_refuses_is_one_sentence():
+@pytest.fixture(scope="module", autouse=True)
+def stories(project, configuration, certificates):
+    """Both ways at once: most of their time is waiting."""
+    adaptive = SLURM | {"jobs": 2, "minimum_jobs": 0}
+    roots = {"dask": project("dask", cluster=adaptive), "executor": project("executor")}
+    with ThreadPoolExecutor() as pool:
+        yield (
+            roots,
+            {
+                "dask": pool.submit(dask_story, roots["dask"], configuration, certificates),
+                "executor": pool.submit(executor_story, roots["executor"]),
+            },
+        )
+
+
+def test_what_slurm_refuses_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     spec = SlurmCluster(**SLURM | {"queue": "nowhere"})
     with (
         pytest.raises(ClusterError, match=r"SLURM refuses .*nvalid partition.* queue, account") as refused,
@@ -178,16 +205,83 @@ def test_what_slurm_refuses_is_one_sentence():
     ):
         pytest.fail("connected to nothing")
     assert "\n" not in str(refused.value)
-    assert not queue()
+    assert not queue(tmp_path)
 
 
-def test_jobs_that_die_before_a_worker_connects_end_the_waiting(tmp_path):
-    spec = SlurmCluster(**SLURM | {"job_script_prologue": ["exit 3"], "log_directory": str(tmp_path)})
+def test_jobs_that_die_before_a_worker_connects_end_the_waiting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm_jobs, "_LOOK", 1.0)
+    spec = SlurmCluster(**SLURM | {"jobs": 2, "job_script_prologue": ["exit 3"]})
     with (
         pytest.raises(
-            ClusterError, match=r"SLURM jobs ended before a worker connected; .*job_script_prologue"
+            ClusterError, match=r"SLURM jobs ended 3 times before a worker connected; .*job_script_prologue"
         ),
-        connect(spec) as client,
+        connect(spec),
     ):
-        client.submit(lambda: 1).result(timeout=90)
-    assert not queue()
+        wait_until(lambda: False, 90)
+    assert not queue(tmp_path)
+
+
+def test_jobs_that_wait_are_waited_for_and_told_of(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm_jobs, "_LOOK", 1.0)
+    monkeypatch.setattr(slurm_jobs, "_TELL", 2.0)
+    spec = SlurmCluster(**SLURM | {"job_extra_directives": ["--begin=now+1hour"]})
+    with connect(spec):
+        wait_until(lambda: queue(tmp_path), 30)
+        time.sleep(5)
+    assert "no worker yet; SLURM's queue: 1 PENDING BeginTime; waiting" in capsys.readouterr().err
+    assert not queue(tmp_path)
+
+
+def test_workers_leave_before_the_time_limit(tmp_path, monkeypatch):
+    """The shortest job that SLURM knows, left at half time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm_jobs, "_LOOK", 1.0)
+    spec = SlurmCluster(**SLURM | {"walltime": "00:01:00", "margin": 25})
+    with connect(spec) as client:
+        wait_until(lambda: queue(tmp_path), 30)
+        (first,) = queue(tmp_path)
+        client.wait_for_workers(1, timeout=60)
+        wait_until(lambda: first not in queue(tmp_path), 60)
+        client.wait_for_workers(1, timeout=60)
+        assert client.submit(lambda: 1).result(timeout=60) == 1
+    assert state(first) != "TIMEOUT"
+    assert not queue(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_cluster_held_open_leaves_no_job_whatever_ends_it(tmp_path, configuration, ending):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(configuration(cluster=SLURM)))
+    options = ["--scheduler-file", "cluster.json", "--config", "config.yaml"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from phasepipe.cli import main; main()", "cluster", *options],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # a test run in the background is deaf to Ctrl-C, and so would be its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert "cluster is open" in process.stdout.readline()
+        spec = SchedulerFile(kind="scheduler_file", path=str(tmp_path / "cluster.json"))
+        with connect(spec) as client:
+            assert client.submit(lambda: 1).result(timeout=60) == 1
+        process.send_signal(ending)
+        _, said = finish(process)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert ("closing the cluster" in said) == (ending != signal.SIGKILL)
+    assert "Traceback" not in said
+    wait_until(lambda: not queue(tmp_path), 90 if ending == signal.SIGKILL else 5)
+
+
+@pytest.mark.parametrize("name", ["dask", "executor"])
+def test_an_interrupted_sweep_is_finished_with_the_bits_of_a_local_run(stories, reference, name):
+    roots, told = stories
+    told[name].result()
+    assert_same_bits(roots[name], reference)

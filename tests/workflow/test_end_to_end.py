@@ -174,6 +174,14 @@ def test_mistakes_are_one_sentence_before_any_job(tmp_path, configuration):
     project.configure(configuration(**SWEEP))
     (project.root / "results").write_text("a file where the folder should be")
     assert_refused(*project.snakemake(), "results/small cannot be written", "key results")
+    slurm = {"kind": "slurm", "jobs": 2, "partition": "main"}
+    for changes, words in {
+        "cluster": ({"cluster": slurm}, "unknown key 'cluster.partition'"),
+        "loss": ({"loss": {"kind": "custom", "path": "nowhere_at_all.Loss"}}, "does not import"),
+        "alpha": ({"alpha": [0.01]}, "alpha = 0.01"),
+    }.values():
+        project.configure(configuration(**SWEEP | changes))
+        assert_refused(*project.snakemake(), words)
     project.configure("sweep: [")
     code, said = project.snakemake()
     assert code != 0
