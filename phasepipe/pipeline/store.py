@@ -147,7 +147,14 @@ class BlockStore:
         else:
             _create(path, sweep, layout)
         store = cls(path, layout)
+        if missing := layout.variables.keys() - set(store.group.array_keys()):
+            raise StoreMismatchError(
+                f"{path} was made by an earlier version and lacks {', '.join(sorted(missing))}; "
+                "give the sweep another name, or remove that folder"
+            )
         store._grow()
+        # readers tell what is pending from what nobody asked for; where it is computed is no result
+        store.group.attrs["asked"] = sweep.model_dump(mode="json", exclude={"cluster"})
         write_skeleton(path, store._coordinates())
         return store
 

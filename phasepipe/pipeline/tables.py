@@ -28,7 +28,11 @@ def open_store(path: Path) -> xr.Dataset:
 
 def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
     """The runs at ``N`` that the sweep asks for; the store may hold more."""
-    data = open_store(folder.store("runs", N))
+    return asked_runs(open_store(folder.store("runs", N)), sweep, N)
+
+
+def asked_runs(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
+    """Those of the runs ``data`` at ``N`` that the sweep asks for."""
     asked = {(kind, repr(m0), number) for kind, m0, number in sweep.start_keys()}
     stored = zip(
         data["start_kind"].values.tolist(),
