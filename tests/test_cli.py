@@ -87,7 +87,7 @@ def test_status_counts_done_and_pending(phasepipe, configuration):
     code, out, _ = phasepipe("status", "results/small")
     assert code == 0
     rows = [line.replace("│", " ").split() for line in out.splitlines() if "│" in line]
-    assert rows == [["12", "2", "4", "4", "0.750"], ["12", "4", "0", "8", "-"]]
+    assert rows == [["12", "2", "4", "4", "0", "0.750"], ["12", "4", "0", "8", "0", "-"]]
 
 
 def test_status_of_nothing_is_refused(phasepipe, tmp_path):

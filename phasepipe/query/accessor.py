@@ -37,7 +37,7 @@ _PER_RUN = ("outcome", "recovery_time", "end_time", "evaluations", "t_bbp")
 _START_KEYS = ("start_kind", "start_m0", "start_number")
 
 
-@xr.register_datatree_accessor("phase")
+@xr.register_datatree_accessor("phase")  # type: ignore[no-untyped-call]
 class PhaseAccessor:
     """Questions to a sweep that :func:`~phasepipe.open_sweep` has opened.
 
@@ -326,7 +326,8 @@ class PhaseAccessor:
             frame = runs.reset_coords(_START_KEYS).to_dataframe().reset_index()
             tables.append(frame[frame["outcome"] != Outcome.PENDING])
         table = pd.concat(tables, ignore_index=True)
-        table["outcome"] = pd.Categorical.from_codes(table["outcome"].to_numpy(), categories=names)
+        words = np.array(names)[table["outcome"].to_numpy(np.int64)]
+        table["outcome"] = pd.Categorical(words.tolist(), categories=names)
         order = ["N", "alpha", "measurements", "instance", "start", *_START_KEYS, *_PER_RUN]
         return table[order]
 

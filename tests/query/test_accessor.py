@@ -94,7 +94,7 @@ def test_starts_computed_together_are_known(grown):
     assert (batch == [0, 0, 0, 3, 4]).all()
 
 
-def test_a_store_with_other_numbers_is_noticed(grown, monkeypatch):
+def test_a_store_with_other_numbers_is_noticed(grown):
     tree = pp.open_sweep(grown.root)
     runs = tree["runs/N32"].to_dataset()
     tree["runs/N32"] = tree["runs/N32"].assign(loss=runs["loss"] * np.float32(1 + 1e-6))
