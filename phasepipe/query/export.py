@@ -92,15 +92,18 @@ def _write_netcdf(tree: xr.DataTree, folder: SweepFolder, target: Path) -> None:
 def _flat(data: xr.Dataset) -> xr.Dataset:
     """Nested attributes as JSON: netCDF knows numbers, text and lists of them."""
     flat = data.copy()
-    for owner in (flat, *flat.variables.values()):
-        owner.attrs = {
-            key: json.dumps(value) if isinstance(value, dict) else value for key, value in owner.attrs.items()
-        }
+    flat.attrs = _simple(flat.attrs)
+    for variable in flat.variables.values():
+        variable.attrs = _simple(variable.attrs)
     for variable in flat.variables.values():
         variable.encoding = {}
         if variable.dtype.kind == "f":
             variable.encoding["_FillValue"] = None  # NaN is a value here, and stays one
     return flat
+
+
+def _simple(attributes: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: json.dumps(value) if isinstance(value, dict) else value for key, value in attributes.items()}
 
 
 def _write_csv(tree: xr.DataTree, _folder: SweepFolder, target: Path) -> None:
@@ -114,9 +117,8 @@ def _write_csv(tree: xr.DataTree, _folder: SweepFolder, target: Path) -> None:
         for dims, names in groups.items():
             part = data[names].load()
             part = part.assign_coords({dim: np.arange(part.sizes[dim]) for dim in dims if dim not in part})
-            frame = (
-                part.reset_coords().to_dataframe() if dims else part.reset_coords().to_pandas().to_frame().T
-            )
+            part = part.reset_coords()
+            frame = part.to_dataframe() if dims else part.expand_dims("row").to_dataframe()
             stem = "-".join([*node.path.strip("/").split("/"), *dims])
             frame.to_csv(target / f"{stem}.csv", index=bool(dims))  # shortest digits that give the same bits
 
