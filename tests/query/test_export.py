@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 import xarray as xr
 import zarr
 
-import phasepipe as pp
+from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.query.export import ExportError, Format, export_sweep
 
 
@@ -41,7 +42,8 @@ def test_csv_gives_back_every_bit(tree, exported):
 
 
 def test_the_archive_is_one_zarr_of_the_stored_chunks(tree, exported):
-    group = zarr.open_group(zarr.storage.ZipStore(exported[Format.ZARR_ZIP] / "small.zarr.zip", mode="r"))
+    store = zarr.storage.ZipStore(exported[Format.ZARR_ZIP] / "small.zarr.zip", mode="r")
+    group = zarr.open_group(store, mode="r")
     order = np.argsort(group["runs/N16/alpha"][:])
     for name in ("outcome", "overlap", "t_bbp"):
         np.testing.assert_array_equal(group[f"runs/N16/{name}"][:][order], tree["runs/N16"][name])
@@ -67,13 +69,11 @@ def test_an_export_overwrites_nothing(folder, exported):
 
 
 def test_a_hole_is_declared(folder, tmp_path):
-    import shutil
-
     copy = tmp_path / "small"
     shutil.copytree(folder.root, copy)
     status = zarr.open_group(str(copy / "runs/N16.zarr"), mode="r+")["status"]
     status[0, 1] = 0
-    target = export_sweep(pp.query.export.SweepFolder(copy), Format.NETCDF, tmp_path / "out")
+    target = export_sweep(SweepFolder(copy), Format.NETCDF, tmp_path / "out")
     package = json.loads((target / "datapackage.json").read_text())
     assert package["description"].startswith("INCOMPLETE: 2 runs are pending")
     assert sum(package["pending"].values()) == 2
