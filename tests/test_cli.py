@@ -93,7 +93,7 @@ def test_status_counts_done_and_pending(phasepipe, configuration):
 def test_status_of_nothing_is_refused(phasepipe, tmp_path):
     code, _, err = phasepipe("status", tmp_path)
     assert code == 1
-    assert "holds no runs; name the folder of a sweep" in err
+    assert "holds no sweep; name the folder of one" in err
 
 
 def test_schema_is_printed_whole(phasepipe):
@@ -102,7 +102,7 @@ def test_schema_is_printed_whole(phasepipe):
     assert json.loads(out) == schema()
 
 
-@pytest.mark.parametrize("arguments", [["dance"], ["check", "--colour"], ["status"], ["cluster"]])
+@pytest.mark.parametrize("arguments", [["dance"], ["check", "--colour"], ["export"], ["cluster"]])
 def test_a_wrong_command_line_is_refused(phasepipe, arguments):
     code, _, err = phasepipe(*arguments)
     assert code == 2

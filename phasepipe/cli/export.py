@@ -18,7 +18,10 @@ def export(
         Path | None, typer.Option(help="New folder; default the name of the sweep and the format.")
     ] = None,
     licence: Annotated[str, typer.Option(help="SPDX name of the licence of the data.")] = "CC-BY-4.0",
+    creator: Annotated[
+        list[str] | None, typer.Option(help='Author as "Family name, Given names"; once for each.')
+    ] = None,
 ) -> None:
     """Write a sweep as netCDF, CSV or one Zarr archive, with a data descriptor to publish it with."""
     target = output or Path(f"{results.resolve().name}-{to.value}")
-    typer.echo(f"{export_sweep(SweepFolder(results), to, target, licence)} is written")
+    typer.echo(f"{export_sweep(SweepFolder(results), to, target, licence, creator or ())} is written")

@@ -41,9 +41,11 @@ def status(
 
 def _sweeps(results: Path) -> list[SweepFolder]:
     places = [results, *(sorted(results.iterdir()) if results.is_dir() else [])]
-    found = [SweepFolder(place) for place in places if SweepFolder(place).stores("runs")]
+    found = [
+        folder for folder in map(SweepFolder, places) if folder.stores("instances") or folder.stores("runs")
+    ]
     if not found:
-        raise SweepError(f"{results} holds no runs; name the folder of a sweep, for example results/demo")
+        raise SweepError(f"{results} holds no sweep; name the folder of one, for example results/demo")
     return found
 
 
@@ -63,7 +65,7 @@ def _one(folder: SweepFolder) -> tuple[Table, Text]:
     done, pending = (sum(getattr(cell, name) for cell in census.cells) for name in ("done", "pending"))
     said = [f"{done} of {done + pending} runs, {decimal(census.bytes)} on disk"]
     if np.isfinite(census.seconds_left):
-        said.append(f"about {census.seconds_left:.0f} s left at these N")
+        said.append(f"about {census.seconds_left:.0f} s left")
     said += [
         f"{name} is held by process {owner['pid']} on {owner['host']} since {owner['since']}"
         for name, owner in census.holders.items()

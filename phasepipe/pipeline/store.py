@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
@@ -156,6 +157,10 @@ class BlockStore:
         # readers tell what is pending from what nobody asked for; where it is computed is no result
         store.group.attrs["asked"] = sweep.model_dump(mode="json", exclude={"cluster"})
         write_skeleton(path, store._coordinates())
+        store.group.attrs.update(
+            asked=sweep.model_dump(mode="json", exclude={"cluster"}),
+            asked_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        )
         return store
 
     def _coordinates(self) -> list[str]:

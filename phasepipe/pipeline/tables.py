@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,6 +14,7 @@ import xarray as xr
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.skeleton import write_skeleton
 from phasepipe.pipeline.store import CODECS
+from phasepipe.pipeline.store import CODECS, StoreMismatchError
 from phasepipe.pipeline.sweep import Sweep
 
 _LABELS = "labels"
@@ -29,6 +32,25 @@ def open_store(path: Path) -> xr.Dataset:
 def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
     """The runs at ``N`` that the sweep asks for; the store may hold more."""
     return asked_runs(open_store(folder.store("runs", N)), sweep, N)
+
+
+def last_asked(attributes: Iterable[Mapping[Any, Any]]) -> Sweep:
+    """The newest specification that the stores with these root attributes were opened for.
+
+    A store whose N the last run did not touch still names an older one.
+
+    Raises
+    ------
+    StoreMismatchError
+        If none names any.
+    """
+    asked = [store for store in attributes if "asked" in store]
+    if not asked:
+        raise StoreMismatchError(
+            "the stores do not say what was asked for (an earlier version made them); "
+            "run the sweep again with snakemake under another name"
+        )
+    return Sweep.model_validate(max(asked, key=lambda store: str(store["asked_at"]))["asked"])
 
 
 def asked_runs(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:

@@ -15,9 +15,8 @@ from phasepipe.analysis.success import counts_by_instance, success_table
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import StoreMismatchError
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import asked_runs
+from phasepipe.pipeline.tables import asked_runs, last_asked
 from phasepipe.query.citation import citation
 from phasepipe.query.selection import (
     QueryError,
@@ -73,14 +72,7 @@ class PhaseAccessor:
         >>> open_sweep(folder).phase.sweep.t_max
         5.0
         """
-        for stage in ("runs", "instances"):
-            for node in self._tree[stage].children.values() if stage in self._tree.children else ():
-                if "asked" in node.attrs:
-                    return Sweep.model_validate(node.attrs["asked"])
-        raise StoreMismatchError(
-            f"{self.folder.root} does not say what was asked for (an earlier version made it); "
-            "run the sweep again with snakemake under another name"
-        )
+        return last_asked(node.attrs for node in self._tree.leaves)
 
     def _sizes(self, N: int | Sequence[int] | None) -> list[int]:
         if N is not None:
@@ -90,7 +82,7 @@ class PhaseAccessor:
     def _asked(self, N: int, names: Sequence[str], start: str | None) -> xr.Dataset:
         """Some variables of the runs at ``N`` that the sweep asks for, for one kind of start, loaded."""
         runs = asked_runs(runs_at(self._tree, N)[list(names)], self.sweep, N)
-        return group_named(self.sweep, start).select(runs).load()
+        return group_named(self.sweep, start).select(runs).compute()
 
     def _budget(self, T: float | None) -> float:
         t_max = self.sweep.t_max
@@ -245,7 +237,7 @@ class PhaseAccessor:
         """
         starts = at_run(runs_at(self._tree, N), alpha, instance, start)
         kept = [name for name in starts.data_vars if name != "snapshot"]
-        return starts[kept].isel(start=start).load()
+        return starts[kept].isel(start=start).compute()
 
     def rerun(
         self,
@@ -284,7 +276,7 @@ class PhaseAccessor:
         ('yes', (2, 16))
         """
         starts = at_run(runs_at(self._tree, N), alpha, instance, start)
-        loaded = starts.drop_vars([name for name in ("snapshot",) if name in starts]).load()
+        loaded = starts.drop_vars([name for name in ("snapshot",) if name in starts]).compute()
         try:
             return repeat_run(self.sweep, self.folder, loaded, start, records_per_decade, snapshots)
         except ValueError as error:
@@ -322,7 +314,7 @@ class PhaseAccessor:
         tables = []
         for size in self._sizes(None):
             runs = runs_at(self._tree, size)[list(_PER_RUN)]
-            runs = runs.assign_coords(start=start_positions(runs)).load()
+            runs = runs.assign_coords(start=start_positions(runs)).compute()
             frame = runs.reset_coords(_START_KEYS).to_dataframe().reset_index()
             tables.append(frame[frame["outcome"] != Outcome.PENDING])
         table = pd.concat(tables, ignore_index=True)

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.pipeline.blocks import evaluation_seconds
+from phasepipe.pipeline.blocks import block_seconds
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.lock import holder
+from phasepipe.pipeline.store import Status
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import asked_runs, open_store
-from phasepipe.stages.grid import selected_cells
+from phasepipe.pipeline.tables import asked_runs, last_asked, open_store
 
 _FIRST_ESTIMATE = 0.02  # share of a stage's work that has to be done before its rate is believed
 
@@ -44,40 +46,53 @@ class Census:
 
 
 def take_census(folder: SweepFolder) -> Census:
-    """Count the runs of all N that a sweep asks for."""
+    """Count the runs that a sweep asks for, also at the N whose store is not begun.
+
+    Raises
+    ------
+    StoreMismatchError
+        If no store says what was asked for.
+    """
+    stores = {N: open_store(path) for N, path in folder.stores("runs").items()}
+    instances = (open_store(path) for path in folder.stores("instances").values())
+    sweep = last_asked(data.attrs for data in (*stores.values(), *instances))
     cells: list[Cell] = []
-    pending_cost, recent_cost, since = 0.0, 0.0, np.inf
-    for N, path in folder.stores("runs").items():
-        data = open_store(path)[["status", "outcome"]]
-        counted = np.ones(data["status"].shape[:2], bool)
-        if "asked" in data.attrs:
-            sweep = Sweep.model_validate(data.attrs["asked"])
-            data = asked_runs(data, sweep, N)
-            asked = selected_cells(sweep, N, data.sizes["instance"])
-            order = np.argsort(sweep.measurements(N))
-            counted = asked[order]
-        data = data.load()
-        began = _began(path)
-        since = min(since, began)
-        per_run = np.array([evaluation_seconds(N, int(M)) for M in data["measurements"].values])
-        done = (data["status"].values == 1) & counted[..., None]
-        open_runs = (data["status"].values == 0) & counted[..., None]
-        pending_cost += float(per_run @ open_runs.sum((1, 2)))
+    pending_work, recent_work, since = 0.0, 0.0, np.inf
+    for N in sorted(sweep.N):
+        found = _cells(sweep, N, stores.get(N))
+        cells += found
+        work = np.array([block_seconds(N, round(cell.alpha * N), 1) for cell in found])
+        pending_work += float(work @ [cell.pending for cell in found])
+        began = _began(folder.store("runs", N))
         if np.isfinite(began):
-            recent_cost += _share_since(path, began) * float(per_run @ done.sum((1, 2)))
-        fates = np.where(done, data["outcome"].values, Outcome.PENDING)
-        for row, alpha in enumerate(data["alpha"].values.tolist()):
-            counts = np.bincount(fates[row].ravel(), minlength=max(Outcome) + 1)
-            valid = int(counts[[Outcome.RECOVERED, Outcome.TRAPPED, Outcome.UNDECIDED]].sum())
-            share = counts[Outcome.RECOVERED] / valid if valid else np.nan
-            cells.append(
-                Cell(N, alpha, int(done[row].sum()), int(open_runs[row].sum()), int(counts[Outcome.DIVERGED]),
-                     float(share))
-            )  # fmt: skip
+            since = min(since, began)
+            share = _share_since(folder.store("runs", N), began)
+            recent_work += share * float(work @ [cell.done for cell in found])
     left = np.nan
-    if recent_cost > _FIRST_ESTIMATE * pending_cost and np.isfinite(since):
-        left = pending_cost * (datetime.now().timestamp() - since) / recent_cost
+    if pending_work and recent_work > _FIRST_ESTIMATE * pending_work:
+        left = pending_work * (datetime.now().timestamp() - since) / recent_work
     return Census(cells, _size(folder.root), _holders(folder), float(left))
+
+
+def _cells(sweep: Sweep, N: int, stored: xr.Dataset | None) -> list[Cell]:
+    """Counts at one N, alpha ascending; ``stored`` is None where the store is not begun."""
+    starts = len(sweep.start_keys())
+    asked = dict(sorted(sweep.instances_at(N).items()))
+    codes = {M: np.empty(0, np.int64) for M in asked}
+    if stored is not None:
+        runs = asked_runs(stored[["status", "outcome"]], sweep, N).load()
+        fates = np.where(runs["status"].values == Status.DONE, runs["outcome"].values, Outcome.PENDING)
+        for row, M in enumerate(runs["measurements"].values.tolist()):
+            codes[M] = fates[row, runs["instance"].values < asked[M]].ravel()
+    return [_cell(N, M, count * starts, codes[M]) for M, count in asked.items()]
+
+
+def _cell(N: int, M: int, asked: int, fates: NDArray[np.int64]) -> Cell:
+    counts = np.bincount(fates, minlength=max(Outcome) + 1)
+    done = int(counts.sum() - counts[Outcome.PENDING])
+    valid = done - int(counts[Outcome.DIVERGED])
+    probability = counts[Outcome.RECOVERED] / valid if valid else np.nan
+    return Cell(N, M / N, done, asked - done, int(counts[Outcome.DIVERGED]), float(probability))
 
 
 def _holders(folder: SweepFolder) -> dict[str, dict[str, Any]]:
