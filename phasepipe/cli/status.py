@@ -16,25 +16,32 @@ from rich.text import Text
 
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.parts import SweepError
+from phasepipe.stages.census import Census, take_census
 
 
 def status(
     results: Annotated[
         Path, typer.Argument(help="Folder of a sweep, for example results/demo, or of several.")
     ] = Path("results"),
-    watch: Annotated[bool, typer.Option("--watch", help="Show it live until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it live until all is computed, or Ctrl-C.")
+    ] = False,
     every: Annotated[float, typer.Option(help="Seconds between two looks with --watch.", min=0.2)] = 2.0,
 ) -> None:
     """Show what a sweep has computed, per N and alpha: done, pending, diverged, P so far, time left."""
-    folders = _sweeps(results)
+    looked = _look(results)
     if not watch:
-        Console().print(_view(folders))
+        Console().print(_view(looked))
         return
     try:
-        with Live(_view(folders), auto_refresh=False, vertical_overflow="visible") as live:
-            while True:
+        with Live(_view(looked), auto_refresh=False, vertical_overflow="visible") as live:
+            while any(cell.pending for census in looked.values() for cell in census.cells):
                 time.sleep(every)
-                live.update(_view(_sweeps(results)), refresh=True)
+                try:
+                    looked = _look(results)
+                except ValueError:  # a store whose axes grow at this moment
+                    continue
+                live.update(_view(looked), refresh=True)
     except KeyboardInterrupt:
         return
 
@@ -49,15 +56,16 @@ def _sweeps(results: Path) -> list[SweepFolder]:
     return found
 
 
-def _view(folders: list[SweepFolder]) -> Group:
-    return Group(*(part for folder in folders for part in _one(folder)))
+def _look(results: Path) -> dict[Path, Census]:
+    return {folder.root: take_census(folder) for folder in _sweeps(results)}
 
 
-def _one(folder: SweepFolder) -> tuple[Table, Text]:
-    from phasepipe.stages.census import take_census
+def _view(looked: dict[Path, Census]) -> Group:
+    return Group(*(part for root, census in looked.items() for part in _one(root, census)))
 
-    census = take_census(folder)
-    table = Table("N", "alpha", "done", "pending", "diverged", "P(recovery)", title=str(folder.root))
+
+def _one(root: Path, census: Census) -> tuple[Table, Text]:
+    table = Table("N", "alpha", "done", "pending", "diverged", "P(recovery)", title=str(root))
     for cell in census.cells:
         probability = "-" if np.isnan(cell.probability) else f"{cell.probability:.3f}"
         counts = (cell.done, cell.pending, cell.diverged)

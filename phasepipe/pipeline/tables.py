@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,23 @@ from phasepipe.pipeline.store import CODECS, StoreMismatchError
 from phasepipe.pipeline.sweep import Sweep
 
 _LABELS = "labels"
+_RUN_AXES = {"alpha", "instance", "start"}
 
 
 def open_store(path: Path) -> xr.Dataset:
-    """A store as a lazy dataset, chunked as stored, its growing axes in ascending order."""
-    data: xr.Dataset = _with_text(xr.open_zarr(path, chunks={}, consolidated=False))
+    """A store as a lazy dataset in Dask arrays, its growing axes in ascending order.
+
+    Series are chunked as stored. Of what is one number a run, a chunk is a few kilobytes and a task costs
+    more than reading it: all blocks of an alpha are one task.
+    """
+    data: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
+    for name, variable in data.data_vars.items():
+        sizes = dict(variable.encoding["preferred_chunks"])
+        if set(variable.dims) <= _RUN_AXES:
+            sizes |= dict.fromkeys(set(variable.dims) - {"alpha"}, -1)
+        # a key of its own: the store may grow, and Dask takes equal keys for equal values
+        data[name] = variable.chunk(sizes, token=uuid.uuid4().hex)
+    data = _with_text(data)
     for name in ("alpha", "budget"):
         if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
             data = data.sortby(name)
