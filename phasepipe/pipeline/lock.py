@@ -84,7 +84,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def holder(path: Path) -> dict[str, Any] | None:
     """Who holds the lock file ``path`` (pid, host, since), or None if nobody living does."""
     owner = _read(path)
-    return None if owner is None or _owner_is_gone(owner) else owner
+    return None if owner is None or is_gone(owner) else owner
 
 
 @contextmanager

@@ -155,12 +155,11 @@ class BlockStore:
             )
         store._grow()
         # readers tell what is pending from what nobody asked for; where it is computed is no result
-        store.group.attrs["asked"] = sweep.model_dump(mode="json", exclude={"cluster"})
+        asked = sweep.model_dump(mode="json", exclude={"cluster"})
+        if store.group.attrs.get("asked") != asked:
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
+            store.group.attrs.update(asked=asked, asked_at=now)
         write_skeleton(path, store._coordinates())
-        store.group.attrs.update(
-            asked=sweep.model_dump(mode="json", exclude={"cluster"}),
-            asked_at=datetime.now(UTC).isoformat(timespec="microseconds"),
-        )
         return store
 
     def _coordinates(self) -> list[str]:

@@ -14,7 +14,6 @@ import xarray as xr
 
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.skeleton import write_skeleton
-from phasepipe.pipeline.store import CODECS
 from phasepipe.pipeline.store import CODECS, StoreMismatchError
 from phasepipe.pipeline.sweep import Sweep
 

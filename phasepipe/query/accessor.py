@@ -128,14 +128,16 @@ class PhaseAccessor:
         True
         """
         budget, group, sizes, tables = self._budget(T), group_named(self.sweep, start), self._sizes(N), []
+        # at t_max every run has ended: when is not read, a third of the chunks
+        names = ["outcome", "recovery_time", *(["end_time"] if budget < self.sweep.t_max else [])]
         for size in sizes:
-            runs = self._asked(size, ("outcome", "recovery_time", "end_time"), start)
+            runs = self._asked(size, names, start)
             table = success_table(
                 runs["outcome"],
                 runs["recovery_time"],
                 self.sweep.t_max,
                 budgets=[budget],
-                stop_time=runs["end_time"],
+                stop_time=runs.get("end_time"),
                 level=level,
             )
             tables.append(table.isel(budget=0).drop_vars(("N", "measurements"), errors="ignore"))

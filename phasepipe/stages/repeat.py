@@ -17,7 +17,8 @@ from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import RECORD, RUN, VARIABLES, record_times
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.stages.descent import check_digests, draw_problem, draw_starts, run_instances
+from phasepipe.stages.descent import check_digests, run_instances
+from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.stages.predictor import PREDICTED, WINDOW, window_end
 
 _START_KEYS = ("start_kind", "start_m0", "start_number")
@@ -68,7 +69,9 @@ def repeat_run(
     N, M, instance = (int(stored[name]) for name in ("N", "measurements", "instance"))
     together = (stored["batch"].values == stored["batch"].values[start]) & (stored["status"].values == 1)
     problem = stored_problem(sweep, folder, N, M, instance)
-    points = draw_starts(problem, sweep.seed, {name: stored[name].values for name in _START_KEYS}, together)
+    points = draw_starts(
+        sweep, problem, chosen_keys({name: stored[name].values for name in _START_KEYS}, together)
+    )
     row = int(together[:start].sum())
     wanted = () if isinstance(snapshots, bool) else tuple(snapshots)
     times = _merged(sweep.times(), sweep.t_max, records_per_decade, wanted)

@@ -4,9 +4,9 @@ import pytest
 
 import phasepipe as pp
 from phasepipe.pipeline.cluster import connect
+from phasepipe.pipeline.cluster_specs import LocalCluster
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.parts import LocalCluster
 from phasepipe.stages.descent import run_descent
 from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.success import estimate_success
