@@ -7,7 +7,7 @@ VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run study study-quick test test-slow test-slurm bench lint clean
+.PHONY: run study study-quick test test-slow test-slurm bench docs lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
@@ -44,6 +44,10 @@ bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
+# the reference of all modules from their docstrings; a warning is an error
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/build_reference.py build/reference
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -51,6 +55,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/python docs/build_reference.py build/reference
 
 clean:
 	rm -rf $(VENV)

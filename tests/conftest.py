@@ -1,12 +1,25 @@
-"""A small sweep, for every test that needs one."""
+"""A small sweep, a Dask cluster, and a sweep whose every stage has run, for every test that needs one."""
 
 import copy
+import os
 import shutil
 import subprocess
 
 import pytest
 
+from phasepipe.pipeline.cluster import connect
+from phasepipe.pipeline.cluster_specs import LocalCluster
 from phasepipe.pipeline.configuration import load_sweep
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.stages.descent import run_descent
+from phasepipe.stages.fate import relate_fates
+from phasepipe.stages.figures import draw_success
+from phasepipe.stages.hessian import draw_hessian
+from phasepipe.stages.instances import draw_instances
+from phasepipe.stages.scaling import study_scaling
+from phasepipe.stages.spectrum import diagonalise_snapshots
+from phasepipe.stages.success import estimate_success
+from phasepipe.stages.theory import predict_thresholds
 
 SMALL = {
     "loss": {"kind": "normalised_quartic", "a": 0.01},
@@ -17,6 +30,18 @@ SMALL = {
     "t_max": 5,
     "block_instances": 2,
     "seed": 7,
+}
+
+FINISHED = {
+    "loss": {"kind": "normalised_quartic", "a": 1.0},
+    "N": [16, 24],
+    "alpha": [1.5, 2.5, 4.0],
+    "instances": 6,
+    "starts": [{"kind": "random", "count": 4}, {"kind": "warm", "count": 2, "m0": 0.5}],
+    "t_max": 20,
+    "records_per_decade": 4,
+    "snapshots": {"instances": 3, "starts": 2, "per_decade": 2},
+    "seed": 3,
 }
 
 
@@ -56,3 +81,50 @@ def certificates(tmp_path_factory):
         key: str(folder / f"{name}.pem")
         for key, name in (("ca_file", "ca"), ("cert", "cert"), ("key", "key"))
     }
+
+
+@pytest.fixture(scope="session")
+def client():
+    """Two local workers, started where the environment asks for three BLAS threads."""
+    asked = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "3")
+    before = {name: os.environ.get(name) for name in asked}
+    os.environ.update(asked)
+    with connect(LocalCluster(workers=2)) as client:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+@pytest.fixture(scope="session")
+def make_finished(client):
+    """The sweep of ``finished``; keywords change its keys."""
+    address = {"kind": "address", "address": client.scheduler.address}
+
+    def make(**changes):
+        return load_sweep({"sweep": "small", "sweeps": {"small": FINISHED | {"cluster": address} | changes}})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, make_finished):
+    """Sweep and folder with every store, table and figure; copy the folder to change it."""
+    sweep = make_finished()
+    folder = SweepFolder(tmp_path_factory.mktemp("finished") / "small")
+    for N in sweep.N:
+        for stage in (draw_instances, run_descent, diagonalise_snapshots):
+            stage(sweep, N, folder, 1)
+    for whole in (
+        predict_thresholds,
+        estimate_success,
+        study_scaling,
+        relate_fates,
+        draw_success,
+        draw_hessian,
+    ):
+        whole(sweep, folder)
+    return sweep, folder

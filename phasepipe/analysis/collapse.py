@@ -157,7 +157,7 @@ def fit_smooth_collapse(
     if len(points.alpha) <= parameters:
         raise ValueError(
             f"{len(points.alpha)} points have {window[0]:g} <= P <= {window[1]:g}; "
-            f"a smooth collapse with {parameters} parameters needs more"
+            f"a smooth collapse with {parameters} parameters needs more; add alphas near the transition"
         )
 
     def objective(theta: FloatArray, probability: FloatArray) -> float:
@@ -294,7 +294,10 @@ def _optimise(
     ]
     values = np.array([objective(start, points.probability) for start in starts])
     if values.min() >= FAILED:
-        raise ValueError("no alpha_c and nu bring the sizes to overlap; sizes need points at similar P")
+        raise ValueError(
+            "no alpha_c and nu bring the sizes to overlap; "
+            "sizes need points at similar P: add alphas near each alpha_50"
+        )
 
     def polish(start: FloatArray, probability: FloatArray, iterations: int) -> FloatArray:
         simplex = start + np.vstack([np.zeros(len(start)), np.diag([0.05 * span, *(0.1 * start[1:])])])

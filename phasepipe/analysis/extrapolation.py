@@ -37,6 +37,11 @@ class Extrapolation:
     held_out: pd.DataFrame  # form, imposed, N, observed, predicted, lower, upper, z
 
     @property
+    def reach(self) -> FloatArray:
+        """Half the interval of every value."""
+        return np.asarray(stats.norm.isf((1 - self.level) / 2) * self.error)
+
+    @property
     def plausible(self) -> tuple[SizeFit, ...]:
         """Forms with a free limit that fit and hold a share of the weight, best first."""
         free = [fit for fit in self.fits if not fit.imposed and fit.believable]
@@ -165,7 +170,8 @@ def _check(N: FloatArray, error: FloatArray, excluded: FloatArray, quantity: str
     if len(N) < 2:
         without = f" ({len(excluded)} more without a value)" if len(excluded) else ""
         raise ValueError(
-            f"{quantity} is known at {len(N)} size{without}; an extrapolation in N needs at least 2, better 5"
+            f"{quantity} is known at {len(N)} size{'' if len(N) == 1 else 's'}{without}; "
+            "an extrapolation in N needs at least 2, better 5"
         )
     if len(np.unique(N)) < len(N):
         raise ValueError(f"sizes {N.tolist()} repeat; give one {quantity} per N")

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from phasepipe.analysis.collapse import Collapse
 from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus
 from phasepipe.analysis.extrapolation import Extrapolation
-from phasepipe.analysis.intervals import interval_from_sums, overdispersion
+from phasepipe.analysis.scaling_numbers import curve_points, limits_and_widths
 from phasepipe.analysis.size_fit import Form, SizeFit
 from phasepipe.analysis.style import (
     BLUE,
@@ -42,19 +42,21 @@ GUIDE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "zorder": 0}
 
 
 def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
-    """Success probability against alpha for every N: intervals by instance, fits with bands."""
+    """Success probability against alpha for every N: intervals by instance, fits with bands.
+
+    A fit that the data reject is dashed, without a band: alpha_50 does not rest on it.
+    """
     with paper_style():
         figure = new_figure()
         axes = figure.subplots()
         colours, markers = size_colours(fit.N for fit in curves), size_markers(fit.N for fit in curves)
         axes.axhline(0.5, **GUIDE)
         for fit in curves:
-            colour, cells = colours[fit.N], fit.cells
-            interval = interval_from_sums(cells.sums, pool_axes=(0,))
-            spread = [interval.probability - interval.lower, interval.upper - interval.probability]
+            colour, cells, points = colours[fit.N], fit.cells, curve_points([fit])
+            spread = [points["probability"] - points["lower"], points["upper"] - points["probability"]]
             axes.errorbar(
-                cells.alpha,
-                interval.probability,
+                points["alpha"],
+                points["probability"],
                 np.maximum(spread, 0),
                 fmt=markers[fit.N],
                 color=colour,
@@ -63,8 +65,10 @@ def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
             )
             if fit.slope > 0:
                 alpha = np.linspace(cells.alpha[0], cells.alpha[-1], 300)
-                axes.plot(alpha, fit.probability(alpha), color=colour)
-                axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
+                rejected = fit.status is CurveStatus.ISOTONIC
+                axes.plot(alpha, fit.probability(alpha), "--" if rejected else "-", color=colour)
+                if not rejected:
+                    axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
         axes.set(xlabel=r"$\alpha = M/N$", ylabel="success probability $P$", ylim=(-0.03, 1.03))
         axes.legend(handletextpad=0.3)
         return figure
@@ -78,11 +82,13 @@ def residuals_figure(curves: Sequence[CurveFit]) -> Figure:
         colours, markers = size_colours(fit.N for fit in curves), size_markers(fit.N for fit in curves)
         axes.axhspan(-2, 2, color="0.92", zorder=0, linewidth=0)
         axes.axhline(0, **GUIDE)
+        points = curve_points(curves)
         for fit in curves:
-            residual = _curve_residuals(fit)
-            label = f"$N={fit.N}$, $p={fit.goodness:.2f}$" if np.isfinite(fit.goodness) else f"$N={fit.N}$"
-            axes.plot(fit.cells.alpha, residual, markers[fit.N], color=colours[fit.N], label=label)
-        reach = max(3.0, *(float(np.max(np.abs(_curve_residuals(fit)))) * 1.1 for fit in curves))
+            at = points[points["N"] == fit.N]
+            p_value = f"={fit.goodness:.2f}" if fit.goodness >= 0.01 else "<0.01"
+            label = f"$N={fit.N}$, $p{p_value}$" if np.isfinite(fit.goodness) else f"$N={fit.N}$"
+            axes.plot(at["alpha"], at["residual"], markers[fit.N], color=colours[fit.N], label=label)
+        reach = max(3.0, 1.1 * float(points["residual"].abs().max()))
         axes.set(xlabel=r"$\alpha = M/N$", ylabel="residual / s.e.", ylim=(-reach, reach))
         figure.legend(loc="outside upper center", ncols=3, handletextpad=0.1, columnspacing=1.0)
         return figure
@@ -103,8 +109,7 @@ def extrapolation_figure(extrapolation: Extrapolation, *, curves: Sequence[Curve
         _draw_limits(upper, [fit for fit in extrapolation.fits if not fit.imposed])
         if extrapolation.imposed_limit is not None:
             upper.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
-        quantile = stats.norm.isf((1 - extrapolation.level) / 2)
-        upper.errorbar(abscissa, extrapolation.value, quantile * extrapolation.error, fmt="ko", zorder=5)
+        upper.errorbar(abscissa, extrapolation.value, extrapolation.reach, fmt="ko", zorder=5)
         _draw_bounds(upper, curves)
         _set_limits(upper, extrapolation)
         upper.set_ylabel(LABELS.get(extrapolation.quantity, extrapolation.quantity))
@@ -163,26 +168,14 @@ def scaling_overview_figure(curves: Sequence[CurveFit], extrapolation: Extrapola
     with paper_style():
         figure = new_figure(PAGE_WIDTH, 0.36)
         left, right = figure.subplots(1, 2)
-        _draw_scan(left, extrapolation)
-        known = [fit for fit in curves if np.isfinite(fit.width) and np.isfinite(fit.width_lower)]
-        width = np.array([fit.width for fit in known])
-        spread = [
-            [fit.width - fit.width_lower for fit in known],
-            [fit.width_upper - fit.width for fit in known],
-        ]
-        right.errorbar([fit.N for fit in known], width, spread, fmt="ko")
-        _log_sizes(right, np.array([fit.N for fit in known], dtype=float))
+        numbers = limits_and_widths(curves, extrapolation)
+        _draw_scan(left, extrapolation, numbers[numbers["quantity"] == "limit"])
+        known = numbers[numbers["quantity"] == "width"]
+        spread = [known["value"] - known["lower"], known["upper"] - known["value"]]
+        right.errorbar(known["N"], known["value"], spread, fmt="ko")
+        _log_sizes(right, known["N"].to_numpy(float))
         right.set(xlabel="$N$", ylabel=r"quartile width in $\alpha$")
         return figure
-
-
-def _curve_residuals(fit: CurveFit) -> FloatArray:
-    effect = overdispersion(fit.cells.sums, pool_axes=(0,)).design_effect
-    expected = np.clip(fit.probability(fit.cells.alpha), 1e-9, 1 - 1e-9)
-    runs = fit.cells.sums.runs
-    # never below one run's worth: a cell where nothing is expected would explode
-    error = np.sqrt(np.maximum(runs * expected * (1 - expected), 1.0) * effect)
-    return np.asarray((fit.cells.sums.recovered - runs * expected) / error)
 
 
 def _draw_form(axes: Axes, fit: SizeFit, largest: float) -> None:
@@ -271,13 +264,12 @@ def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
     axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
 
 
-def _draw_scan(axes: Axes, extrapolation: Extrapolation) -> None:
-    free = extrapolation.scan[~extrapolation.scan["imposed"]]
+def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame) -> None:
     for offset, (form, rows) in zip((0.96, 1.0, 1.04), free.groupby("form", sort=False), strict=False):
-        spread = [rows["limit"] - rows["lower"], rows["upper"] - rows["limit"]]
+        spread = [rows["value"] - rows["lower"], rows["upper"] - rows["value"]]
         axes.errorbar(
-            rows["N_min"] * offset,
-            rows["limit"],
+            rows["N"] * offset,
+            rows["value"],
             np.minimum(spread, 1e6),  # an open end leaves the axes
             fmt="o",
             color=FORM_COLOURS[form],  # type: ignore[index]
@@ -287,10 +279,10 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation) -> None:
         axes.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
     if len(free):
         # of the longer ends only what fits: the limits themselves set the scale
-        low, high = free["limit"].min(), free["limit"].max()
+        low, high = free["value"].min(), free["value"].max()
         reach = 0.5 * (high - low) + 0.05 * abs(high)
         axes.set_ylim(low - reach, high + reach)
-    _log_sizes(axes, free["N_min"].unique().astype(float))
+    _log_sizes(axes, free["N"].unique().astype(float))
     axes.set(
         xlabel="smallest $N$ kept",
         ylabel=f"limit of {LABELS.get(extrapolation.quantity, extrapolation.quantity)}",

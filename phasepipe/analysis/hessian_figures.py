@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
+from phasepipe.analysis.hessian_numbers import eigenvalue_bands, overlap_bands, window_quantiles
 from phasepipe.analysis.style import (
     BLUE,
     COLUMN_WIDTH,
@@ -29,9 +30,14 @@ from phasepipe.analysis.style import (
     size_markers,
 )
 
-Float64 = NDArray[np.float64]
-
 GREY = "#777777"
+# colour, label and look of the lines of the two lowest eigenvalues and their prediction
+_LINES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "lambda_0": (BLUE, "λ₀ measured", {"marker": "o"}),
+    "lambda_1": (SKY, "λ₁ measured", {"marker": "s"}),
+    "edge": (GREY, "edge predicted", {"linestyle": "--"}),
+    "outlier": (VERMILION, "outlier predicted", {}),
+}
 
 
 @paper_style()
@@ -114,18 +120,14 @@ def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
     _require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
     figure = new_figure(COLUMN_WIDTH, 1.15)
     top, bottom = figure.subplots(2, 1, sharex=True)
-    time = runs["time"].values
-    measured = runs.eigenvalues.transpose("eigenvalue", "run", "time").values
-    edge, outlier = (runs[name].transpose("run", "time").values for name in ("edge", "outlier"))
-    # a median over the few runs whose outlier is left would jump: show it where most runs have one
-    outlier = np.where(np.isfinite(outlier).mean(axis=0) >= 0.5, outlier, np.nan)
-    for axis, origin in ((top, 0.0), (bottom, edge)):
-        _median_band(axis, time, measured[0] - origin, BLUE, "λ₀ measured", "o")
-        _median_band(axis, time, measured[1] - origin, SKY, "λ₁ measured", "s")
-        _median_band(axis, time, edge - origin, GREY, "edge predicted", "", linestyle="--")
-        _median_band(axis, time, outlier - origin, VERMILION, "outlier predicted", "")
-        _mark_window(axis, runs.t_bbp.values)
-        _time_axis(axis, time)
+    bands = eigenvalue_bands(runs)
+    for axis, less in ((top, "nothing"), (bottom, "edge")):
+        for quantity, (colour, label, look) in _LINES.items():
+            at = bands[(bands["less"] == less) & (bands["quantity"] == quantity)]
+            axis.fill_between(at["time"], at["lower"], at["upper"], color=colour, alpha=0.2, linewidth=0)
+            axis.plot(at["time"], at["median"], color=colour, label=label, **look)
+        _mark_window(axis, bands["t_bbp"].iloc[0])
+        _time_axis(axis, runs["time"].values)
     top.axhline(0, color="black", linewidth=0.5)
     top.set_xlabel("")
     top.set_ylabel("eigenvalue λ")
@@ -150,19 +152,20 @@ def signal_overlap(runs: xr.Dataset) -> Figure:
     _require(runs, "signal_overlap", "outlier_overlap", "recovered", "t_bbp")
     figure = new_figure(PAGE_WIDTH, 0.42)
     axes = figure.subplots(1, 2, sharey=True)
-    time = runs["time"].values
+    bands = overlap_bands(runs)
     recovered = runs.recovered.values.astype(bool)
-    for axis, chosen, name in zip(axes, (recovered, ~recovered), ("recovered", "not recovered"), strict=True):
-        group = runs.isel(run=np.flatnonzero(chosen))
-        axis.set_title(f"{name}: {chosen.sum()} runs")
-        if chosen.any():
-            measured = group.signal_overlap.transpose("run", "time").values
-            predicted = group.outlier_overlap.transpose("run", "time").values
-            predicted = np.where(np.isnan(measured), np.nan, np.nan_to_num(predicted))
-            _mean_band(axis, time, measured, BLUE, "q₀ measured", "o")
-            _mean_band(axis, time, predicted, VERMILION, "q predicted", "")
-            _mark_window(axis, group.t_bbp.values)
-        _time_axis(axis, time)
+    looks = {"measured": (BLUE, "q₀ measured", "o"), "predicted": (VERMILION, "q predicted", "")}
+    for axis, chosen, fate in zip(axes, (recovered, ~recovered), ("recovered", "not recovered"), strict=True):
+        axis.set_title(f"{fate}: {chosen.sum()} runs")
+        of_fate = bands[bands["fate"] == fate]
+        for quantity, at in of_fate.groupby("quantity"):
+            colour, label, marker = looks[str(quantity)]
+            low, high = at["mean"] - at["error"], at["mean"] + at["error"]
+            axis.fill_between(at["time"], low, high, color=colour, alpha=0.2, linewidth=0)
+            axis.plot(at["time"], at["mean"], color=colour, label=label, marker=marker)
+        if len(of_fate):
+            _mark_window(axis, of_fate["t_bbp"].iloc[0])
+        _time_axis(axis, runs["time"].values)
     axes[0].set_ylabel("squared overlap with the signal direction")
     axes[0].set_ylim(bottom=0)
     axes[1 if (~recovered).any() else 0].legend()
@@ -177,30 +180,29 @@ def window_lengths(runs: xr.Dataset) -> Figure:
     ----------
     runs
         ``t_bbp`` (N, alpha, run): NaN where there never was an outlier, infinite where it outlived the
-        record; coordinates ``N`` and ``alpha``.
+        record; ``runs`` (N, alpha), how many there are, 0 at an alpha that an N lacks; coordinates ``N`` and
+        ``alpha``.
     """
-    _require(runs, "t_bbp")
+    _require(runs, "t_bbp", "runs")
     figure = new_figure(COLUMN_WIDTH, 1.0)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     alpha = runs["alpha"].values
     spacing = np.diff(alpha).min() if alpha.size > 1 else 1.0
     sizes = runs["N"].values
     colours, markers = size_colours(sizes.tolist()), size_markers(sizes.tolist())
+    numbers = window_quantiles(runs)
     for index, N in enumerate(sizes.tolist()):
-        colour, marker = colours[N], markers[N]
-        values = runs.t_bbp.isel(N=index).transpose("alpha", "run").values
-        finite = np.where(np.isfinite(values), values, np.nan)
-        lower, median, upper = _quantiles(finite.T, (0.25, 0.5, 0.75))
-        position = alpha + spacing * 0.08 * (index - (sizes.size - 1) / 2)
+        colour, marker, at = colours[N], markers[N], numbers[numbers["N"] == N]
+        position = at["alpha"] + spacing * 0.08 * (index - (sizes.size - 1) / 2)
+        spread = [at["median"] - at["lower"], at["upper"] - at["median"]]
         top.errorbar(
-            position, median, yerr=[median - lower, upper - median], color=colour, marker=marker,
+            position, at["median"], yerr=spread, color=colour, marker=marker,
             capsize=1.5, elinewidth=0.8, label=f"N = {N}",
         )  # fmt: skip
-        bottom.plot(alpha, np.isnan(values).mean(axis=1), color=colour, marker=marker)
+        bottom.plot(at["alpha"], at["never"], color=colour, marker=marker)
         bottom.plot(
-            alpha, np.isinf(values).mean(axis=1), color=colour, marker=marker,
-            linestyle="--", markerfacecolor="none",
-        )  # fmt: skip
+            at["alpha"], at["lasting"], color=colour, marker=marker, linestyle="--", markerfacecolor="none"
+        )
     top.set_yscale("log")
     top.yaxis.set_major_formatter("{x:g}")
     top.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
@@ -258,43 +260,13 @@ def _finite(values: list[float]) -> list[float]:
     return [value for value in values if np.isfinite(value)]
 
 
-def _quantiles(rows: Float64, levels: tuple[float, ...]) -> Float64:
-    """Quantiles over the first axis that skip NaN, shape (levels, columns); NaN for empty columns."""
-    result = np.full((len(levels), rows.shape[1]), np.nan)
-    for column, values in enumerate(rows.T):
-        known = values[~np.isnan(values)]
-        if known.size:
-            result[:, column] = np.quantile(known, levels)
-    return result
+def _mark_window(axis: Axes, t_bbp: float) -> None:
+    """The median t_BBP, unless most runs keep their outlier to the end."""
+    if np.isfinite(t_bbp):
+        axis.axvline(t_bbp, color=PURPLE, linestyle=":", label="t_BBP (median)")
 
 
-def _median_band(
-    axis: Axes, time: Float64, rows: Float64, colour: str, label: str, marker: str, linestyle: str = "-"
-) -> None:
-    lower, median, upper = _quantiles(rows, (0.25, 0.5, 0.75))
-    axis.fill_between(time, lower, upper, color=colour, alpha=0.2, linewidth=0)
-    axis.plot(time, median, color=colour, label=label, marker=marker, linestyle=linestyle)
-
-
-def _mean_band(axis: Axes, time: Float64, rows: Float64, colour: str, label: str, marker: str) -> None:
-    """Mean with standard error (runs taken as independent), at records that at least 3 runs reach."""
-    count = np.isfinite(rows).sum(axis=0)
-    safe = np.maximum(count, 1)
-    mean = np.where(count >= 3, np.nansum(rows, axis=0) / safe, np.nan)
-    error = np.sqrt(np.nansum((rows - mean) ** 2, axis=0)) / safe
-    axis.fill_between(time, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
-    axis.plot(time, mean, color=colour, label=label, marker=marker)
-
-
-def _mark_window(axis: Axes, t_bbp: Float64) -> None:
-    """Median of t_BBP over the runs that had an outlier, unless most of them keep it to the end."""
-    known = t_bbp[~np.isnan(t_bbp)]
-    median = np.quantile(known, 0.5, method="lower") if known.size else np.inf
-    if np.isfinite(median):
-        axis.axvline(median, color=PURPLE, linestyle=":", label="t_BBP (median)")
-
-
-def _time_axis(axis: Axes, time: Float64) -> None:
+def _time_axis(axis: Axes, time: NDArray[np.float64]) -> None:
     """Logarithmic in time, with t = 0 in place of minus infinity."""
     axis.set_xscale("symlog", linthresh=float(time[time > 0].min()), linscale=0.5)
     axis.set_xlim(0, float(time.max()))

@@ -77,14 +77,14 @@ def phase_diagram(
         color=_GREY,
     )
     axes.set_xlabel(r"regulariser of the loss $a$")
-    axes.set_ylabel(r"measurements per dimension $\alpha = M/N$")
+    axes.set_ylabel(r"signal-to-noise ratio $\alpha = M/N$")
     highest = max(float(initial.max()), quartic_limit)
     ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100) if 0.8 * initial.min() <= tick <= 1.3 * highest]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0.75 * branch_change[1])
+    axes.set_ylim(bottom=0.6 * branch_change[1])  # room for the name of the point
     axes.grid(alpha=0.25)
-    axes.legend(loc="center left")
+    axes.legend(loc="upper left")
     return figure
 
 

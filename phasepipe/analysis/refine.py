@@ -76,7 +76,7 @@ def propose_refinement(
         If the budget or a cost is not positive, or as in ``fit_curves``.
     """
     if not (np.isfinite(budget) and budget > 0):
-        raise ValueError(f"budget = {budget} is not a positive number of core-seconds")
+        raise ValueError(f"budget = {budget} is not a positive number of core-seconds; take for example 600")
     fits = fit_curves(counts, link=link)
     designs = [_Design.of(fit, cost_per_run, starts) for fit in fits if _resolved(fit)]
     additions: list[_Addition] = []
@@ -135,7 +135,9 @@ def _starts(fit: CurveFit, starts: int | None) -> int:
 def _cost(cost_per_run: Cost, N: int, alpha: float, starts: int) -> float:
     seconds = float(cost_per_run(N, alpha))
     if not seconds > 0:
-        raise ValueError(f"cost_per_run = {seconds} at N = {N}, alpha = {alpha:g} is not positive")
+        raise ValueError(
+            f"cost_per_run = {seconds} at N = {N}, alpha = {alpha:g} is not positive; give seconds per run"
+        )
     return seconds * starts
 
 

@@ -54,6 +54,11 @@ class SizeFit:
         return FORMULAS[self.form]
 
     @property
+    def label(self) -> str:
+        """Key of the form in tables."""
+        return f"{self.form} imposed" if self.imposed else self.form
+
+    @property
     def believable(self) -> bool:
         """Whether chi-squared does not reject the form."""
         return not self.goodness < POOR_FIT

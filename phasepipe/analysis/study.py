@@ -131,8 +131,7 @@ def extrapolation_table(extrapolation: Extrapolation) -> xr.Dataset:
         "aicc": ([fit.aicc for fit in fits], "Akaike information criterion, corrected"),
         "weight": ([fit.weight for fit in fits], "Akaike weight of the form"),
     }
-    labels = [f"{fit.form}{' imposed' if fit.imposed else ''}" for fit in fits]
-    return _labelled("form", labels, "form of the shift with N", columns)
+    return _labelled("form", [fit.label for fit in fits], "form of the shift with N", columns)
 
 
 def _collapse_table(collapses: tuple[Collapse, ...]) -> xr.Dataset:

@@ -175,7 +175,7 @@ def _trapped_at(outcome: xr.DataArray, stop_time: xr.DataArray | None, budgets: 
 
 def _checked_budgets(budgets: Sequence[float] | None, t_max: float) -> FloatArray:
     if not (np.isfinite(t_max) and t_max > 0):
-        raise ValueError(f"t_max = {t_max} is not a positive time")
+        raise ValueError(f"t_max = {t_max} is not a positive time; take the t_max of the sweep")
     if budgets is None:
         return np.geomspace(t_max / 100, t_max, 9)
     times = np.asarray(budgets, dtype=float)

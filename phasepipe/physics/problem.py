@@ -24,7 +24,7 @@ def measurement_count(N: int, alpha: float) -> int:
     if N < 2:
         raise ValueError(f"N = {N} is too small: the sphere needs N of at least 2")
     if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha = {alpha!r} is not a positive finite number")
+        raise ValueError(f"alpha = {alpha!r} is not a positive finite number; take for example alpha = 3.0")
     count = round(alpha * N)
     if count < 1:
         raise ValueError(

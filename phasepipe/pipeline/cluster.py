@@ -145,7 +145,10 @@ def _security(files: TlsFiles | None) -> Security | None:
         return None
     for key, path in files.model_dump().items():
         if not (Path(path).is_file() and os.access(path, os.R_OK)):
-            raise ClusterError(f"cluster.security.{key} = {path!r} is not a file that can be read")
+            raise ClusterError(
+                f"cluster.security.{key} = {path!r} is not a file that can be read; "
+                "give the path of a PEM file"
+            )
     paths = {key: str(Path(path).resolve()) for key, path in files.model_dump().items()}
     roles = {
         f"tls_{role}_{part}": paths[part]
@@ -156,7 +159,10 @@ def _security(files: TlsFiles | None) -> Security | None:
     try:
         security.get_connection_args("client")
     except OSError as error:  # ssl.SSLError is one
-        raise ClusterError(f"the files of cluster.security do not fit together: {error}") from error
+        raise ClusterError(
+            f"the files of cluster.security do not fit together ({error}); "
+            "ca must have signed cert, and key must be its key"
+        ) from error
     return security
 
 
@@ -232,10 +238,14 @@ def _check_scheduler_file(path: Path) -> None:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"cluster.path = {str(path)!r} cannot be read as a scheduler file: {error}"
+            f"cluster.path = {str(path)!r} cannot be read as a scheduler file ({error}); "
+            f"write one with: phasepipe cluster --scheduler-file {path}"
         ) from error
     if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
-        raise ClusterError(f"cluster.path = {str(path)!r} is no scheduler file; it names no address")
+        raise ClusterError(
+            f"cluster.path = {str(path)!r} is no scheduler file; it names no address. "
+            f"Write one with: phasepipe cluster --scheduler-file {path}"
+        )
 
 
 def write_scheduler_file(client: Client, path: Path) -> None:
@@ -252,4 +262,6 @@ def write_scheduler_file(client: Client, path: Path) -> None:
         draft.write_text(json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]}))
         draft.replace(path)
     except OSError as error:
-        raise ClusterError(f"scheduler file {path} cannot be written: {error.strerror}") from error
+        raise ClusterError(
+            f"scheduler file {path} cannot be written ({error.strerror}); choose another folder"
+        ) from error

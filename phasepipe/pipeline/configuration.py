@@ -75,7 +75,10 @@ def read_configuration(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
-        raise SweepError(f"configuration {path} cannot be read: {error.strerror}") from error
+        raise SweepError(
+            f"configuration {path} cannot be read ({error.strerror}); "
+            "run in the folder of the project, or name one with --config"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SweepError(f"configuration {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

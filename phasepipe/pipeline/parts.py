@@ -50,7 +50,7 @@ class Model(BaseModel):
         for key, field in cls.model_fields.items():
             value = content.get(key) if isinstance(content, dict) else None
             if isinstance(value, bool) and field.annotation is not bool:
-                raise ValueError(f"{key} = {value} will not do; yes and no mean nothing here")
+                raise ValueError(f"{key} = {value} will not do; yes and no mean nothing here, give a number")
         return content
 
 
@@ -100,7 +100,10 @@ class CustomLossSpec(Model):
             raise SweepError(f"loss.path = {self.path!r} has no module; take for example my_losses.Amplitude")
         target = getattr(self._module(module_name), attribute, None)
         if target is None:
-            raise SweepError(f"loss.path = {self.path!r}: module {module_name} has no {attribute!r}")
+            raise SweepError(
+                f"loss.path = {self.path!r}: module {module_name} has no {attribute!r}; "
+                "name a loss that it defines"
+            )
         if isinstance(target, type) or self.parameters:
             try:
                 target = target(**self.parameters)

@@ -101,7 +101,7 @@ class Sweep(Model):
         if self.records_per_decade % self.snapshots.per_decade:
             raise ValueError(
                 f"snapshots.per_decade = {self.snapshots.per_decade} does not divide "
-                f"records_per_decade = {self.records_per_decade}"
+                f"records_per_decade = {self.records_per_decade}; take a divisor of it"
             )
         self.protocol()  # tolerance against dtype
         return self

@@ -80,7 +80,7 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
         "theory": findings.theory_sentences(theory),
         "windows": findings.windows(first),
         "early": findings.early_knowledge(fate),
-        "caveats": findings.caveats(sweep, success, scaling),
+        "caveats": findings.caveats(sweep, theory, success, scaling),
         "pictures": pictures(folder.root / "figures", groups),
         "tables": [
             table

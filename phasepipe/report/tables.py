@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 
 from phasepipe.report.findings import interval, number
@@ -44,18 +45,28 @@ def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
     rows = []
     for N in scaling["N"].values:
         at = scaling.sel(N=N)
-        value = {key: float(at[key]) for key in at.data_vars if str(key).startswith(("alpha_50", "width"))}
+        value = {
+            str(key): float(at[key]) for key in at.data_vars if str(key).startswith(("alpha_50", "width"))
+        }
         rows.append(
             [
                 str(N),
-                f"{number(value['alpha_50'])} [{interval(value['alpha_50_lower'], value['alpha_50_upper'])}]",
-                f"{number(value['width'])} [{interval(value['width_lower'], value['width_upper'])}]",
+                _with_interval(value, "alpha_50"),
+                _with_interval(value, "width"),
                 number(float(at["correlation"])),
                 str(at["status"].item()),
             ]
         )
     header = ["N", "alpha_50", "width between quartiles", "correlation of starts", "curve"]
     return Table(f"Success curves, {name}", header, rows)
+
+
+def _with_interval(value: Mapping[str, float], name: str) -> str:
+    """A value and its interval; a dash where neither is known."""
+    ends = value[f"{name}_lower"], value[f"{name}_upper"]
+    if all(np.isnan([value[name], *ends])):
+        return "–"
+    return f"{number(value[name])} [{interval(*ends)}]"
 
 
 def form_rows(scaling: xr.Dataset, name: str) -> Table | None:

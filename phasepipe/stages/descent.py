@@ -173,5 +173,6 @@ def check_digests(path: Path, M: int, problems: list[Problem]) -> None:
         if digests[problem.instance] != problem.digest():
             raise InstanceMismatchError(
                 f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {M}) differs from "
-                f"the one in {path}; its random stream is not the same in this version of NumPy"
+                f"the one in {path}; its random stream is not the same in this version of NumPy; "
+                "install the versions of constraints.txt, or give the sweep another name"
             )

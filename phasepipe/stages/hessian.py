@@ -15,6 +15,12 @@ from phasepipe.analysis.hessian_figures import (
     spectra,
     window_lengths,
 )
+from phasepipe.analysis.hessian_numbers import (
+    eigenvalue_bands,
+    overlap_bands,
+    spectrum_rows,
+    window_quantiles,
+)
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.progress import logger, logging_to
@@ -33,17 +39,18 @@ def draw_hessian(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         largest = sizes[max(sizes)]
         middle = largest.isel(alpha=_most_mixed(largest))
         phi = _phi(sizes)
+        panels, runs, windows = _panels(largest, alpha_init), _as_runs(middle), _windows(sweep, folder)
+        lowest = runs.isel(eigenvalue=0)
+        limit = None if np.isnan(alpha_init) else alpha_init
         figures = {
-            "spectra": spectra(_panels(largest, alpha_init)),
-            "eigenvalues": lowest_eigenvalues(_as_runs(middle)),
-            "overlap": signal_overlap(_as_runs(middle).isel(eigenvalue=0)),
-            "windows": window_lengths(_windows(sweep, folder)),
-            "phi": lowest_is_most_informative(phi, None if np.isnan(alpha_init) else alpha_init),
+            "spectra": (spectra(panels), spectrum_rows(panels)),
+            "eigenvalues": (lowest_eigenvalues(runs), eigenvalue_bands(runs)),
+            "overlap": (signal_overlap(lowest), overlap_bands(lowest)),
+            "windows": (window_lengths(windows), window_quantiles(windows)),
+            "phi": (lowest_is_most_informative(phi, limit), phi.to_dataframe().dropna().reset_index()),
         }
-        for name, figure in figures.items():
-            save(
-                figure, folder, f"hessian-{name}", phi.to_dataframe().reset_index() if name == "phi" else None
-            )
+        for name, (figure, numbers) in figures.items():
+            save(figure, folder, f"hessian-{name}", numbers)
         logger.info("figures: Hessian drawn at N = %d, alpha = %.4g", max(sizes), float(middle["alpha"]))
 
 
@@ -104,14 +111,16 @@ def _panel(data: xr.Dataset) -> xr.Dataset:
 
 
 def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
-    """``t_bbp`` of all runs, dimensions (N, alpha, run)."""
+    """``t_bbp`` of all runs, dimensions (N, alpha, run), and their number."""
     sizes = []
     for N in sorted(sweep.N):
         everywhere = min(sweep.instances_at(N).values())
         runs = read_runs(folder, sweep, N)[["t_bbp"]].isel(instance=slice(everywhere)).load()
         flat = runs["t_bbp"].values.reshape(runs.sizes["alpha"], -1)
-        sizes.append(xr.Dataset({"t_bbp": (("alpha", "run"), flat)}, {"alpha": runs["alpha"].values}))
-    return xr.concat(sizes, "N", join="outer").assign_coords(N=sorted(sweep.N))
+        values = {"t_bbp": (("alpha", "run"), flat), "runs": ("alpha", np.full(len(flat), flat.shape[1]))}
+        sizes.append(xr.Dataset(values, {"alpha": runs["alpha"].values}))
+    fill = {"t_bbp": np.nan, "runs": 0}
+    return xr.concat(sizes, "N", join="outer", fill_value=fill).assign_coords(N=sorted(sweep.N))
 
 
 def _phi(sizes: dict[int, xr.Dataset]) -> xr.Dataset:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phasepipe.analysis.curves import curve_table
 from phasepipe.analysis.figures_scaling import (
     collapse_figure,
     extrapolation_figure,
@@ -17,7 +16,8 @@ from phasepipe.analysis.figures_scaling import (
     success_curves_figure,
 )
 from phasepipe.analysis.report import scaling_report, verdict
-from phasepipe.analysis.study import ScalingStudy, extrapolation_table, scaling_dataset, scaling_study
+from phasepipe.analysis.scaling_numbers import curve_points, limit_lines, limits_and_widths
+from phasepipe.analysis.study import ScalingStudy, scaling_dataset, scaling_study
 from phasepipe.analysis.success import counts_at_budget
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.pipeline.folders import SweepFolder
@@ -37,6 +37,8 @@ def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
     """
     with logging_to(log):
         limit = float(open_store(folder.table("theory"))["alpha_threshold"])
+        for former in (folder.root / "figures").glob("scaling-*"):
+            former.unlink()  # which figures can be drawn depends on the data: none of a former state may stay
         tables, report = [], []
         for group in start_groups(sweep):
             heading, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit)
@@ -87,20 +89,17 @@ def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.
 
 
 def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
+    curves, alpha_50 = study.curves, study.alpha_50
+    points = curve_points(curves)
     figures = {
-        "curves": success_curves_figure(study.curves),
-        "residuals": residuals_figure(study.curves),
+        "curves": (success_curves_figure(curves), points.drop(columns=["residual", "goodness"])),
+        "residuals": (residuals_figure(curves), points[["N", "alpha", "residual", "goodness"]]),
     }
-    if study.alpha_50 is not None:
-        figures["limit"] = extrapolation_figure(study.alpha_50, curves=study.curves)
-    if study.alpha_50 is not None and study.width is not None:
-        figures["overview"] = scaling_overview_figure(study.curves, study.alpha_50)
+    if alpha_50 is not None:
+        figures["limit"] = (extrapolation_figure(alpha_50, curves=curves), limit_lines(alpha_50))
+    if alpha_50 is not None and study.width is not None:
+        figures["overview"] = scaling_overview_figure(curves, alpha_50), limits_and_widths(curves, alpha_50)
     if study.collapses:
-        figures["collapse"] = collapse_figure(study.collapses[0])
-    numbers = {"curves": curve_table(study.curves).to_dataframe().reset_index()}
-    if study.alpha_50 is not None:
-        numbers["limit"] = extrapolation_table(study.alpha_50).to_dataframe().reset_index()
-    if study.collapses:
-        numbers["collapse"] = study.collapses[0].points
-    for name, figure in figures.items():
-        save(figure, folder, f"scaling-{name}{group.suffix}", numbers.get(name))
+        figures["collapse"] = collapse_figure(study.collapses[0]), study.collapses[0].points
+    for name, (figure, numbers) in figures.items():
+        save(figure, folder, f"scaling-{name}{group.suffix}", numbers)

@@ -74,7 +74,10 @@ def initial_spectrum(loss: Loss, alpha: float) -> InitialSpectrum:
         If an average does not converge.
     """
     if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha = {alpha!r} is not a positive finite number of measurements per dimension")
+        raise ValueError(
+            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
+            "take for example 3.0"
+        )
     loss = require_even(loss)
     found = find_outlier(initial_response(loss), alpha, 1 / lowest_curvature(loss))
     force = gaussian_plane_average(lambda yhat, y: (yhat * loss.slope(yhat, y))[None])

@@ -99,7 +99,7 @@ def predict(
     y, prediction = np.asarray(labels), np.asarray(yhat)
     m = np.asarray(overlap, dtype=np.float64)
     if not N > 0:
-        raise ValueError(f"N = {N!r} is not a positive dimension")
+        raise ValueError(f"N = {N!r} is not a positive dimension; give the length of the signal")
     try:
         shape = np.broadcast_shapes(y.shape, prediction.shape)
         np.broadcast_to(m, shape[:-1])

@@ -56,7 +56,10 @@ def spectral_start(weight: Weight, alpha: float) -> Outlier:
         If an average does not converge.
     """
     if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha = {alpha!r} is not a positive finite number of measurements per dimension")
+        raise ValueError(
+            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
+            "take for example 3.0"
+        )
     return find_outlier(_response(weight), alpha, -1 / _highest(weight))
 
 

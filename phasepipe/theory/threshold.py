@@ -116,7 +116,10 @@ def threshold_states(loss: Loss, alpha: float) -> ThresholdStates:
         If the averages or the solution do not reach a relative 1e-6.
     """
     if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha = {alpha!r} is not a positive finite number of measurements per dimension")
+        raise ValueError(
+            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
+            "take for example 3.0"
+        )
     accepted = require_even(loss)
 
     def target(averages: Averages) -> float:

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from phasepipe.analysis import hessian_figures as figures
+from phasepipe.analysis.hessian_numbers import window_quantiles
 
 
 def render(figure) -> None:
@@ -93,8 +94,16 @@ def test_spectra_normalises_the_histogram_over_the_whole_spectrum():
 def test_window_lengths_and_phi_draw_every_size():
     t_bbp = np.array([[[1.0, 2.0, np.inf, np.nan], [4.0, 4.0, np.inf, np.inf], [np.nan] * 4]] * 2)
     coords = {"N": [128, 256], "alpha": [1.0, 2.0, 3.0]}
-    figure = figures.window_lengths(xr.Dataset({"t_bbp": (("N", "alpha", "run"), t_bbp)}, coords=coords))
+    # at N = 256 there are two runs at the first alpha, and none at the last
+    t_bbp[1, 0, 2:] = np.nan
+    counts = [[4, 4, 4], [2, 4, 0]]
+    windows = {"t_bbp": (("N", "alpha", "run"), t_bbp), "runs": (("N", "alpha"), counts)}
+    figure = figures.window_lengths(xr.Dataset(windows, coords=coords))
     render(figure)
+    numbers = window_quantiles(xr.Dataset(windows, coords=coords))
+    assert numbers["alpha"].tolist() == [1, 2, 3, 1, 2]
+    assert numbers["never"].tolist() == [0.25, 0, 1, 0, 0]
+    assert numbers["median"].tolist()[3:] == [1.5, 4]
     never, until_end = figure.axes[1].get_lines()[:2]
     np.testing.assert_allclose(never.get_ydata(), [0.25, 0, 1])
     np.testing.assert_allclose(until_end.get_ydata(), [0.25, 0.5, 0])

@@ -33,6 +33,19 @@ def test_the_page_on_own_starts_runs():
     assert (names["runs"]["outcome"] > 0).all()
 
 
+def test_the_page_on_redrawing_runs_on_the_numbers_of_a_sweep(finished, tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/demo").symlink_to(finished[1].root)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    names = run_page("redraw-a-figure.md")
+    assert (tmp_path / "my-success.png").stat().st_size > 10_000
+    assert len(names["axes"].containers) == 2  # one curve per N
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", (DOCS / "redraw-a-figure.md").read_text()))
+    drawn = {path.stem for path in (finished[1].root / "figures").glob("*.csv")}
+    assert {name.removesuffix("-1") for name in drawn} <= named
+
+
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text().replace("\n", " ")):

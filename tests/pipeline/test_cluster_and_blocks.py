@@ -141,7 +141,7 @@ def test_an_existing_scheduler_by_address_and_by_file(client, tmp_path):
 
 
 def test_a_scheduler_file_that_cannot_be_written_is_refused(client, tmp_path):
-    with pytest.raises(ClusterError, match="cannot be written: No such file or directory"):
+    with pytest.raises(ClusterError, match=r"cannot be written \(No such file or directory\)"):
         write_scheduler_file(client, tmp_path / "no_folder" / "scheduler.json")
 
 

@@ -1,63 +1,28 @@
 """The stages behind the workflow, called directly on one small sweep with real Dask and Zarr."""
 
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import phasepipe as pp
 from phasepipe.physics.flow import run_batch
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.stages.complete import IncompleteError
 from phasepipe.stages.descent import run_descent
-from phasepipe.stages.fate import relate_fates
-from phasepipe.stages.figures import draw_success
-from phasepipe.stages.hessian import draw_hessian
 from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.refinement import propose, refined_cells
-from phasepipe.stages.scaling import study_scaling
 from phasepipe.stages.spectrum import NoSnapshotsError, diagonalise_snapshots
 from phasepipe.stages.success import estimate_success
-from phasepipe.stages.theory import predict_thresholds
 from phasepipe.stages.verification import verify
-
-SETTINGS = {
-    "loss": {"kind": "normalised_quartic", "a": 1.0},
-    "N": [16, 24],
-    "alpha": [1.5, 2.5, 4.0],
-    "instances": 6,
-    "starts": [{"kind": "random", "count": 4}, {"kind": "warm", "count": 2, "m0": 0.5}],
-    "t_max": 20,
-    "records_per_decade": 4,
-    "snapshots": {"instances": 3, "starts": 2, "per_decade": 2},
-    "seed": 3,
-}
-
-
-def load(**changes):
-    return load_sweep({"sweep": "small", "sweeps": {"small": SETTINGS | changes}})
 
 
 def compute(sweep, folder):
     for N in sweep.N:
         draw_instances(sweep, N, folder, 1)
         run_descent(sweep, N, folder, 1)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = SweepFolder(tmp_path_factory.mktemp("results") / "small")
-    sweep = load()
-    compute(sweep, folder)
-    for N in sweep.N:
-        diagonalise_snapshots(sweep, N, folder, 1)
-    predict_thresholds(sweep, folder)
-    estimate_success(sweep, folder)
-    study_scaling(sweep, folder)
-    relate_fates(sweep, folder)
-    draw_success(sweep, folder)
-    draw_hessian(sweep, folder)
-    return sweep, folder
 
 
 def test_stored_runs_are_those_of_the_engine(finished):
@@ -120,18 +85,45 @@ def test_tables_figures_and_report_are_written(finished):
     np.testing.assert_allclose(success.p.sel(N=16).isel(start_group=0, budget=-1), recovered)
     assert "alpha_50" in (folder.root / "scaling.md").read_text()
     assert set(tree["fate"].ds["quantity"].values) >= {"overlap", "window"}
-    for name in ("success", "success-1", "hessian-spectra", "hessian-phi", "scaling-curves"):
+    figures = folder.root / "figures"
+    drawn = {path.stem for path in figures.glob("*.png")}
+    assert drawn >= {"success", "success-1", "loss", "fate", "hessian-phi", "scaling-curves", "scaling-limit"}
+    for name in drawn:
         for extension in ("png", "svg", "pdf"):
-            assert (folder.root / "figures" / f"{name}.{extension}").stat().st_size > 1000
+            assert (figures / f"{name}.{extension}").stat().st_size > 1000
 
 
-def test_refinement_computes_only_what_it_adds(finished):
-    sweep, folder = finished
+def test_every_figure_has_its_numbers_beside_it(finished):
+    _, folder = finished
+    figures = folder.root / "figures"
+    numbers = {path.stem: pd.read_csv(path) for path in figures.glob("*.csv")}
+    assert set(numbers) == {path.stem for path in figures.glob("*.png")}
+    tree = pp.open_sweep(folder.root)
+    spectra = tree["spectra/N24"].ds.load()
+    start = numbers["hessian-spectra"].query("quantity == 'measured' and moment == 'start' and alpha == 4")
+    every = spectra["all_eigenvalues"].sel(alpha=4).isel(time=0).values.reshape(-1, 23)  # tangent space
+    assert any(np.allclose(start["eigenvalue"], run, rtol=1e-6) for run in every)
+    final = tree["success"].ds.isel(budget=-1, start_group=0).load()
+    for name, column in (("success", "p"), ("scaling-curves", "probability")):
+        rows = numbers[name]
+        expected = [
+            float(final["p"].sel(N=N, alpha=alpha)) for N, alpha in zip(rows["N"], rows["alpha"], strict=True)
+        ]
+        np.testing.assert_allclose(rows[column], expected, rtol=1e-6)
+    limits = numbers["scaling-limit"].query("N == inf").set_index("series")["value"]
+    stored = tree["scaling"].ds.isel(start_group=0)["limit"]
+    for form, value in limits.items():
+        assert value == pytest.approx(float(stored.sel(form=form)), rel=1e-6)
+
+
+def test_refinement_computes_only_what_it_adds(finished, make_finished, tmp_path):
+    sweep, done = finished
+    folder = SweepFolder(shutil.copytree(done.root, tmp_path / "small"))
     before = pp.open_sweep(folder.root)["runs/N16"].ds.load()
     cells = refined_cells(sweep, propose(sweep, folder, 0.5))
     assert cells
     cells = [cell | {"instances": min(cell["instances"], 8)} for cell in cells]
-    finer = load(refine=cells)
+    finer = make_finished(refine=cells)
     with pytest.raises(IncompleteError, match="are not computed"):
         estimate_success(finer, folder)
     compute(finer, folder)
@@ -147,8 +139,8 @@ def test_refinement_computes_only_what_it_adds(finished):
         np.testing.assert_array_equal(kept[name], before[name])
 
 
-def test_spectra_without_snapshots_are_refused(tmp_path):
-    sweep = load(snapshots={"instances": 0, "starts": 0})
+def test_spectra_without_snapshots_are_refused(make_finished, tmp_path):
+    sweep = make_finished(snapshots={"instances": 0, "starts": 0})
     with pytest.raises(NoSnapshotsError, match="keeps no snapshots"):
         diagonalise_snapshots(sweep, 16, SweepFolder(tmp_path / "small"), 1)
 
