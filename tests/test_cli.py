@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ import yaml
 from distributed import Client
 
 from phasepipe.cli import main
+from phasepipe.pipeline.blocks import block_seconds
 from phasepipe.pipeline.configuration import load_sweep, schema
 from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.lock import exclusive
 from phasepipe.pipeline.store import BlockStore, write_block
 from phasepipe.stages.descent import layout
 
@@ -71,13 +75,59 @@ def test_status_counts_done_and_pending(phasepipe, configuration):
     code, out, _ = phasepipe("status", "results/small")
     assert code == 0
     rows = [line.replace("│", " ").split() for line in out.splitlines() if "│" in line]
-    assert rows == [["12", "2", "4", "4", "0.750"], ["12", "4", "0", "8", "-"]]
+    assert rows == [["12", "2", "4", "4", "0", "0.750"], ["12", "4", "0", "8", "0", "-"]]
+
+
+@pytest.mark.usefixtures("config")
+def test_status_is_watched_until_all_is_computed(configuration):
+    sweep = load_sweep(configuration())
+    path = SweepFolder(Path("results/small")).store("runs", 12)
+    first, *others = BlockStore.prepare(path, sweep, layout(sweep, 12)).pending_blocks()
+    fates = [1, 1, 1, 2] * first.todo[first.todo].astype("uint8")
+    write_block(path, first, {"outcome": fates})
+    command = [sys.executable, "-c", "from phasepipe.cli import main; main()", "status", "--watch", "--every"]
+    with subprocess.Popen([*command, "0.2", "results"], stdout=subprocess.PIPE, text=True) as watching:
+        with pytest.raises(subprocess.TimeoutExpired):
+            watching.wait(6)
+        for block in others:
+            write_block(path, block, {"outcome": fates})
+        out, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 0
+    assert "16 of 16 runs" in out
+    assert out.count("0.750") == 2
+
+
+@pytest.mark.usefixtures("config")
+def test_status_shows_all_sweeps_and_who_writes(phasepipe, configuration):
+    for name in ("one", "two"):
+        settings = configuration(N=[12, 16] if name == "two" else [12])
+        sweep = load_sweep({"sweep": name, "sweeps": {name: settings["sweeps"]["small"]}})
+        folder = SweepFolder(Path("results") / name)
+        path = folder.store("runs", 12)
+        block, *_ = BlockStore.prepare(path, sweep, layout(sweep, 12)).pending_blocks()
+        write_block(path, block, {"outcome": [1, 1, 1, 2] * block.todo[block.todo].astype("uint8")})
+    assert "left" not in phasepipe("status", "results")[1]
+    with exclusive(path.with_suffix(".lock")):
+        lock = path.with_suffix(".lock")
+        ago = (datetime.now(UTC) - timedelta(seconds=100)).isoformat(timespec="seconds")
+        lock.write_text(json.dumps(json.loads(lock.read_text()) | {"since": ago}))
+        code, out, _ = phasepipe("status", "results")
+    assert code == 0
+    assert "results/one" in out
+    assert "4 of 16 runs" in out
+    assert "4 of 32 runs" in out
+    # done: 4 runs at alpha = 2, in 100 s; to do: 4 more, 8 at alpha = 4, and N = 16, which is not begun
+    ((seconds,),) = [re.findall(r"about (\d+) s left", out)]
+    work = {(N, M): block_seconds(N, M, 1) for N in (12, 16) for M in (2 * N, 4 * N)}
+    todo = 4 * work[12, 24] + 8 * (work[12, 48] + work[16, 32] + work[16, 64])
+    assert float(seconds) == pytest.approx(100 * todo / (4 * work[12, 24]), rel=0.1)
+    assert f"held by process {os.getpid()}" in " ".join(out.split())
 
 
 def test_status_of_nothing_is_refused(phasepipe, tmp_path):
     code, _, err = phasepipe("status", tmp_path)
     assert code == 1
-    assert "holds no runs; name the folder of a sweep" in err
+    assert "holds no sweep; name the folder of one" in err
 
 
 def test_schema_is_printed_whole(phasepipe):
@@ -86,7 +136,7 @@ def test_schema_is_printed_whole(phasepipe):
     assert json.loads(out) == schema()
 
 
-@pytest.mark.parametrize("arguments", [["dance"], ["check", "--colour"], ["status"], ["cluster"]])
+@pytest.mark.parametrize("arguments", [["dance"], ["check", "--colour"], ["export"], ["cluster"]])
 def test_a_wrong_command_line_is_refused(phasepipe, arguments):
     code, _, err = phasepipe(*arguments)
     assert code == 2

@@ -9,6 +9,7 @@ import typer
 from phasepipe.cli.check import check, print_schema, sweeps
 from phasepipe.cli.cluster import cluster
 from phasepipe.cli.compare import compare
+from phasepipe.cli.export import export
 from phasepipe.cli.refine import refine
 from phasepipe.cli.status import status
 from phasepipe.cli.theory import phase_diagram, theory
@@ -23,6 +24,7 @@ app.command()(sweeps)
 app.command()(status)
 app.command()(verify)
 app.command()(compare)
+app.command()(export)
 app.command()(refine)
 app.command()(theory)
 app.command()(phase_diagram)

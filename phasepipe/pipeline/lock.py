@@ -81,6 +81,12 @@ def _read(path: Path) -> dict[str, Any] | None:
     return owner if whole else {"pid": "?", "host": "?", "since": "?"}
 
 
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock file ``path`` (pid, host, since), or None if nobody living does."""
+    owner = _read(path)
+    return None if owner is None or is_gone(owner) else owner
+
+
 @contextmanager
 def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock file ``path`` while the block runs.

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
@@ -147,7 +148,17 @@ class BlockStore:
         else:
             _create(path, sweep, layout)
         store = cls(path, layout)
+        if missing := layout.variables.keys() - set(store.group.array_keys()):
+            raise StoreMismatchError(
+                f"{path} was made by an earlier version and lacks {', '.join(sorted(missing))}; "
+                "give the sweep another name, or remove that folder"
+            )
         store._grow()
+        # readers tell what is pending from what nobody asked for; where it is computed is no result
+        asked = sweep.model_dump(mode="json", exclude={"cluster"})
+        if store.group.attrs.get("asked") != asked:
+            now = datetime.now(UTC).isoformat(timespec="microseconds")
+            store.group.attrs.update(asked=asked, asked_at=now)
         write_skeleton(path, store._coordinates())
         return store
 

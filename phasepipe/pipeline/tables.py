@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.skeleton import write_skeleton
-from phasepipe.pipeline.store import CODECS
+from phasepipe.pipeline.store import CODECS, StoreMismatchError
 from phasepipe.pipeline.sweep import Sweep
 
 _LABELS = "labels"
+_RUN_AXES = {"alpha", "instance", "start"}
 
 
 def open_store(path: Path) -> xr.Dataset:
-    """A store as a lazy dataset, chunked as stored, its growing axes in ascending order."""
-    data: xr.Dataset = _with_text(xr.open_zarr(path, chunks={}, consolidated=False))
+    """A store as a lazy dataset in Dask arrays, its growing axes in ascending order.
+
+    Series are chunked as stored. Of what is one number a run, a chunk is a few kilobytes and a task costs
+    more than reading it: all blocks of an alpha are one task.
+    """
+    data: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
+    for name, variable in data.data_vars.items():
+        sizes = dict(variable.encoding["preferred_chunks"])
+        if set(variable.dims) <= _RUN_AXES:
+            sizes |= dict.fromkeys(set(variable.dims) - {"alpha"}, -1)
+        # a key of its own: the store may grow, and Dask takes equal keys for equal values
+        data[name] = variable.chunk(sizes, token=uuid.uuid4().hex)
+    data = _with_text(data)
     for name in ("alpha", "budget"):
         if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
             data = data.sortby(name)
@@ -28,7 +43,30 @@ def open_store(path: Path) -> xr.Dataset:
 
 def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
     """The runs at ``N`` that the sweep asks for; the store may hold more."""
-    data = open_store(folder.store("runs", N))
+    return asked_runs(open_store(folder.store("runs", N)), sweep, N)
+
+
+def last_asked(attributes: Iterable[Mapping[Any, Any]]) -> Sweep:
+    """The newest specification that the stores with these root attributes were opened for.
+
+    A store whose N the last run did not touch still names an older one.
+
+    Raises
+    ------
+    StoreMismatchError
+        If none names any.
+    """
+    asked = [store for store in attributes if "asked" in store]
+    if not asked:
+        raise StoreMismatchError(
+            "the stores do not say what was asked for (an earlier version made them); "
+            "run the sweep again with snakemake under another name"
+        )
+    return Sweep.model_validate(max(asked, key=lambda store: str(store["asked_at"]))["asked"])
+
+
+def asked_runs(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
+    """Those of the runs ``data`` at ``N`` that the sweep asks for."""
     asked = {(kind, repr(m0), number) for kind, m0, number in sweep.start_keys()}
     stored = zip(
         data["start_kind"].values.tolist(),

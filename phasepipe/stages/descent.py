@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from phasepipe.physics.flow import run_batch
+from phasepipe.physics.flow import Protocol, run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import SNAPSHOT, TIME_ATTRIBUTES, VARIABLES, outcome_attributes
+from phasepipe.physics.records import (
+    RUN,
+    SNAPSHOT,
+    TIME_ATTRIBUTES,
+    VARIABLES,
+    Variable,
+    outcome_attributes,
+)
 from phasepipe.pipeline.blocks import BlockTask, Tally, block_bytes, block_seconds
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
@@ -29,6 +37,9 @@ _CELL = ("alpha", "instance")
 # the first starts of the first instances; a chunk holds one instance, so that blocks never share one
 _SNAPSHOT_DIMS = ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time", "component")
 
+# BLAS picks its kernel by the number of rows: only the set computed together repeats to the bit
+BATCH = {"batch": Variable(RUN, "uint32", "position of the first of the starts computed together")}
+
 Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
 
 
@@ -41,7 +52,7 @@ def layout(sweep: Sweep, N: int) -> Layout:
     times = sweep.times()
     variables = {
         name: variable._replace(dims=(*_CELL, *variable.dims))
-        for name, variable in (VARIABLES | PREDICTED | WINDOW).items()
+        for name, variable in (VARIABLES | PREDICTED | WINDOW | BATCH).items()
     }
     sizes = {"time": len(times)}
     coordinates: dict[str, Coordinate] = {
@@ -100,21 +111,34 @@ def _compute(path: Path, instances: Path, specification: str, N: int, block: Blo
     todo = block.todo[0]
     chosen = np.flatnonzero(todo.any(axis=1))
     problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][chosen]]
-    _check_digests(instances, M, problems)
+    check_digests(instances, M, problems)
     points = [
         draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
         for problem, row in zip(problems, chosen, strict=True)
     ]
     kept = _kept(sweep, block)
-    loss = sweep.loss.build()
-    protocol = replace(sweep.protocol(), predictor=LabelPredictor(loss, N))
-    runs = run_batch(problems, loss, points, protocol, kept[block.todo])
+    runs = run_instances(sweep, problems, points, sweep.protocol(), kept[block.todo])
     if kept.any():
         _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
     values = {name: runs[name].values for name in (*VARIABLES, *PREDICTED)}
-    write_block(path, block, values | {"t_bbp": window_end(runs)})
+    first = block.region[2].start + np.argmax(todo[chosen], axis=1)
+    batch = np.repeat(first, todo[chosen].sum(axis=1)).astype(np.uint32)
+    write_block(path, block, values | {"t_bbp": window_end(runs), "batch": batch})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
+
+
+def run_instances(
+    sweep: Sweep,
+    problems: list[Problem],
+    points: list[NDArray[np.float64]],
+    protocol: Protocol,
+    snapshot_runs: NDArray[np.bool_],
+) -> xr.Dataset:
+    """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels."""
+    loss = sweep.loss.build()
+    predicting = replace(protocol, predictor=LabelPredictor(loss, problems[0].N))
+    return run_batch(problems, loss, points, predicting, snapshot_runs)
 
 
 def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:
@@ -140,7 +164,7 @@ def _write_snapshots(
         array[alpha, instance, start] = path_points  # type: ignore[index]
 
 
-def _check_digests(path: Path, M: int, problems: list[Problem]) -> None:
+def check_digests(path: Path, M: int, problems: list[Problem]) -> None:
     """Compare regenerated sensing matrices with the digests in the instances store."""
     group = zarr.open_group(str(path), mode="r")
     row = int(np.flatnonzero(np.asarray(group["measurements"]) == M)[0])

@@ -7,19 +7,6 @@ import pytest
 import phasepipe as pp
 
 
-@pytest.fixture(scope="module")
-def folder(run_sweep, tmp_path_factory):
-    """A sweep whose alphas and N came in no order."""
-    results = tmp_path_factory.mktemp("query")
-    run_sweep(results, N=[16], alpha=[4, 2])
-    return run_sweep(results, N=[16, 12], alpha=[4, 2, 3])
-
-
-@pytest.fixture(scope="module")
-def tree(folder):
-    return pp.open_sweep(folder.root)
-
-
 def test_the_tree_has_every_stage_at_every_size(tree, folder):
     assert tree.name == "small"
     stages = {node.path for node in tree.leaves}

@@ -1,4 +1,4 @@
-"""Ask the results of a sweep."""
+"""The stores of a sweep as one labelled tree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     xarray.DataTree
         ``tree["runs/N256"]``, ``tree["instances/N256"]`` and, once computed, ``tree["success"]`` and so on.
         Arrays are read from disk when their values are used. Runs that are not computed have
-        ``status`` 0.
+        ``status`` 0. Questions are asked through ``tree.phase``
+        (:class:`~phasepipe.query.accessor.PhaseAccessor`).
 
     Raises
     ------
@@ -35,8 +36,11 @@ def open_sweep(path: str | Path) -> xr.DataTree:
 
     Examples
     --------
-    >>> tree = open_sweep("results/demo")                                        # doctest: +SKIP
-    >>> tree["success"]["p"].sel(N=256).isel(start_group=0, budget=-1)           # doctest: +SKIP
+    >>> tree = open_sweep(folder)
+    >>> sorted(tree["runs"].children)
+    ['N12', 'N16']
+    >>> tree["runs/N16"]["outcome"].dims
+    ('alpha', 'instance', 'start')
     """
     folder = SweepFolder(Path(path))
     found = {
@@ -47,4 +51,5 @@ def open_sweep(path: str | Path) -> xr.DataTree:
         raise FileNotFoundError(
             f"{folder.root} holds no sweep; run one with snakemake, or name the folder of one"
         )
-    return xr.DataTree.from_dict(found, name=folder.root.name)
+    found["/"] = xr.Dataset(attrs={"folder": str(folder.root.resolve())})
+    return xr.DataTree.from_dict(found, name=folder.root.resolve().name)

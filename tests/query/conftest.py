@@ -1,0 +1,58 @@
+"""One small sweep whose alphas and N came in no order, built once for all questions to it."""
+
+import pytest
+
+import phasepipe as pp
+from phasepipe.pipeline.cluster import connect
+from phasepipe.pipeline.cluster_specs import LocalCluster
+from phasepipe.pipeline.configuration import load_sweep
+from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.stages.descent import run_descent
+from phasepipe.stages.instances import draw_instances
+from phasepipe.stages.success import estimate_success
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Address of two workers that all sweeps of these tests share."""
+    with connect(LocalCluster(workers=2)) as client:
+        yield client.scheduler.address
+
+
+@pytest.fixture(scope="session")
+def compute(configuration, address):
+    """Computes a small sweep into a results folder; keywords change its keys."""
+
+    def run(results, **changes):
+        sweep = load_sweep(configuration(cluster={"kind": "address", "address": address}, **changes))
+        folder = SweepFolder(results / sweep.name)
+        for N in sweep.N:
+            draw_instances(sweep, N, folder, cores=2, log=results / "log")
+            run_descent(sweep, N, folder, cores=2, log=results / "log")
+        estimate_success(sweep, folder, results / "log")
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def folder(compute, tmp_path_factory):
+    results = tmp_path_factory.mktemp("query")
+    compute(results, N=[16], alpha=[4, 2])
+    return compute(results, N=[16, 12], alpha=[4, 2, 3])
+
+
+@pytest.fixture(scope="session")
+def tree(folder):
+    return pp.open_sweep(folder.root)
+
+
+@pytest.fixture(scope="session")
+def grown(compute, tmp_path_factory):
+    """Starts added twice, the second time into a block that holds some already."""
+    results = tmp_path_factory.mktemp("grown")
+    warm = {"kind": "warm", "m0": 0.5}
+    for count in (0, 1, 2):
+        starts = [{"kind": "random", "count": 3}] + ([warm | {"count": count}] if count else [])
+        folder = compute(results, N=[32], alpha=[2, 3], t_max=20, starts=starts)
+    return folder
