@@ -13,7 +13,6 @@ import pytest
 import yaml
 from distributed import Client
 
-from phasepipe.cli import main
 from phasepipe.pipeline.blocks import block_seconds
 from phasepipe.pipeline.configuration import load_sweep, schema
 from phasepipe.pipeline.folders import SweepFolder
@@ -162,6 +161,8 @@ def test_cluster_is_open_until_ended_and_leaves_nothing(config, configuration, e
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # a background job ignores Ctrl-C, and its children would too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         assert "cluster is open" in process.stdout.readline()

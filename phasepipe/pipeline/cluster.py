@@ -125,7 +125,7 @@ def _local(workers: int) -> Iterator[Client]:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # a port of its own: several stages may run at once
                 scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.CRITICAL,  # a stage says in a sentence what dying workers say in tracebacks
+                silence_logs=logging.CRITICAL,  # tracebacks of dying workers: the stage says it in a sentence
             )
         with cluster, Client(cluster) as client:
             yield client

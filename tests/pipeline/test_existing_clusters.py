@@ -79,7 +79,6 @@ def port():
         "tcp://127.0.0.1:{port}",
         "tcp://127.0.0.1:99999",
         "tls://127.0.0.1:{port}",
-        "tcp://nowhere.invalid:8786",
     ],
 )
 def test_an_address_where_nobody_answers_is_one_sentence(address, monkeypatch):
