@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import phasepipe as pp
-from phasepipe.physics.losses import require_loss
+from phasepipe.physics.losses import require_loss, slope_kernel
 from phasepipe.physics.problem import measurement_count
 
 LOSSES = [pp.NormalisedQuartic(a=0.01), pp.NormalisedQuartic(a=1.0), pp.Quartic()]
@@ -36,6 +36,18 @@ def test_losses_keep_float32(loss):
     yhat = np.ones(3, np.float32)
     for method in (loss.value, loss.slope, loss.curvature):
         assert method(yhat, yhat).dtype == np.float32
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 2e-5)])
+def test_the_kernel_of_a_loss_is_its_slope(loss, dtype, tolerance):
+    draw = np.random.default_rng(0)
+    labels, yhat = draw.normal(size=200), draw.normal(size=(3, 200))
+    replaced, scratch = yhat.astype(dtype), np.empty((3, 200), dtype)
+    slope_kernel(loss, labels.astype(dtype))(replaced, scratch)
+    assert replaced.dtype == dtype
+    exact = loss.slope(yhat, labels)
+    np.testing.assert_allclose(replaced, exact, rtol=0, atol=tolerance * np.abs(exact).max())
 
 
 @pytest.mark.parametrize("a", [0.0, -1.0, np.inf, np.nan])
