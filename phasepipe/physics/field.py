@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from phasepipe.physics.losses import Array, Loss, slope_kernel
+from phasepipe.physics.panels import Panels
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.sphere import row_products
 
@@ -58,15 +59,18 @@ class GradientField:
         self.dtype = np.dtype(dtype)
         self.N = problems[0].N
         self.M = problems[0].M
-        self._sensing = [np.asarray(problem.sensing, self.dtype) for problem in problems]
         self._root_N = float(np.sqrt(self.N))  # a Python float keeps float32 arrays float32
-        # BLAS multiplies a few rows by a contiguous transpose two to four times faster than by a view of one;
+        sensing = [np.asarray(problem.sensing, self.dtype) for problem in problems]
+        self._sensing = [Panels(matrix) for matrix in sensing]
         # X^T / sqrt(N) saves a pass over the predictions of every evaluation
-        self._transposed = [np.divide(sensing.T, self._root_N, order="C") for sensing in self._sensing]
+        self._transposed = [Panels(matrix.T / self._root_N) for matrix in sensing]
         self._labels = [np.asarray(problem.labels, self.dtype) for problem in problems]
         self._replace_by_slope = [slope_kernel(loss, labels) for labels in self._labels]
         # fresh memory costs a page fault per 4 kB: the predictions of one instance live here
-        self._predictions = np.empty((int(np.bincount(owner).max()), self.M), self.dtype)
+        self._most = int(np.bincount(owner).max())
+        self._predictions = np.empty((self._most, self.M), self.dtype)
+        sizes = [panels[0].scratch_size(self._most) for panels in (self._sensing, self._transposed)]
+        self._products = np.empty(max(sizes), self.dtype)
         self._height = max(1, _PIECE // self.M)
         self._scratch = np.empty((self._height, self.M), self.dtype)
 
@@ -87,10 +91,16 @@ class GradientField:
         gradient = np.empty_like(points)
         for instance, rows in self.segments(runs):
             predictions = self._predictions[: rows.stop - rows.start]
-            np.matmul(points[rows], self._transposed[instance], out=predictions)
+            self._transposed[instance].multiply(points[rows], predictions, self._products)
             self._to_slopes(instance, predictions)
-            np.matmul(predictions, self._sensing[instance], out=gradient[rows])
+            self._sensing[instance].multiply(predictions, gradient[rows], self._products)
         return self._tangent_velocity(points, gradient)
+
+    def _multiply(self, rows: Array, panels: Panels, out: Array) -> None:
+        """``rows @ matrix`` for any number of rows: records of a run may be measured together."""
+        for first in range(0, len(rows), self._most):
+            piece = slice(first, first + self._most)
+            panels.multiply(rows[piece], out[piece], self._products)
 
     def _to_slopes(self, instance: int, predictions: Array) -> None:
         replace_by_slope = self._replace_by_slope[instance]
@@ -113,7 +123,7 @@ class GradientField:
         loss = np.empty(len(points))
         for instance, rows in self.segments(runs):
             found = predictions[rows]
-            np.matmul(points[rows], self._transposed[instance], out=found)
+            self._multiply(points[rows], self._transposed[instance], found)
             values = loss[rows]
             for piece in self._pieces(len(found)):
                 values[piece] = self.loss.value(found[piece], self._labels[instance]).sum(
@@ -121,7 +131,7 @@ class GradientField:
                 )
             slopes = found.copy()
             self._to_slopes(instance, slopes)
-            np.matmul(slopes, self._sensing[instance], out=gradient[rows])
+            self._multiply(slopes, self._sensing[instance], gradient[rows])
         mu = row_products(points, gradient) / (self.N * self._root_N)
         velocity = self._tangent_velocity(points, gradient)
         norm = np.sqrt(row_products(velocity, velocity).astype(np.float64) / self.N)

@@ -78,14 +78,13 @@ def block_bytes(N: int, M: int, starts: int, instances: int, itemsize: int = 4) 
     Parameters
     ----------
     N, M
-        Shape of a sensing matrix; a block holds it as drawn and, in its arithmetic, with its transpose.
+        Shape of a sensing matrix; a block holds it as drawn and, in its arithmetic, for two products.
     starts, instances
         Runs per instance, and instances.
     itemsize
         Bytes of a number of the arithmetic.
     """
-    drawn_and_cast = 2 * itemsize + (4 if itemsize != 4 else 0)
-    sensing = instances * M * N * drawn_and_cast
+    sensing = instances * M * N * (4 + 2 * itemsize)
     runs = instances * starts * _ARRAYS_PER_RUN * N * itemsize + starts * M * itemsize
     # records are measured in double precision, at most so many and one round of all runs at a time
     records = (_RECORDS_IN_FLIGHT + instances * starts) * (N * itemsize + _ARRAYS_PER_RECORD * M * 8)
