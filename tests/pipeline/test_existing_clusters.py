@@ -95,7 +95,16 @@ def test_a_scheduler_without_workers_is_waited_for_and_told_of(tmp_path, monkeyp
         future = client.submit(lambda: 1)
         time.sleep(3)
         assert f"the cluster at {spec.path} has no workers; waiting for them" in capsys.readouterr().err
-        with dask("worker", tmp_path, client.scheduler.address, "--nthreads", "1", "--no-dashboard"):
+        with dask(
+            "worker",
+            tmp_path,
+            client.scheduler.address,
+            "--host",
+            "127.0.0.1",
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+        ):
             assert future.result(timeout=60) == 1
 
 
@@ -106,7 +115,19 @@ def test_a_sweep_over_tls_whose_secrets_are_nowhere(tmp_path, certificates, make
         with connect(SchedulerFile(**spec.model_dump() | {"security": certificates})) as client:
             address = client.scheduler.address
         assert address.startswith("tls://")
-        stack.enter_context(dask("worker", tmp_path, address, "--nthreads", "1", "--no-dashboard", *files))
+        stack.enter_context(
+            dask(
+                "worker",
+                tmp_path,
+                address,
+                "--host",
+                "127.0.0.1",
+                "--nthreads",
+                "1",
+                "--no-dashboard",
+                *files,
+            )
+        )
         secured = make_sweep(cluster={"kind": "address", "address": address, "security": certificates})
         folder, log = SweepFolder(tmp_path / "results"), tmp_path / "results/log"
         log.parent.mkdir()
