@@ -18,7 +18,8 @@ def nothing() -> None:
 def run(target: Callable[..., None], output: Path, root: Path, *arguments: Any) -> None:
     """Call ``target`` in the folder ``root``, everything it prints going to ``output``."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+    # ignored in a background job; until the target listens, Ctrl-C just ends an interpreter that is starting
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -38,6 +39,7 @@ def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) 
     if poisoned is not None:
         descent._compute = partial(poison, poisoned)
     log = Path("log")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with one_sentence(log):
         sweep = make_sweep(cluster=cluster or {"kind": "local", "workers": 2})
         folder = SweepFolder(Path("results") / sweep.name)
@@ -61,4 +63,5 @@ def phasepipe(*arguments: str) -> None:
     from phasepipe.cli import main
 
     sys.argv = ["phasepipe", *arguments]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
