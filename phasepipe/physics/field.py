@@ -97,9 +97,10 @@ class GradientField:
         return self._tangent_velocity(points, gradient)
 
     def _multiply(self, rows: Array, panels: Panels, out: Array) -> None:
-        """``rows @ matrix`` for any number of rows: records of a run may be measured together."""
-        for first in range(0, len(rows), self._most):
-            piece = slice(first, first + self._most)
+        """``rows @ matrix`` for any number of rows: several records of a run may be measured together."""
+        at_once = self._most if panels.cut else len(rows)
+        for first in range(0, len(rows), at_once):
+            piece = slice(first, first + at_once)
             panels.multiply(rows[piece], out[piece], self._products)
 
     def _to_slopes(self, instance: int, predictions: Array) -> None:

@@ -46,6 +46,11 @@ class Panels:
                 panel = part[:, column * self._width : (column + 1) * self._width]
                 self._panels[slab, column, : panel.shape[0], : panel.shape[1]] = panel
 
+    @property
+    def cut(self) -> bool:
+        """Whether the matrix was large enough to be cut; if not, no scratch is needed."""
+        return self._matrix is None
+
     def scratch_size(self, rows: int) -> int:
         """Numbers of scratch that a product with so many rows needs."""
         if self._matrix is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ def one_sentence(log: Path) -> Iterator[None]:
     workflow that started this script is gone.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.raiseExceptions = False  # a log on a disk that fails is no news, and no traceback
     end_with_workflow()
     try:
         yield

@@ -42,7 +42,8 @@ def verify(folder: SweepFolder, sample: int, mend: bool, seed: int = 0) -> dict[
     sample
         Instances per N that are drawn again, and whose runs are run again.
     mend
-        Put metadata back, mark damaged blocks as pending and remove the receipts of their stages.
+        Put metadata back, mark damaged blocks as pending and, if there are any, remove all receipts, figures
+        and the report, which the next workflow makes again.
     seed
         Chooses the sample.
 
@@ -64,7 +65,9 @@ def verify(folder: SweepFolder, sample: int, mend: bool, seed: int = 0) -> dict[
                 found[f"{stage}/N{N}"] = _verify_store(folder, stage, N, sample, mend, rng)
     for name in TABLES:
         if folder.table(name).exists():
-            found[name] = _verify_table(folder, name, mend)
+            found[name] = _verify_table(folder, name)
+    if mend and any(findings.damaged for findings in found.values()):
+        _withdraw_receipts(folder)
     return found
 
 
@@ -83,8 +86,6 @@ def _verify_store(
         found.notes.append("chunks are not read while the metadata are damaged")
     if mend and found.blocks:
         mark_pending(path, list(found.blocks))
-    if mend and found.damaged:
-        path.with_suffix(".done").unlink(missing_ok=True)
     return found
 
 
@@ -193,7 +194,7 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
     )
 
 
-def _verify_table(folder: SweepFolder, name: str, mend: bool) -> Findings:
+def _verify_table(folder: SweepFolder, name: str) -> Findings:
     """A table is small: it is read whole, and made again if that fails."""
     path = folder.table(name)
     found = check_skeleton(path, mend=False)
@@ -204,6 +205,15 @@ def _verify_table(folder: SweepFolder, name: str, mend: bool) -> Findings:
             found.chunks += array.nchunks
     except Exception as error:  # every codec has errors of its own
         found.files.append(str(error))
-    if mend and found.files:
-        (folder.root / f"{name}.done").unlink(missing_ok=True)
     return found
+
+
+def _withdraw_receipts(folder: SweepFolder) -> None:
+    """Make the next workflow look at every stage again, and draw what follows from what was damaged.
+
+    Snakemake takes no notice of a receipt that is missing while all that was made from it is there. A stage that
+    finds nothing pending ends at once.
+    """
+    for pattern in ("*.done", "*/N*.done", "figures/*", "report.html"):
+        for path in folder.root.glob(pattern):
+            path.unlink()

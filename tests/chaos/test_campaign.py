@@ -31,6 +31,13 @@ def test_every_fault_is_recovered_from_to_the_bit(outcomes):
     assert all(outcome.well for outcome in outcomes), outcomes
 
 
+def test_damage_is_mended_by_the_workflow_too(tmp_path):
+    """Snakemake takes no notice of a missing receipt while all that was made from it is there."""
+    kinds = [kind for kind in KINDS if kind.name == "chunk deleted"]
+    (outcome,) = campaign(tmp_path, 1, 5, "workflow", kinds)
+    assert outcome.well, outcome
+
+
 def test_the_page_counts_what_happened(outcomes, tmp_path):
     rows = table(outcomes).splitlines()
     assert len(rows) == 2 + len(SHORT) + 1

@@ -237,6 +237,7 @@ def test_a_creation_that_fails_leaves_no_store(path, make_sweep):
     assert not path.exists()
     fill(path, sweep)
     assert sorted(entry.name for entry in path.parent.iterdir()) == [
+        "N12.skeleton-twin.json",
         "N12.skeleton.json",
         "N12.zarr",
     ]  # the draft is cleared away
