@@ -211,8 +211,8 @@ def _verify_table(folder: SweepFolder, name: str) -> Findings:
 def _withdraw_receipts(folder: SweepFolder) -> None:
     """Make the next workflow look at every stage again, and draw what follows from what was damaged.
 
-    Snakemake takes no notice of a receipt that is missing while all that was made from it is there. A stage that
-    finds nothing pending ends at once.
+    Snakemake takes no notice of a receipt that is missing while all that was made from it is there. A
+    stage that finds nothing pending ends at once.
     """
     for pattern in ("*.done", "*/N*.done", "figures/*", "report.html"):
         for path in folder.root.glob(pattern):

@@ -8,14 +8,11 @@ from tests.chaos.faults import KINDS
 from tests.chaos.page import BEGIN, END, table, write_page
 
 SHORT = (
-    "one worker killed",
     "all workers killed",
     "script killed",
-    "script terminated",
     "second writer",
     "stale lock",
     "bit flipped",
-    "table damaged",
 )
 
 
