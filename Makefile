@@ -36,7 +36,7 @@ test-slow: $(VENV)/installed-dev
 
 # a real SLURM of one machine, started and stopped here: needs root, and Debian for its packages
 test-slurm: $(VENV)/installed-dev
-	eval "$$(tests/slurm/slurm-up)" && trap 'tests/slurm/slurm-up down' EXIT && \
+	settings=$$(tests/slurm/slurm-up) && eval "$$settings" && trap 'tests/slurm/slurm-up down' EXIT && \
 	  timeout 540 $(BIN)/python -m pytest -m slurm tests/slurm
 
 # two hundred faults, each recovered from and compared with the undisturbed sweep: half an hour of a free machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -181,15 +182,20 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
         arguments, where = {"scheduler_file": spec.path}, spec.path
     else:
         arguments, where = {"address": spec.address}, spec.address
+    refused = None
     try:
         # not the default of this process: a client that cannot connect would remain so
         client = Client(**arguments, security=_security(spec.security), timeout=_ANSWER, set_as_default=False)
     except (OSError, OverflowError, ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        refused = " ".join(str(error).split())
+    if refused is not None:
+        # Dask closes the failed client when it is collected as garbage, with the lock of all event loops.
+        # By chance that could be in the starting thread of a next client, whose starter holds that lock.
+        gc.collect()
         raise ClusterError(
-            f"no Dask scheduler answers at {where}: {reason}; "
+            f"no Dask scheduler answers at {where}: {refused}; "
             "is it still running, with the same version of Dask and the same TLS files?"
-        ) from error
+        )
     with client, client.as_current():
         _check_versions(client, where)
         with _waiting_told(client, where):

@@ -1,10 +1,12 @@
 """Clusters that somebody else holds open: with TLS, without workers, out of reach."""
 
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -87,6 +89,23 @@ def test_an_address_where_nobody_answers_is_one_sentence(address, monkeypatch):
     refusal(
         SchedulerAddress(kind="address", address=address), match=f"no Dask scheduler answers at {address}"
     )
+
+
+def test_a_failed_connection_leaves_no_event_loop_behind(monkeypatch):
+    monkeypatch.setattr(cluster, "_ANSWER", 1.0)
+    gc.collect()
+    gc.disable()  # else it may be cleared away by chance, or stop the next client in its starting thread
+    try:
+        before = set(threading.enumerate())
+        refusal(
+            SchedulerAddress(kind="address", address=f"tls://127.0.0.1:{port()}"), match="no Dask scheduler"
+        )
+        left = [thread for thread in threading.enumerate() if thread not in before]
+        for thread in left:
+            thread.join(timeout=5)
+        assert not any(thread.is_alive() and thread.name == "IO loop" for thread in left)
+    finally:
+        gc.enable()
 
 
 def test_a_scheduler_without_workers_is_waited_for_and_told_of(tmp_path, monkeypatch, capsys):
