@@ -69,9 +69,7 @@ def counts_table(outcome: xr.DataArray) -> xr.Dataset:
     what = {"runs": "runs that count (all computed but diverged)"}
     return xr.Dataset(
         {
-            name: counts.astype(np.uint16).assign_attrs(
-                long_name=what.get(name, f"{name} runs"), units="1"
-            )
+            name: counts.astype(np.uint16).assign_attrs(long_name=what.get(name, f"{name} runs"), units="1")
             for name, counts in table.items()
         }
     )
@@ -83,32 +81,41 @@ def window_table(runs: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     runs
-        ``outcome, t_bbp, recovery_time`` (alpha, instance, start).
+        ``outcome, t_bbp, recovery_time`` (alpha, instance, start); ``overlap, loss`` (alpha, instance, start,
+        time).
 
     Returns
     -------
     Dataset with dims (alpha, fate): quartiles ``t_bbp_*`` of the runs that lose their outlier for good,
-    shares ``never`` (without outlier at any time) and ``lasting`` (with outlier to the end), ``runs``;
-    quartiles ``recovery_time_*`` with dims (alpha,).
+    shares ``never`` (without outlier at any time) and ``lasting`` (with outlier to the end), ``energy`` and
+    ``energy_error`` at the end, ``runs``; quartiles ``recovery_time_*`` with dims (alpha,).
     """
     columns: dict[str, list[list[float]]] = {}
     for row in range(runs.sizes["alpha"]):
         cell = runs.isel(alpha=row)
         window = cell["t_bbp"].values
+        alive = np.isfinite(_series(cell, "overlap"))
+        energy = _carried(alive, {"energy": _series(cell, "loss")})["energy"][..., -1]
         for chosen in _by_fate(cell):
+            mean, error, _ = clustered_mean(energy, chosen)
             ends, count = window[chosen], int(chosen.sum())
             found = _quartiles("t_bbp", ends[np.isfinite(ends)]) | {
                 "never": float(np.isnan(ends).sum() / count) if count else np.nan,
                 "lasting": float(np.isinf(ends).sum() / count) if count else np.nan,
+                "energy": float(mean),
+                "energy_error": float(error),
                 "runs": float(count),
             }
             for name, value in found.items():
                 columns.setdefault(name, [[] for _ in range(runs.sizes["alpha"])])[row].append(value)
-    times = [_quartiles("recovery_time", _finite(runs["recovery_time"].values[row])) for row in range(len(runs["alpha"]))]
+    passages = [times[np.isfinite(times)] for times in runs["recovery_time"].transpose("alpha", ...).values]
+    times = [_quartiles("recovery_time", passage) for passage in passages]
     table = xr.Dataset(coords={"alpha": runs["alpha"], "fate": list(FATES)})
     what = {
         "never": "share of runs that never have an outlier",
         "lasting": "share of runs that keep their outlier to the end",
+        "energy": "loss per dimension at the end of the run",
+        "energy_error": "standard error of the loss per dimension at the end of the run",
         "runs": "runs behind the numbers",
     }
     for quartile, (_, name) in _QUARTILES.items():
@@ -150,7 +157,9 @@ def decision_table(runs: xr.Dataset) -> xr.Dataset:
         "auc": "probability that a recovered run has the larger |m| at this time than another run",
         "auc_outlier": "the same of the predicted squared overlap of the outlier",
     }
-    table = xr.Dataset(coords={"alpha": runs["alpha"], "time": ("time", runs["time"].values, TIME_ATTRIBUTES)})
+    table = xr.Dataset(
+        coords={"alpha": runs["alpha"], "time": ("time", runs["time"].values, TIME_ATTRIBUTES)}
+    )
     for name, array in values.items():
         table[name] = (("alpha", "time"), array.astype(np.float32), {"long_name": what[name], "units": "1"})
     return table
@@ -295,7 +304,9 @@ def _means(
 ) -> xr.Dataset:
     """Means of ``quantities`` of every cell by fate, dims (alpha, fate, time)."""
     dims, shape = ("alpha", "fate", "time"), (data.sizes["alpha"], len(FATES), data.sizes["time"])
-    values = {name: np.full(shape, np.nan, np.float32) for name in (*what, *(f"{name}_error" for name in what))}
+    values = {
+        name: np.full(shape, np.nan, np.float32) for name in (*what, *(f"{name}_error" for name in what))
+    }
     runs = np.zeros(shape[:2], np.uint32)
     for row in range(shape[0]):
         cell = data.isel(alpha=row)
@@ -344,10 +355,6 @@ def clustered_mean(values: Float, chosen: Bool) -> tuple[Float, Float, NDArray[n
     factor = instances / np.maximum(instances - 1, 1)
     error = np.sqrt(factor * (excess**2).sum(axis=0)) / safe
     return mean, np.where(instances > 1, error, np.nan), count
-
-
-def _finite(values: Float) -> Float:
-    return values[np.isfinite(values)]
 
 
 def _quartiles(name: str, values: Float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Stage *reduction*: a sweep of gigabytes as a few zipped tables, small enough to be kept with the project."""
+"""Stage *reduction*: a sweep of gigabytes as a few zipped tables, kept with the project."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
     sweep = last_asked(store.attrs for store in stores)
     newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
     origin = {name: newest[name] for name in _ORIGIN if name in newest} | {"reduced": _here(folder)}
-    tables = {
-        name: open_store(folder.table(name)).load() for name in _COPIED if folder.table(name).exists()
-    }
+    tables = {name: open_store(folder.table(name)).load() for name in _COPIED if folder.table(name).exists()}
     tables |= _from_runs(sweep, folder)
     if folder.stores("spectra").keys() >= set(sweep.N):
         tables["curvature"] = _over_sizes(
@@ -123,7 +121,11 @@ def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
             tables = [make(group.select(runs)) for group in groups]
             found[name].append(xr.concat(tables, "start_group"))
     labels = {
-        "start_kind": ("start_group", np.array([group.kind for group in groups], np.uint8), ATTRIBUTES["start_kind"]),
+        "start_kind": (
+            "start_group",
+            np.array([group.kind for group in groups], np.uint8),
+            ATTRIBUTES["start_kind"],
+        ),
         "start_m0": ("start_group", np.array([group.m0 for group in groups]), ATTRIBUTES["start_m0"]),
     }
     return {name: _over_sizes(sweep, tables).assign_coords(labels) for name, tables in found.items()}

@@ -63,9 +63,10 @@ class StudyError(UserError):
 def write_study(reference: Path, to: Path) -> None:
     """Fill ``study.md`` in ``to`` from the reduced sweeps in ``reference``, and draw ``images/study/*.png``.
 
-    Each claim owns the lines between ``<!-- claim 1 -->`` and ``<!-- end of claim 1 -->``; the table of verdicts
-    those of ``<!-- verdicts -->``, the sentence to quote those of ``<!-- sentence -->``, and where the numbers
-    come from those of ``<!-- origin -->``. A claim whose sweeps are not there says "not run yet".
+    Each claim owns the lines between ``<!-- claim 1 -->`` and ``<!-- end of claim 1 -->``; the table of
+    verdicts those of ``<!-- verdicts -->``, the sentence to quote those of ``<!-- sentence -->``, and where
+    the numbers come from those of ``<!-- origin -->``. A claim whose sweeps are not there says "not run
+    yet".
 
     Raises
     ------
@@ -89,7 +90,8 @@ def write_study(reference: Path, to: Path) -> None:
         rows.append(
             {
                 "claim": f"[{claim.number}. {claim.title}](#{_anchor(claim)})",
-                "verdict": f"**{verdict}**" + (f" ({len(missing)} sweeps not run yet)" if missing and found.parts else ""),
+                "verdict": f"**{verdict}**"
+                + (f" ({len(missing)} sweeps not run yet)" if missing and found.parts else ""),
             }
         )
         text = filled(text, f"claim {claim.number}", _section(claim, found, missing))
@@ -118,7 +120,8 @@ def read_reduced(reference: Path) -> dict[str, dict[str, xr.Dataset]]:
     sweeps = {name: tables for name, tables in sweeps.items() if "counts" in tables}
     if not sweeps:
         raise StudyError(
-            f"{reference} holds no reduced sweeps; make them with phasepipe reduce results/study/* --to {reference}"
+            f"{reference} holds no reduced sweeps; make them with phasepipe reduce results/study/* --to "
+            f"{reference}"
         )
     return sweeps
 
@@ -142,7 +145,11 @@ def filled(text: str, name: str, content: str) -> str:
 def markdown(table: pd.DataFrame) -> str:
     """A table of text and numbers in Markdown; cells that are missing stay empty."""
     cells = table.astype(object).where(table.notna(), "")
-    rows = [list(map(str, cells.columns)), ["---"] * len(cells.columns), *cells.astype(str).to_numpy().tolist()]
+    rows = [
+        list(map(str, cells.columns)),
+        ["---"] * len(cells.columns),
+        *cells.astype(str).to_numpy().tolist(),
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -157,8 +164,10 @@ def _section(claim: Claim, found: Finding, missing: Sequence[str]) -> str:
     lines = [f"**Verdict: {found.verdict}.**", ""]
     if missing:
         lines += [f"Not run yet: {', '.join(missing)}.", ""]
-    for part in found.parts:
-        lines.append(f"* {part.statement}: **{part.verdict}**. {part.found}. *Criterion: {part.criterion}.*")
+    for criterion in dict.fromkeys(part.criterion for part in found.parts):
+        held = [part for part in found.parts if part.criterion == criterion]
+        lines += [f"* {part.statement}: **{part.verdict}**. {part.found}." for part in held]
+        lines += ["", f"  *Criterion: {criterion}.*", ""]
     if found.figure is not None:
         lines += ["", f"![{claim.title}]({IMAGES}/{claim.name}.png)", "", f"*{found.caption}*"]
     for caption, table in found.tables.items():

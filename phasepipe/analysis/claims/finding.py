@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,11 @@ def regulariser(tables: Tables) -> float:
     return float(tables["counts"].attrs["specification"]["loss"]["a"])
 
 
+def rows_of(table: pd.DataFrame) -> Iterator[Any]:
+    """Rows of a table, their columns as attributes."""
+    yield from table.itertuples()
+
+
 def ranged(value: float, lower: float, upper: float, digits: int = 3) -> str:
     """A value with its interval for a table; a dash where there is none, an open end as infinity."""
     if not np.isfinite(value):
@@ -84,3 +90,8 @@ def ranged(value: float, lower: float, upper: float, digits: int = 3) -> str:
 def plus_minus(value: float, error: float, digits: int = 3) -> str:
     """A value with its standard error for a table."""
     return f"{value:.{digits}f} ± {error:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def ranges(table: pd.DataFrame, digits: int = 3) -> list[str]:
+    """:func:`ranged` of every row of a table of value, lower and upper end."""
+    return [ranged(value, low, high, digits) for value, low, high in table.to_numpy(float).tolist()]

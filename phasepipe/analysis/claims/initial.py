@@ -57,7 +57,8 @@ def assess(sweeps: Sweeps) -> Finding:
         grid[1, 0].set_ylabel("share most informative φ")
         grid[0, 0].legend(fontsize=6)
     caption = (
-        "Top: squared overlap of the lowest eigenvector of the Hessian at a random start with the direction of "
+        "Top: squared overlap of the lowest eigenvector of the Hessian at a random start with the "
+        "direction of "
         "the signal; points measured with standard errors, thin lines predicted from the labels of the same "
         "runs, dashed N to infinity. Bottom: share of the runs whose lowest eigenvector is the one with the "
         "largest overlap, with 95 % intervals."
@@ -100,8 +101,13 @@ def _below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
         power = extrapolate(sizes, value, error, imposed_limit=0.0, forms=["power"], quantity="q_0")
         fit = next(fit for fit in power.fits if fit.imposed)
         held.append(fit.believable and fit.omega_interval[0] > 0)
-        seen.append(f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, omega {ranged(fit.omega, *fit.omega_interval, digits=2)}")
-    return Part(statement, criterion, Verdict.of(all(held) if held else None), "; ".join(seen) or "no alpha there")
+        seen.append(
+            f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, omega "
+            f"{ranged(fit.omega, *fit.omega_interval, digits=2)}"
+        )
+    return Part(
+        statement, criterion, Verdict.of(all(held) if held else None), "; ".join(seen) or "no alpha there"
+    )
 
 
 def _above(label: str, start: xr.Dataset, theory: xr.Dataset, alpha_init: float) -> Part:

@@ -48,7 +48,7 @@ def assess(sweeps: Sweeps) -> Finding:
             for index, (kind, fits) in enumerate(curves[name].items()):
                 draw_midpoints(right, fits, CYCLE[index], MARKERS[index], kind)
                 for fit in fits:
-                    if fit.N == shown:
+                    if shown == fit.N:
                         draw_curve(left, fit, CYCLE[index], MARKERS[index], kind)
             left.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
             left.set(xlabel="α = M/N", ylabel="success probability P", ylim=(-0.03, 1.03))
@@ -59,7 +59,8 @@ def assess(sweeps: Sweeps) -> Finding:
             draw_level(right, float(tables["theory"]["alpha_init"]), "$α_{init}$")
         grid[0, 0].legend(fontsize=6)
     caption = (
-        "Left: success probability by t = 100 for every kind of start, 95 % intervals and logistic fits. Right: "
+        "Left: success probability by t = 100 for every kind of start, 95 % intervals and logistic fits. "
+        "Right: "
         "alpha_50 against N; open triangles are bounds where the grid of alpha does not contain it."
     )
     return Finding(parts, figure, caption, tables_out)
@@ -86,8 +87,8 @@ def _better(label: str, kind: str, curves: Curves, limit: float) -> Part:
         found += f"; {fit.alpha_50_upper / limit:.0%} of alpha_threshold at most"
     return Part(
         f"{label}: {kind} starts recover at a lower alpha than random ones",
-        "the interval of alpha_50 lies below that of random starts at every N; not confirmed if it lies above at one",
+        "the interval of alpha_50 lies below that of random starts at every N; not confirmed if it lies "
+        "above at one",
         Verdict.of(holds),
         found,
     )
-

@@ -118,9 +118,10 @@ def draw_level(axes: Axes, alpha: float, name: str, *, vertical: bool = False) -
         return
     if vertical:
         axes.axvline(alpha, **THEORY)
-        axes.text(alpha, 1.0, f" {name}", fontsize=6.5, rotation=90, va="top", ha="right",
-                  transform=axes.get_xaxis_transform())  # fmt: skip
+        axes.text(alpha, 1.01, name, fontsize=6.5, ha="center", transform=axes.get_xaxis_transform())
     else:
         axes.axhline(alpha, **THEORY)
-        axes.text(1.0, alpha, f"{name} = {alpha:.3f}", fontsize=6.5, va="bottom", ha="right",
-                  transform=axes.get_yaxis_transform())  # fmt: skip
+        axes.text(
+            1.0, alpha, f"{name} = {alpha:.3f}", fontsize=6.5, va="bottom", ha="right", clip_on=True,
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip

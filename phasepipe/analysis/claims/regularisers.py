@@ -24,7 +24,8 @@ def assess(sweeps: Sweeps) -> Finding:
     """alpha_50 against ``a`` at every N that all the sweeps have."""
     found = available(sweeps, SWEEPS, ("counts", "theory"))
     curves = {
-        regulariser(tables): {fit.N: fit for fit in group_curves(tables["counts"])} for tables in found.values()
+        regulariser(tables): {fit.N: fit for fit in group_curves(tables["counts"])}
+        for tables in found.values()
     }
     if len(curves) < FEWEST:
         return Finding([])
@@ -47,7 +48,9 @@ def assess(sweeps: Sweeps) -> Finding:
                 color=colours[N], marker=markers[N], elinewidth=0.8, label=f"N = {N}",
             )  # fmt: skip
         grid = sorted(limits)
-        axes.plot(grid, [float(limits[a]["alpha_threshold"]) for a in grid], label="$α_{threshold}$", **THEORY)
+        axes.plot(
+            grid, [float(limits[a]["alpha_threshold"]) for a in grid], label="$α_{threshold}$", **THEORY
+        )
         axes.plot(
             grid, [float(limits[a]["alpha_init"]) for a in grid],
             **(THEORY | {"linestyle": ":"}), label="$α_{init}$",
@@ -55,7 +58,10 @@ def assess(sweeps: Sweeps) -> Finding:
         axes.set_xscale("log")
         axes.set(xlabel="regulariser a", ylabel=r"$\alpha_{50}$")
         axes.legend(fontsize=6)
-    caption = "alpha_50 of random starts against the regulariser a, 95 % intervals, and the transitions for N to infinity."
+    caption = (
+        "alpha_50 of random starts against the regulariser a, 95 % intervals, and the transitions for N to "
+        "infinity."
+    )
     return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": midpoints(columns)})
 
 
@@ -72,6 +78,8 @@ def _best(N: int, fits: dict[float, CurveFit]) -> Part:
         f"a = {a:g}: {ranged(known[a].alpha_50, known[a].alpha_50_lower, known[a].alpha_50_upper)}"
         for a in ranking[:3]
     )
-    beyond = [fit for a, fit in fits.items() if a not in known and not fit.alpha_50_lower > best.alpha_50_upper]
+    beyond = [
+        fit for a, fit in fits.items() if a not in known and not fit.alpha_50_lower > best.alpha_50_upper
+    ]
     holds = None if tied or beyond else True
     return Part(statement, criterion, Verdict.of(holds), f"lowest alpha_50 at {found}")

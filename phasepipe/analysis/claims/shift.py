@@ -1,4 +1,4 @@
-"""Claim 4: recovery well below alpha_threshold, a shift that dies out slowly, success decided in the window."""
+"""Claim 4: recovery well below alpha_threshold, a slow shift, success decided in the window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from phasepipe.analysis.claims.finding import (
     Verdict,
     available,
     ranged,
+    ranges,
     regulariser,
+    rows_of,
 )
 from phasepipe.analysis.claims.recovery import draw_curves, draw_level, group_curves, midpoints
 from phasepipe.analysis.curves import CurveFit, curve_table
@@ -71,7 +73,8 @@ def assess(sweeps: Sweeps) -> Finding:
             _draw_decision(row[2], tables)
         grid[0, 0].legend(fontsize=6, handletextpad=0.2)
     caption = (
-        "Left: success probability by t = 100 with 95 % intervals and logistic fits. Middle: alpha_50 against "
+        "Left: success probability by t = 100 with 95 % intervals and logistic fits. Middle: alpha_50 "
+        "against "
         "1/log N with every form continued to N = infinity (free limit solid, limit of the theory imposed "
         "dashed). Right: probability that a recovered run has the larger overlap |m| at time t, in units of "
         "the median t_BBP, at the alpha nearest to P = 1/2."
@@ -88,7 +91,8 @@ def quotable(sweeps: Sweeps) -> str:
             f"{ranged(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)} at N = {fit.N}" for fit in curves
         )
         sentences.append(
-            f"For a = {regulariser(sweeps[name]):g} half of the random starts recover the signal by t = 100 at "
+            f"For a = {regulariser(sweeps[name]):g} half of the random starts recover the signal by t = "
+            "100 at "
             f"alpha_50 = {values} (95 % intervals), where N to infinity theory has alpha_init = "
             f"{float(theory['alpha_init']):.4f} and alpha_threshold = {float(theory['alpha_threshold']):.6f}."
         )
@@ -129,7 +133,8 @@ def _imposed(extrapolation: Extrapolation, form: str) -> SizeFit | None:
 
 def _slow(label: str, extrapolation: Extrapolation) -> Part:
     power = _imposed(extrapolation, "power")
-    assert power is not None and extrapolation.imposed_limit is not None
+    assert power is not None
+    assert extrapolation.imposed_limit is not None
     shift = extrapolation.imposed_limit - extrapolation.value
     lower, upper = power.omega_interval
     holds = None if not power.believable else upper < SLOW
@@ -154,7 +159,8 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
     else:
         holds = True if all(behind[fit.form] > 6 for fit in fitting if fit.form != "inverse_log") else None
     plausible = ", ".join(
-        f"{fit.formula} to {ranged(fit.limit, *fit.limit_interval, digits=2)}" for fit in extrapolation.plausible
+        f"{fit.formula} to {ranged(fit.limit, *fit.limit_interval, digits=2)}"
+        for fit in extrapolation.plausible
     )
     ranking = ", ".join(
         f"{fit.formula} p = {fit.goodness:.2g}, AICc +{behind[fit.form]:.1f}" for fit in imposed
@@ -173,7 +179,9 @@ def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
         {
             "loss": label,
             "form": fit.formula,
-            "limit": f"{fit.limit:.3f} imposed" if fit.imposed else ranged(fit.limit, *fit.limit_interval, digits=2),
+            "limit": f"{fit.limit:.3f} imposed"
+            if fit.imposed
+            else ranged(fit.limit, *fit.limit_interval, digits=2),
             "omega": ranged(fit.omega, *fit.omega_interval) if np.isfinite(fit.omega) else "–",
             "χ²/dof": f"{fit.chi2:.1f}/{fit.degrees_of_freedom}",
             "p": f"{fit.goodness:.2g}" if np.isfinite(fit.goodness) else "–",
@@ -232,9 +240,12 @@ def _decided(label: str, moments: pd.DataFrame) -> Part:
     holds = bool((moments["early"] < EARLY).all() and (moments["late_low"] > DECIDED).all())
     found = (
         f"AUC {moments['early'].min():.2f} to {moments['early'].max():.2f} at t = 0, "
-        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP; of the fifth of the runs with the "
-        f"largest |m| there {moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} recover, "
-        f"of that with the smallest {moments['lowest_fifth'].min():.0%} to {moments['lowest_fifth'].max():.0%}"
+        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP; of the fifth of the runs "
+        "with the "
+        f"largest |m| there {moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} "
+        "recover, "
+        f"of that with the smallest {moments['lowest_fifth'].min():.0%} to "
+        f"{moments['lowest_fifth'].max():.0%}"
     )
     return Part(statement, criterion, Verdict.of(holds), found)
 
@@ -247,12 +258,8 @@ def _printed(moments: pd.DataFrame) -> pd.DataFrame:
             "alpha": moments["alpha"].map("{:.3f}".format),
             "P": moments["share"].map("{:.2f}".format),
             "median t_BBP": moments["moment"].map("{:.2f}".format),
-            "AUC at t = 0": [
-                ranged(*row, digits=2) for row in moments[["early", "early_low", "early_high"]].to_numpy()
-            ],
-            "AUC at t_BBP": [
-                ranged(*row, digits=2) for row in moments[["late", "late_low", "late_high"]].to_numpy()
-            ],
+            "AUC at t = 0": ranges(moments[["early", "early_low", "early_high"]], 2),
+            "AUC at t_BBP": ranges(moments[["late", "late_low", "late_high"]], 2),
             "P, smallest fifth of |m|": moments["lowest_fifth"].map("{:.2f}".format),
             "P, largest fifth": moments["highest_fifth"].map("{:.2f}".format),
         }
@@ -283,10 +290,10 @@ def _draw_shift(
         axes.errorbar(
             1 / np.log(extrapolation.N), extrapolation.value, extrapolation.reach, fmt="ko", zorder=5
         )
-        axes.legend(fontsize=6, handlelength=1.2)
+        axes.legend(fontsize=6, handlelength=1.2, loc="lower left")
         lowest = float(extrapolation.value.min())
         axes.set_ylim(lowest - 0.15 * (limit - lowest), limit + 0.2 * (limit - lowest))
-    shown = [N for index, N in enumerate(sizes) if index in (0, 1, 2) or N == sizes.max()]
+    shown = [N for index, N in enumerate(sizes) if index in (0, 1, 2) or sizes.max() == N]
     axes.set_xticks([0, *(1 / np.log(shown))], ["∞", *(f"{N:g}" for N in shown)])
     axes.set_xlim(-0.005, 1.06 * largest)
     axes.set(xlabel="N, on a scale of 1/log N", ylabel=r"$\alpha_{50}$")
@@ -295,12 +302,16 @@ def _draw_shift(
 def _draw_decision(axes: Axes, tables: Tables) -> None:
     moments, decision = fates_at_the_window(tables), tables["decision"].isel(start_group=0)
     colours = size_colours(tables["fate"]["N"].values.tolist())
-    for row in moments.itertuples():
+    for row in rows_of(moments):
         cell = decision.sel(N=row.N, alpha=row.alpha)
         time = decision["time"].values / row.moment
         axes.plot(time, cell["auc"].values, color=colours[row.N], linewidth=0.9)
         axes.errorbar(
-            1, row.late, [[row.late - row.late_low], [row.late_high - row.late]], fmt="o", color=colours[row.N]
+            1,
+            row.late,
+            [[row.late - row.late_low], [row.late_high - row.late]],
+            fmt="o",
+            color=colours[row.N],
         )
     axes.axvline(1, color="0.6", linestyle=":", linewidth=0.9)
     axes.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)

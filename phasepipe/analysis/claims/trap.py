@@ -16,7 +16,9 @@ from phasepipe.analysis.claims.finding import (
     available,
     plus_minus,
     ranged,
+    ranges,
     regulariser,
+    rows_of,
 )
 from phasepipe.analysis.claims.recovery import draw_curves, draw_level, group_curves
 from phasepipe.analysis.curves import CurveFit
@@ -53,7 +55,8 @@ def assess(sweeps: Sweeps) -> Finding:
                 draw_level(axes, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$", vertical=True)
         grid[0, 0].legend(fontsize=6)
     caption = (
-        "Starts are threshold states planted into a problem with a signal. Left: success probability with 95 % "
+        "Starts are threshold states planted into a problem with a signal. Left: success probability with "
+        "95 % "
         "intervals. Middle: share of the planted states whose Hessian has an outlier towards the signal, "
         "predicted from labels. Right: lowest eigenvalue measured there (points, standard errors) and second "
         "derivative of the loss along the signal (lines)."
@@ -68,24 +71,23 @@ def planted_states(tables: Tables, curves: list[CurveFit]) -> pd.DataFrame:
     lowest_error`` (lowest eigenvalue), ``overlap, overlap_error`` (its q_0), ``along, along_error`` (second
     derivative along the signal), ``expected`` (outlier overlap for N to infinity).
     """
-    points = curve_points(curves).set_index(["N", "alpha"])
     course = tables["course"].isel(start_group=0, time=0).sel(fate="all")
     curvature = tables["curvature"].isel(time=0).sel(fate="all")
     theory = tables["theory"]["threshold_overlap"]
     rows = []
-    for (N, alpha), point in points.iterrows():  # type: ignore[misc]
-        at = {"N": N, "alpha": alpha}
+    for point in rows_of(curve_points(curves)):
+        at = {"N": point.N, "alpha": point.alpha}
         rows.append(
             {
                 **at,
-                "p": point["probability"],
-                "p_low": point["lower"],
-                "p_high": point["upper"],
+                "p": point.probability,
+                "p_low": point.lower,
+                "p_high": point.upper,
                 **_with_error(course.sel(at), "outlier", "outlier_share"),
                 **_with_error(curvature.sel(at), "lowest", "lowest_eigenvalue"),
                 **_with_error(curvature.sel(at), "overlap", "lowest_overlap"),
                 **_with_error(curvature.sel(at), "along", "signal_curvature"),
-                "expected": float(theory.sel(alpha=alpha, method="nearest")),
+                "expected": float(theory.sel(alpha=point.alpha, method="nearest")),
             }
         )
     return pd.DataFrame(rows)
@@ -98,7 +100,8 @@ def _with_error(table: xr.Dataset, name: str, variable: str) -> dict[str, float]
 def _ends(states: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """States at the smallest and at the largest N, by alpha of the grid."""
     by_alpha = states.assign(grid=states["alpha"].round(2))
-    return tuple(by_alpha[by_alpha["N"] == N].set_index("grid") for N in (states["N"].min(), states["N"].max()))  # type: ignore[return-value]
+    smallest, largest = (by_alpha[by_alpha["N"] == N] for N in (states["N"].min(), states["N"].max()))
+    return smallest.set_index("grid"), largest.set_index("grid")
 
 
 def _unstable(label: str, states: pd.DataFrame, limit: float) -> Part:
@@ -108,7 +111,7 @@ def _unstable(label: str, states: pd.DataFrame, limit: float) -> Part:
     found = "; ".join(
         f"alpha = {row.alpha:.2f}: {row.outlier:.0%} have it, lowest eigenvalue "
         f"{plus_minus(row.lowest, row.lowest_error, 2)}"
-        for row in above.itertuples()
+        for row in rows_of(above)
     )
     return Part(
         f"{label}: above alpha_threshold threshold states have a direction of escape towards the signal",
@@ -128,13 +131,15 @@ def _stable(label: str, states: pd.DataFrame, limit: float) -> Part:
     if len(below) and states["N"].nunique() > 1:
         holds = True if (change < -2 * error).all() else (False if (change > 2 * error).any() else None)
     found = "; ".join(
-        f"alpha = {row.alpha_large:.2f}: {row.outlier_small:.0%} at N = {row.N_small}, {row.outlier_large:.0%} at "
+        f"alpha = {row.alpha_large:.2f}: {row.outlier_small:.0%} at N = {row.N_small}, "
+        f"{row.outlier_large:.0%} at "
         f"N = {row.N_large}"
-        for row in below.itertuples()
+        for row in rows_of(below)
     )
     return Part(
         f"{label}: below alpha_threshold the share of threshold states with such a direction falls with N",
-        f"up to {BELOW:g} alpha_threshold the share falls from the smallest to the largest N by more than 2 standard "
+        f"up to {BELOW:g} alpha_threshold the share falls from the smallest to the largest N by more than "
+        "2 standard "
         "errors at every alpha; not confirmed if it rises at one",
         Verdict.of(holds),
         found or "no alpha there",
@@ -151,7 +156,7 @@ def _recovers(label: str, states: pd.DataFrame, limit: float) -> Part:
         elif (above["p_high"] < 0.5).any() or (below["p_low"] > 0.5).any():
             holds = False
     found = "; ".join(
-        f"alpha = {row.alpha:.2f}: P = {ranged(row.p, row.p_low, row.p_high, 2)}" for row in large.itertuples()
+        f"alpha = {row.alpha:.2f}: P = {ranged(row.p, row.p_low, row.p_high, 2)}" for row in rows_of(large)
     )
     return Part(
         f"{label}: runs from threshold states recover above alpha_threshold and stay below it",
@@ -171,7 +176,7 @@ def _printed(label: str, states: pd.DataFrame) -> pd.DataFrame:
             "loss": label,
             "N": states["N"],
             "alpha": states["alpha"].map("{:.3f}".format),
-            "P [95 %]": [ranged(*row, digits=2) for row in states[["p", "p_low", "p_high"]].to_numpy()],
+            "P [95 %]": ranges(states[["p", "p_low", "p_high"]], 2),
             "share with outlier": pairs("outlier", 2),
             "λ₀": pairs("lowest", 3),
             "q₀": pairs("overlap", 3),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from phasepipe.analysis.claims.finding import Finding, Part, Sweeps, Verdict, available, ranged
+from phasepipe.analysis.claims.finding import Finding, Part, Sweeps, Verdict, available, ranged, rows_of
 from phasepipe.analysis.claims.recovery import group_curves, midpoint
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.style import PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
@@ -39,7 +39,7 @@ def assess(sweeps: Sweeps) -> Finding:
         row |= {f"alpha_50, N = {fit.N}": midpoint(fit) for fit in of_name}
         if name in shifts:
             row |= {
-                f"shift, N = {at.N}": ranged(at.shift, at.lower, at.upper) for at in shifts[name].itertuples()
+                f"shift, N = {at.N}": ranged(at.shift, at.lower, at.upper) for at in rows_of(shifts[name])
             }
         rows.append(row)
     with paper_style():
@@ -47,7 +47,7 @@ def assess(sweeps: Sweeps) -> Finding:
         axes = figure.subplots()
         colours, markers = size_colours(sizes), size_markers(sizes)
         for position, shift in enumerate(shifts.values()):
-            for offset, at in zip((-0.12, 0.12), shift.itertuples(), strict=False):
+            for offset, at in zip((-0.12, 0.12), rows_of(shift), strict=False):
                 label = f"N = {at.N}" if position == 0 else None
                 axes.errorbar(
                     at.shift, position + offset, xerr=[[at.shift - at.lower], [at.upper - at.shift]],
@@ -61,7 +61,8 @@ def assess(sweeps: Sweeps) -> Finding:
         if shifts:
             axes.legend(fontsize=6)
     caption = (
-        f"Shift of alpha_50 against Gaussian sensing (a = 0.01), {LEVEL:.0%} intervals over both N together; grey: what "
+        f"Shift of alpha_50 against Gaussian sensing (a = 0.01), {LEVEL:.0%} intervals over both N "
+        "together; grey: what "
         "counts as equal."
     )
     return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": pd.DataFrame(rows).fillna("–")})
@@ -91,7 +92,8 @@ def _equal(name: str, shift: pd.DataFrame) -> Part:
     words = f"label noise {name.removeprefix('noise-')}" if name.startswith("noise") else f"sensing {what}"
     return Part(
         f"{words}: alpha_50 is that of Gaussian sensing without noise",
-        f"the {LEVEL:.0%} intervals of the shift lie within ±{SMALL:g} at every N; not confirmed if one lies outside",
+        f"the {LEVEL:.0%} intervals of the shift lie within ±{SMALL:g} at every N; not confirmed if one "
+        "lies outside",
         Verdict.of(holds),
-        "; ".join(f"shift {ranged(at.shift, at.lower, at.upper)} at N = {at.N}" for at in shift.itertuples()),
+        "; ".join(f"shift {ranged(at.shift, at.lower, at.upper)} at N = {at.N}" for at in rows_of(shift)),
     )

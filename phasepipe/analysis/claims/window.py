@@ -16,6 +16,7 @@ from phasepipe.analysis.claims.finding import (
     available,
     plus_minus,
     ranged,
+    ranges,
     regulariser,
 )
 from phasepipe.analysis.claims.recovery import size_axis
@@ -51,11 +52,14 @@ def assess(sweeps: Sweeps) -> Finding:
             _draw_overlap(row[0], tables)
             _draw_window(row[1], tables)
             _draw_lowest(row[2], tables)
-        for axes in grid[0]:
-            axes.legend(fontsize=6)
+        for axes in grid.ravel():
+            if axes.get_legend_handles_labels()[1]:
+                axes.legend(fontsize=6)
     caption = (
-        "Left: squared overlap of the lowest eigenvector with the signal direction through the descent at the "
-        "largest N, measured (points) and predicted from labels (lines), by fate. Middle: time t_BBP at which "
+        "Left: squared overlap of the lowest eigenvector with the signal direction through the descent at "
+        "the "
+        "largest N, measured (points) and predicted from labels (lines), by fate. Middle: time t_BBP at "
+        "which "
         "runs that do not recover lose their outlier, median and quartiles. Right: lowest eigenvalue of runs "
         "that do not recover at t_max, mean and standard error."
     )
@@ -67,8 +71,8 @@ def end_states(tables: Tables) -> pd.DataFrame:
 
     Columns ``N, alpha, runs, lower, median, upper`` (of t_BBP), ``never, lasting`` (shares without and with
     outlier at the end), ``started`` (share with outlier at t = 0), ``certified`` (share certified trapped),
-    ``lowest, lowest_error`` (lowest eigenvalue at the end, of the diagonalised), ``edge, edge_error`` (predicted,
-    of all), ``overlap_start, overlap_end`` (measured q_0), ``energy``.
+    ``lowest, lowest_error`` (lowest eigenvalue at the end, of the diagonalised), ``edge, edge_error``
+    (predicted, of all), ``first, first_error, last, last_error`` (measured q_0 at t = 0 and at the end).
     """
     rows = []
     window = tables["window"].isel(start_group=0).sel(fate="not recovered")
@@ -94,22 +98,29 @@ def end_states(tables: Tables) -> pd.DataFrame:
                     "lowest_error": float(spectrum["lowest_eigenvalue_error"][-1]),
                     "edge": float(records["edge"][-1]),
                     "edge_error": float(records["edge_error"][-1]),
-                    "overlap_start": float(spectrum["lowest_overlap"][0]),
-                    "overlap_end": float(spectrum["lowest_overlap"][-1]),
-                    "energy": float(records["energy"][-1]),
+                    **_first_and_last(spectrum["lowest_overlap"], ""),
+                    **_first_and_last(spectrum["lowest_overlap_error"], "_error"),
                 }
             )
     return pd.DataFrame(rows)
 
 
+def _first_and_last(series: xr.DataArray, suffix: str) -> dict[str, float]:
+    return {f"first{suffix}": float(series[0]), f"last{suffix}": float(series[-1])}
+
+
 def _lost(label: str, ends: pd.DataFrame) -> Part:
     statement = f"{label}: runs that do not recover lose their informative direction at a finite time"
-    criterion = f"at every N and alpha at least {MOST:.0%} of them have an outlier and lose it for good at a finite t_BBP"
+    criterion = (
+        f"at every N and alpha at least {MOST:.0%} of them have an outlier and lose it for good at a finite "
+        "t_BBP"
+    )
     if ends.empty:
         return Part(statement, criterion, Verdict.UNDECIDED, "every run recovered")
     share = 1 - ends["never"] - ends["lasting"]
     found = (
-        f"{share.min():.1%} to {share.max():.1%} of them lose it; {ends['never'].max():.1%} at most never had one, "
+        f"{share.min():.1%} to {share.max():.1%} of them lose it; {ends['never'].max():.1%} at most never "
+        "had one, "
         f"{ends['lasting'].max():.1%} at most keep it to the end; median t_BBP {ends['median'].min():.2f} to "
         f"{ends['median'].max():.2f}"
     )
@@ -119,7 +130,8 @@ def _lost(label: str, ends: pd.DataFrame) -> Part:
 def _marginal(label: str, ends: pd.DataFrame) -> Part:
     statement = f"{label}: what is left is trapped in marginal states, whose spectrum touches zero"
     criterion = (
-        "at every alpha the lowest eigenvalue at t_max goes to 0 as a power of N (p > 0.01, interval of omega "
+        "at every alpha the lowest eigenvalue at t_max goes to 0 as a power of N (p > 0.01, interval of "
+        "omega "
         "above 0), or is within 3 standard errors of 0 at the largest N"
     )
     held, seen = [], []
@@ -134,7 +146,8 @@ def _marginal(label: str, ends: pd.DataFrame) -> Part:
         falls = fit.believable and fit.omega_interval[0] > 0
         held.append(falls or abs(last["lowest"]) < 3 * last["lowest_error"])
         seen.append(
-            f"alpha = {alpha:g}: {plus_minus(last['lowest'], last['lowest_error'])} at N = {last['N']:g}, omega "
+            f"alpha = {alpha:g}: {plus_minus(last['lowest'], last['lowest_error'])} at N = {last['N']:g}, "
+            "omega "
             f"{ranged(fit.omega, *fit.omega_interval, digits=2)}"
         )
     verdict = Verdict.of(all(held) if held else None)
@@ -142,7 +155,7 @@ def _marginal(label: str, ends: pd.DataFrame) -> Part:
 
 
 def _printed(label: str, ends: pd.DataFrame) -> pd.DataFrame:
-    spread = ends[["median", "lower", "upper"]].to_numpy() if len(ends) else []
+    spread = ends[["median", "lower", "upper"]]
     return pd.DataFrame(
         {
             "loss": label,
@@ -150,14 +163,13 @@ def _printed(label: str, ends: pd.DataFrame) -> pd.DataFrame:
             "N": ends["N"],
             "runs": ends["runs"],
             "outlier at t = 0": ends["started"].map("{:.2f}".format),
-            "t_BBP, median [quartiles]": [ranged(*row, digits=2) for row in spread],
+            "t_BBP, median [quartiles]": ranges(spread, 2),
             "kept outlier": ends["lasting"].map("{:.3f}".format),
             "certified trapped": ends["certified"].map("{:.2f}".format),
             "λ₀ at t_max": [plus_minus(*row) for row in ends[["lowest", "lowest_error"]].to_numpy()],
             "edge at t_max": [plus_minus(*row) for row in ends[["edge", "edge_error"]].to_numpy()],
-            "q₀ at t = 0 → t_max": [
-                f"{first:.3f} → {last:.3f}" for first, last in ends[["overlap_start", "overlap_end"]].to_numpy()
-            ],
+            "q₀ at t = 0": [plus_minus(*row) for row in ends[["first", "first_error"]].to_numpy()],
+            "q₀ at t_max": [plus_minus(*row) for row in ends[["last", "last_error"]].to_numpy()],
         }
     )
 
@@ -176,7 +188,9 @@ def _draw_overlap(axes: Axes, tables: Tables) -> None:
         )  # fmt: skip
         axes.plot(predicted["time"], predicted["outlier_overlap"], color=colour, linewidth=0.9)
     window = tables["window"].isel(start_group=0).sel(N=N, alpha=alpha, fate="not recovered")
-    axes.axvline(float(window["t_bbp_median"]), color=PURPLE, linestyle=":", linewidth=0.9, label="median $t_{BBP}$")
+    axes.axvline(
+        float(window["t_bbp_median"]), color=PURPLE, linestyle=":", linewidth=0.9, label="median $t_{BBP}$"
+    )
     positive = curvature["time"].values[1:]
     axes.set_xscale("symlog", linthresh=float(positive.min()), linscale=0.4)
     axes.set_xlim(0, float(positive.max()))
@@ -188,8 +202,8 @@ def _draw_overlap(axes: Axes, tables: Tables) -> None:
 def _informative(tables: Tables, N: int) -> float:
     """Alpha of the curvature table at ``N`` whose diagonalised runs have the most even fates."""
     runs = tables["curvature"]["runs"].sel(N=N)
-    fewer = np.minimum(runs.sel(fate="recovered"), runs.sel(fate="not recovered"))
-    return float(runs["alpha"].values[int(fewer.argmax())])
+    fewer = np.minimum(runs.sel(fate="recovered").values, runs.sel(fate="not recovered").values)
+    return float(runs["alpha"].values[fewer.argmax()])
 
 
 def _lines(table: xr.Dataset) -> list[tuple[float, list[tuple[int, float]]]]:
