@@ -87,11 +87,11 @@ def write_study(reference: Path, to: Path) -> None:
             with paper_style():
                 found.figure.savefig(to / IMAGES / f"{claim.name}.png")
         verdict = found.verdict if found.parts else str(Verdict.NOT_RUN)
+        incomplete = f" (without {', '.join(missing)}, not run yet)" if missing and found.parts else ""
         rows.append(
             {
                 "claim": f"[{claim.number}. {claim.title}](#{_anchor(claim)})",
-                "verdict": f"**{verdict}**"
-                + (f" ({len(missing)} sweeps not run yet)" if missing and found.parts else ""),
+                "verdict": f"**{verdict}**{incomplete}",
             }
         )
         text = filled(text, f"claim {claim.number}", _section(claim, found, missing))
@@ -150,6 +150,7 @@ def markdown(table: pd.DataFrame) -> str:
         ["---"] * len(cells.columns),
         *cells.astype(str).to_numpy().tolist(),
     ]
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

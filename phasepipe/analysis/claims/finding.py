@@ -88,8 +88,10 @@ def ranged(value: float, lower: float, upper: float, digits: int = 3) -> str:
 
 
 def plus_minus(value: float, error: float, digits: int = 3) -> str:
-    """A value with its standard error for a table."""
-    return f"{value:.{digits}f} ± {error:.{digits}f}" if np.isfinite(value) else "–"
+    """A value with its standard error for a table, without where there is none; a dash for no value."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
 
 
 def ranges(table: pd.DataFrame, digits: int = 3) -> list[str]:

@@ -29,7 +29,8 @@ from phasepipe.analysis.style import PAGE_WIDTH, new_figure, paper_style, size_c
 SWEEPS = ("scaling-a0.01", "scaling-a1")
 SLOW = 0.5  # omega of the shift below which it dies out more slowly than 1/sqrt(N)
 EARLY, DECIDED = 0.6, 0.8  # AUC of |m| that tell little and much of the fate
-_FAR = 1e12
+TOLD = 0.9  # AUC of |m| at which the fate counts as told
+_FAR = 1e12  # N to which the forms are drawn
 
 
 def assess(sweeps: Sweeps) -> Finding:
@@ -162,9 +163,7 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
         f"{fit.formula} to {ranged(fit.limit, *fit.limit_interval, digits=2)}"
         for fit in extrapolation.plausible
     )
-    ranking = ", ".join(
-        f"{fit.formula} p = {fit.goodness:.2g}, AICc +{behind[fit.form]:.1f}" for fit in imposed
-    )
+    ranking = ", ".join(f"{fit.formula} p = {_p_value(fit)}, AICc +{behind[fit.form]:.1f}" for fit in imposed)
     return Part(
         f"{label}: the shift is logarithmic, alpha_threshold - c / log N",
         "with the limit alpha_threshold imposed c / log N fits (p > 0.01), and every other form that fits is "
@@ -172,6 +171,10 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
         Verdict.of(holds),
         f"with the limit imposed: {ranking}; with a free limit the data go to {plausible or 'no form fits'}",
     )
+
+
+def _p_value(fit: SizeFit) -> str:
+    return f"{fit.goodness:.2g}" if np.isfinite(fit.goodness) else "–"
 
 
 def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
@@ -184,7 +187,7 @@ def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
             else ranged(fit.limit, *fit.limit_interval, digits=2),
             "omega": ranged(fit.omega, *fit.omega_interval) if np.isfinite(fit.omega) else "–",
             "χ²/dof": f"{fit.chi2:.1f}/{fit.degrees_of_freedom}",
-            "p": f"{fit.goodness:.2g}" if np.isfinite(fit.goodness) else "–",
+            "p": _p_value(fit),
             "AICc weight": f"{fit.weight:.2f}",
         }
         for fit in extrapolation.fits
@@ -195,9 +198,9 @@ def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
 def fates_at_the_window(tables: Tables) -> pd.DataFrame:
     """AUC of the overlap |m| at t = 0 and at the median t_BBP, at every N at the alpha nearest to P = 1/2.
 
-    Columns ``N, alpha, share, moment, early, early_low, early_high, late, late_low, late_high, lowest_fifth,
-    highest_fifth``; the last two are P(recovered) of the fifths of the runs with the smallest and largest |m|
-    at that moment.
+    Columns ``N, alpha, share, moment, early, early_low, early_high, late, late_low, late_high, told,
+    lowest_fifth, highest_fifth``: ``told`` is the time at which the AUC passes 0.9, the last two are
+    P(recovered) of the fifths of the runs with the smallest and largest |m| at the median t_BBP.
     """
     rows = []
     for N in tables["fate"]["N"].values.tolist():
@@ -214,12 +217,19 @@ def fates_at_the_window(tables: Tables) -> pd.DataFrame:
                 "moment": float(cell["moment"]),
                 **{f"early{end}": float(first[f"auc{end}"]) for end in ("", "_low", "_high")},
                 **{f"late{end}": float(then[f"auc{end}"]) for end in ("", "_low", "_high")},
+                "told": _time_told(tables["decision"].isel(start_group=0).sel(N=N, alpha=cell["alpha"])),
                 "lowest_fifth": bins[0] if bins.size else np.nan,
                 "highest_fifth": bins[-1] if bins.size else np.nan,
             }
         )
     columns = ["N", "alpha", "share", "moment", "early", "early_low", "early_high", "late", "late_low"]
-    return pd.DataFrame(rows, columns=[*columns, "late_high", "lowest_fifth", "highest_fifth"])
+    return pd.DataFrame(rows, columns=[*columns, "late_high", "told", "lowest_fifth", "highest_fifth"])
+
+
+def _time_told(decision: xr.Dataset) -> float:
+    """First recorded time at which the AUC of |m| is at least TOLD, infinite if there is none."""
+    told = decision["time"].values[decision["auc"].values >= TOLD]
+    return float(told[0]) if told.size else np.inf
 
 
 def _mixed(fate: xr.Dataset) -> xr.Dataset | None:
@@ -240,7 +250,8 @@ def _decided(label: str, moments: pd.DataFrame) -> Part:
     holds = bool((moments["early"] < EARLY).all() and (moments["late_low"] > DECIDED).all())
     found = (
         f"AUC {moments['early'].min():.2f} to {moments['early'].max():.2f} at t = 0, "
-        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP; of the fifth of the runs "
+        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP, "
+        f"{TOLD:g} only at {_ratio(moments)} t_BBP; of the fifth of the runs "
         "with the "
         f"largest |m| there {moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} "
         "recover, "
@@ -248,6 +259,11 @@ def _decided(label: str, moments: pd.DataFrame) -> Part:
         f"{moments['lowest_fifth'].max():.0%}"
     )
     return Part(statement, criterion, Verdict.of(holds), found)
+
+
+def _ratio(moments: pd.DataFrame) -> str:
+    times = moments["told"] / moments["moment"]
+    return f"{times.min():.0f} to {times.max():.0f}"
 
 
 def _printed(moments: pd.DataFrame) -> pd.DataFrame:
@@ -260,6 +276,7 @@ def _printed(moments: pd.DataFrame) -> pd.DataFrame:
             "median t_BBP": moments["moment"].map("{:.2f}".format),
             "AUC at t = 0": ranges(moments[["early", "early_low", "early_high"]], 2),
             "AUC at t_BBP": ranges(moments[["late", "late_low", "late_high"]], 2),
+            f"AUC {TOLD:g} at t =": moments["told"].map("{:.3g}".format),
             "P, smallest fifth of |m|": moments["lowest_fifth"].map("{:.2f}".format),
             "P, largest fifth": moments["highest_fifth"].map("{:.2f}".format),
         }
@@ -293,7 +310,7 @@ def _draw_shift(
         axes.legend(fontsize=6, handlelength=1.2, loc="lower left")
         lowest = float(extrapolation.value.min())
         axes.set_ylim(lowest - 0.15 * (limit - lowest), limit + 0.2 * (limit - lowest))
-    shown = [N for index, N in enumerate(sizes) if index in (0, 1, 2) or sizes.max() == N]
+    shown = np.sort(sizes)[::-2]
     axes.set_xticks([0, *(1 / np.log(shown))], ["∞", *(f"{N:g}" for N in shown)])
     axes.set_xlim(-0.005, 1.06 * largest)
     axes.set(xlabel="N, on a scale of 1/log N", ylabel=r"$\alpha_{50}$")

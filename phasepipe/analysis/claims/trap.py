@@ -123,7 +123,7 @@ def _unstable(label: str, states: pd.DataFrame, limit: float) -> Part:
 
 def _stable(label: str, states: pd.DataFrame, limit: float) -> Part:
     small, large = _ends(states)
-    both = small.join(large, lsuffix="_small", rsuffix="_large", how="inner")
+    both = small.merge(large, left_index=True, right_index=True, suffixes=("_small", "_large"))
     below = both[both["alpha_large"] <= BELOW * limit]
     change = below["outlier_large"] - below["outlier_small"]
     error = np.hypot(below["outlier_error_large"], below["outlier_error_small"])
