@@ -73,10 +73,10 @@ def write_study(reference: Path, to: Path) -> None:
     StudyError
         If there are no reduced sweeps, no page, or a page without these markers.
     """
-    sweeps = read_reduced(reference)
     page = to / PAGE
     if not page.exists():
         raise StudyError(f"{page} does not exist; --to names the folder that holds {PAGE}")
+    sweeps = read_reduced(reference)
     text, rows = page.read_text(), []
     for claim in CLAIMS:
         logger.info("study: claim %s, %s", claim.number, claim.title)

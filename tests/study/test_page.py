@@ -82,10 +82,11 @@ def test_the_sentence_names_both_thresholds(page):
     assert "at N = 24" in sentence
 
 
-def test_a_second_time_gives_the_same_page(page):
-    before = (page / "study.md").read_text()
-    write_study(page.parent / "reference", page)
-    assert (page / "study.md").read_text() == before
+def test_a_section_is_filled_again_and_again_and_nothing_else_is_touched():
+    text = "before\n<!-- claim 1 -->\nold\n<!-- end of claim 1 -->\nafter"
+    once = filled(text, "claim 1", "new\n")
+    assert once == text.replace("old", "new")
+    assert filled(once, "claim 1", "new") == once
 
 
 def test_mistakes_are_one_sentence(page, tmp_path):

@@ -69,12 +69,10 @@ def assess(sweeps: Sweeps) -> Finding:
         for rows in depths:
             _draw_energies(axes[-1], rows)
     caption = (
-        "alpha_50 from random starts and from planted threshold states, which lack the descent in which the "
-        "window is open; 95 % intervals, open triangles are bounds where the grid of alpha does not "
-        "contain it. "
-        "Last panel: energy at t = 100 of runs that do not recover, and of runs without any signal "
-        "(standard errors; "
-        "dashed: threshold states for N to infinity)."
+        "alpha_50 from random starts and from planted threshold states, which lack the descent in which "
+        "the window is open; 95 % intervals, open triangles are bounds where the grid of alpha does not "
+        "contain it. Last panel: energy at t = 100 of runs that do not recover, and of runs without any "
+        "signal (standard errors; dashed: threshold states for N to infinity)."
     )
     return Finding(parts, figure, caption, tables_out)
 
@@ -94,8 +92,7 @@ def _later(label: str, random: list[CurveFit], planted: list[CurveFit]) -> Part:
     return Part(
         f"{label}: without the window recovery needs a higher alpha",
         "the interval of alpha_50 from threshold states lies above that of random starts at every N; not "
-        "confirmed if "
-        "it lies below at one",
+        "confirmed if it lies below at one",
         Verdict.of(holds),
         f"at N = {fit.N} {midpoint(other)} against {midpoint(fit)}; higher at {sum(higher)} of "
         f"{len(pairs)} N",

@@ -58,10 +58,9 @@ def assess(sweeps: Sweeps) -> Finding:
         grid[0, 0].legend(fontsize=6)
     caption = (
         "Top: squared overlap of the lowest eigenvector of the Hessian at a random start with the "
-        "direction of "
-        "the signal; points measured with standard errors, thin lines predicted from the labels of the same "
-        "runs, dashed N to infinity. Bottom: share of the runs whose lowest eigenvector is the one with the "
-        "largest overlap, with 95 % intervals."
+        "direction of the signal; points measured with standard errors, thin lines predicted from the "
+        "labels of the same runs, dashed N to infinity. Bottom: share of the runs whose lowest eigenvector "
+        "is the one with the largest overlap, with 95 % intervals."
     )
     return Finding(parts, figure, caption, {"q_0 at a random start": pd.concat(rows, ignore_index=True)})
 
@@ -90,24 +89,24 @@ def _alphas(start: xr.Dataset) -> Iterator[float]:
 def _below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
     criterion = (
         f"at every alpha up to {BELOW:g} alpha_init q_0 falls as a power of N to 0 (p > 0.01, interval of "
-        "omega above 0)"
+        "omega above 0); not confirmed if a power law does not fit"
     )
     statement = f"{label}: below alpha_init the lowest direction carries no information on the signal"
-    held, seen = [], []
+    held: list[bool | None] = []
+    seen = []
     for alpha in _alphas(start):
         sizes, value, error = _cells(start, "lowest_overlap", alpha)
         if alpha > BELOW * alpha_init or len(sizes) < 2:
             continue
         power = extrapolate(sizes, value, error, imposed_limit=0.0, forms=["power"], quantity="q_0")
         fit = next(fit for fit in power.fits if fit.imposed)
-        held.append(fit.believable and fit.omega_interval[0] > 0)
+        held.append(False if not fit.believable else (True if fit.omega_interval[0] > 0 else None))
         seen.append(
             f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, omega "
             f"{ranged(fit.omega, *fit.omega_interval, digits=2)}"
         )
-    return Part(
-        statement, criterion, Verdict.of(all(held) if held else None), "; ".join(seen) or "no alpha there"
-    )
+    holds = False if False in held else (True if held and all(held) else None)
+    return Part(statement, criterion, Verdict.of(holds), "; ".join(seen) or "no alpha there")
 
 
 def _above(label: str, start: xr.Dataset, theory: xr.Dataset, alpha_init: float) -> Part:

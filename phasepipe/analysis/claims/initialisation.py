@@ -60,8 +60,7 @@ def assess(sweeps: Sweeps) -> Finding:
         grid[0, 0].legend(fontsize=6)
     caption = (
         "Left: success probability by t = 100 for every kind of start, 95 % intervals and logistic fits. "
-        "Right: "
-        "alpha_50 against N; open triangles are bounds where the grid of alpha does not contain it."
+        "Right: alpha_50 against N; open triangles are bounds where the grid of alpha does not contain it."
     )
     return Finding(parts, figure, caption, tables_out)
 

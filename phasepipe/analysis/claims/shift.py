@@ -43,7 +43,7 @@ def assess(sweeps: Sweeps) -> Finding:
     for name, tables in found.items():
         a, limit = regulariser(tables), float(tables["theory"]["alpha_threshold"])
         label = f"a = {a:g}"
-        parts.append(_below(label, curves[name], limit))
+        parts.append(_below(label, curves[name], limit, float(tables["theory"]["alpha_init"])))
         resolved = [fit for fit in curves[name] if np.isfinite([fit.alpha_50, fit.alpha_50_error]).all()]
         if len(resolved) >= 2:
             limits[name] = _extrapolated(resolved, limit)
@@ -75,10 +75,9 @@ def assess(sweeps: Sweeps) -> Finding:
         grid[0, 0].legend(fontsize=6, handletextpad=0.2)
     caption = (
         "Left: success probability by t = 100 with 95 % intervals and logistic fits. Middle: alpha_50 "
-        "against "
-        "1/log N with every form continued to N = infinity (free limit solid, limit of the theory imposed "
-        "dashed). Right: probability that a recovered run has the larger overlap |m| at time t, in units of "
-        "the median t_BBP, at the alpha nearest to P = 1/2."
+        "against 1/log N with every form continued to N = infinity (free limit solid, limit of the theory "
+        "imposed dashed). Right: probability that a recovered run has the larger overlap |m| at time t, in "
+        "units of the median t_BBP, at the alpha nearest to P = 1/2."
     )
     return Finding(parts, figure, caption, tables_out)
 
@@ -92,15 +91,15 @@ def quotable(sweeps: Sweeps) -> str:
             f"{ranged(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)} at N = {fit.N}" for fit in curves
         )
         sentences.append(
-            f"For a = {regulariser(sweeps[name]):g} half of the random starts recover the signal by t = "
-            "100 at "
-            f"alpha_50 = {values} (95 % intervals), where N to infinity theory has alpha_init = "
-            f"{float(theory['alpha_init']):.4f} and alpha_threshold = {float(theory['alpha_threshold']):.6f}."
+            f"For a = {regulariser(sweeps[name]):g} half of the random starts recover the signal by t = 100 "
+            f"at alpha_50 = {values} (95 % intervals), where N to infinity theory has alpha_init = "
+            f"{float(theory['alpha_init']):.4f} and alpha_threshold = "
+            f"{float(theory['alpha_threshold']):.6f}."
         )
     return " ".join(sentences)
 
 
-def _below(label: str, curves: list[CurveFit], limit: float) -> Part:
+def _below(label: str, curves: list[CurveFit], limit: float, initial: float) -> Part:
     highest = max(curves, key=lambda fit: fit.alpha_50_upper)
     # an alpha_50 beyond the grid is known to be below the threshold if P there exceeds 1/2
     holds = bool(np.isfinite(highest.alpha_50_upper) and highest.alpha_50_upper < limit)
@@ -112,6 +111,8 @@ def _below(label: str, curves: list[CurveFit], limit: float) -> Part:
         if last
         else "no alpha_50 is inside its grid"
     )
+    if last and last.alpha_50_upper < initial:
+        found += f", and still below alpha_init = {initial:.3f}"
     return Part(
         f"{label}: at finite N recovery succeeds well below alpha_threshold",
         "the interval of alpha_50 lies below alpha_threshold at every N",
@@ -250,13 +251,10 @@ def _decided(label: str, moments: pd.DataFrame) -> Part:
     holds = bool((moments["early"] < EARLY).all() and (moments["late_low"] > DECIDED).all())
     found = (
         f"AUC {moments['early'].min():.2f} to {moments['early'].max():.2f} at t = 0, "
-        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP, "
-        f"{TOLD:g} only at {_ratio(moments)} t_BBP; of the fifth of the runs "
-        "with the "
-        f"largest |m| there {moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} "
-        "recover, "
-        f"of that with the smallest {moments['lowest_fifth'].min():.0%} to "
-        f"{moments['lowest_fifth'].max():.0%}"
+        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP, {TOLD:g} only at "
+        f"{_ratio(moments)} t_BBP; of the fifth of the runs with the largest |m| there "
+        f"{moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} recover, of that "
+        f"with the smallest {moments['lowest_fifth'].min():.0%} to {moments['lowest_fifth'].max():.0%}"
     )
     return Part(statement, criterion, Verdict.of(holds), found)
 
@@ -310,7 +308,7 @@ def _draw_shift(
         axes.legend(fontsize=6, handlelength=1.2, loc="lower left")
         lowest = float(extrapolation.value.min())
         axes.set_ylim(lowest - 0.15 * (limit - lowest), limit + 0.2 * (limit - lowest))
-    shown = np.sort(sizes)[::-2]
+    shown = np.sort(sizes)[[0, (len(sizes) - 1) // 2, -1]]
     axes.set_xticks([0, *(1 / np.log(shown))], ["∞", *(f"{N:g}" for N in shown)])
     axes.set_xlim(-0.005, 1.06 * largest)
     axes.set(xlabel="N, on a scale of 1/log N", ylabel=r"$\alpha_{50}$")

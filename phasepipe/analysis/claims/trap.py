@@ -56,10 +56,9 @@ def assess(sweeps: Sweeps) -> Finding:
         grid[0, 0].legend(fontsize=6)
     caption = (
         "Starts are threshold states planted into a problem with a signal. Left: success probability with "
-        "95 % "
-        "intervals. Middle: share of the planted states whose Hessian has an outlier towards the signal, "
-        "predicted from labels. Right: lowest eigenvalue measured there (points, standard errors) and second "
-        "derivative of the loss along the signal (lines)."
+        "95 % intervals. Middle: share of the planted states whose Hessian has an outlier towards the "
+        "signal, predicted from labels. Right: lowest eigenvalue measured there (points, standard errors) "
+        "and second derivative of the loss along the signal (lines)."
     )
     return Finding(parts, figure, caption, {"Planted threshold states": pd.concat(rows, ignore_index=True)})
 
@@ -132,15 +131,13 @@ def _stable(label: str, states: pd.DataFrame, limit: float) -> Part:
         holds = True if (change < -2 * error).all() else (False if (change > 2 * error).any() else None)
     found = "; ".join(
         f"alpha = {row.alpha_large:.2f}: {row.outlier_small:.0%} at N = {row.N_small}, "
-        f"{row.outlier_large:.0%} at "
-        f"N = {row.N_large}"
+        f"{row.outlier_large:.0%} at N = {row.N_large}"
         for row in rows_of(below)
     )
     return Part(
         f"{label}: below alpha_threshold the share of threshold states with such a direction falls with N",
-        f"up to {BELOW:g} alpha_threshold the share falls from the smallest to the largest N by more than "
-        "2 standard "
-        "errors at every alpha; not confirmed if it rises at one",
+        f"up to {BELOW:g} alpha_threshold the share falls from the smallest to the largest N by more than 2 "
+        "standard errors at every alpha; not confirmed if it rises at one",
         Verdict.of(holds),
         found or "no alpha there",
     )

@@ -62,8 +62,7 @@ def assess(sweeps: Sweeps) -> Finding:
             axes.legend(fontsize=6)
     caption = (
         f"Shift of alpha_50 against Gaussian sensing (a = 0.01), {LEVEL:.0%} intervals over both N "
-        "together; grey: what "
-        "counts as equal."
+        "together; grey: what counts as equal."
     )
     return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": pd.DataFrame(rows).fillna("–")})
 
