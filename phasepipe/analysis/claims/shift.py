@@ -74,10 +74,11 @@ def assess(sweeps: Sweeps) -> Finding:
             _draw_decision(row[2], tables)
         grid[0, 0].legend(fontsize=6, handletextpad=0.2)
     caption = (
-        "Left: success probability by t = 100 with 95 % intervals and logistic fits. Middle: alpha_50 "
-        "against 1/log N with every form continued to N = infinity (free limit solid, limit of the theory "
-        "imposed dashed). Right: probability that a recovered run has the larger overlap |m| at time t, in "
-        "units of the median t_BBP, at the alpha nearest to P = 1/2."
+        "Left: success probability by t = 100 with 95 % intervals and logistic fits, dashed where the data "
+        "reject the fit. Middle: alpha_50 against 1/log N with every form continued to N = infinity (free limit "
+        "solid, limit of the theory imposed dashed, pale if rejected). Right: probability that a recovered run "
+        "has the larger overlap |m| at time t, in units of the median t_BBP, at the alpha nearest to P = 1/2, "
+        "colours as on the left; points with 95 % intervals."
     )
     return Finding(parts, figure, caption, tables_out)
 
@@ -330,6 +331,6 @@ def _draw_decision(axes: Axes, tables: Tables) -> None:
         )
     axes.axvline(1, color="0.6", linestyle=":", linewidth=0.9)
     axes.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
-    axes.set_xscale("symlog", linthresh=0.01, linscale=0.3)
+    axes.set_xscale("symlog", linthresh=0.01, linscale=0.6)
     axes.set_xlim(0, 30)
     axes.set(xlabel="time $t / t_{BBP}$", ylabel="AUC of |m| for the fate", ylim=(0.45, 1.02))
