@@ -75,10 +75,10 @@ def assess(sweeps: Sweeps) -> Finding:
         grid[0, 0].legend(fontsize=6, handletextpad=0.2)
     caption = (
         "Left: success probability by t = 100 with 95 % intervals and logistic fits, dashed where the data "
-        "reject the fit. Middle: alpha_50 against 1/log N with every form continued to N = infinity (free limit "
-        "solid, limit of the theory imposed dashed, pale if rejected). Right: probability that a recovered run "
-        "has the larger overlap |m| at time t, in units of the median t_BBP, at the alpha nearest to P = 1/2, "
-        "colours as on the left; points with 95 % intervals."
+        "reject the fit. Middle: alpha_50 against 1/log N with every form continued to N = infinity (free "
+        "limit solid, limit of the theory imposed dashed, pale if rejected). Right: probability that a "
+        "recovered run has the larger overlap |m| at time t, in units of the median t_BBP, at the alpha "
+        "nearest to P = 1/2, colours as on the left; points with 95 % intervals."
     )
     return Finding(parts, figure, caption, tables_out)
 
