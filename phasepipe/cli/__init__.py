@@ -10,8 +10,10 @@ from phasepipe.cli.check import check, print_schema, sweeps
 from phasepipe.cli.cluster import cluster
 from phasepipe.cli.compare import compare
 from phasepipe.cli.export import export
+from phasepipe.cli.reduce import reduce
 from phasepipe.cli.refine import refine
 from phasepipe.cli.status import status
+from phasepipe.cli.study import study
 from phasepipe.cli.theory import phase_diagram, theory
 from phasepipe.cli.verify import verify
 from phasepipe.pipeline.errors import UserError
@@ -26,6 +28,8 @@ app.command()(verify)
 app.command()(compare)
 app.command()(export)
 app.command()(refine)
+app.command()(reduce)
+app.command()(study)
 app.command()(theory)
 app.command()(phase_diagram)
 app.command()(cluster)

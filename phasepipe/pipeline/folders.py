@@ -30,6 +30,10 @@ class SweepFolder:
         """Zarr store of a result over all N, for example ``success``."""
         return self.root / f"{name}.zarr"
 
+    def archive(self, name: str) -> Path:
+        """The same as one zipped file, as a reduced sweep holds it."""
+        return self.root / f"{name}.zarr.zip"
+
 
 def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
     """The folder of ``sweep``, if it can be written and holds nothing else.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from zarr.storage import ZipStore
 
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.skeleton import write_skeleton
@@ -22,12 +25,13 @@ _RUN_AXES = {"alpha", "instance", "start"}
 
 
 def open_store(path: Path) -> xr.Dataset:
-    """A store as a lazy dataset in Dask arrays, its growing axes in ascending order.
+    """A store, zipped or not, as a lazy dataset in Dask arrays, its growing axes in ascending order.
 
     Series are chunked as stored. Of what is one number a run, a chunk is a few kilobytes and a task costs
     more than reading it: all blocks of an alpha are one task.
     """
-    data: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
+    store = ZipStore(path, mode="r") if path.suffix == ".zip" else path
+    data: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)
     for name, variable in data.data_vars.items():
         sizes = dict(variable.encoding["preferred_chunks"])
         if set(variable.dims) <= _RUN_AXES:
@@ -106,10 +110,29 @@ def write_table(path: Path, table: xr.Dataset) -> None:
     """Replace the store at ``path`` by ``table``, all at once and with checksums."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
-    table = _without_text(table)
-    encoding = {str(name): {"compressors": CODECS} for name in table.variables}
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_zarr(draft, mode="w", encoding=encoding, consolidated=False, zarr_format=3)
+    _to_zarr(table, draft)
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
     write_skeleton(path)
+
+
+def write_archive(path: Path, table: xr.Dataset) -> None:
+    """Replace the zipped store at ``path`` by ``table``: one file, of the same bytes for the same table."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        _to_zarr(table, Path(scratch))
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(Path(scratch).rglob("*")):
+                if file.is_file():
+                    # an entry made from a name alone carries no date
+                    entry = zipfile.ZipInfo(file.relative_to(scratch).as_posix())
+                    archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    draft.replace(path)
+
+
+def _to_zarr(table: xr.Dataset, folder: Path) -> None:
+    table = _without_text(table)
+    encoding = {str(name): {"compressors": CODECS} for name in table.variables}
+    table.to_zarr(folder, mode="w", encoding=encoding, consolidated=False, zarr_format=3)

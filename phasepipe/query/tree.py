@@ -11,6 +11,7 @@ from phasepipe.pipeline.tables import open_store
 
 STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate")
+REDUCED = ("counts", "window", "decision", "course", "curvature")  # what phasepipe reduce makes of the runs
 
 
 def open_sweep(path: str | Path) -> xr.DataTree:
@@ -19,7 +20,7 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     Parameters
     ----------
     path
-        Folder of the sweep, for example ``results/demo``.
+        Folder of the sweep, for example ``results/demo``, or of one that ``phasepipe reduce`` has made small.
 
     Returns
     -------
@@ -46,7 +47,12 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     found = {
         f"{stage}/N{N}": open_store(store) for stage in STAGES for N, store in folder.stores(stage).items()
     }
-    found |= {name: open_store(folder.table(name)) for name in TABLES if folder.table(name).exists()}
+    found |= {
+        name: open_store(path)
+        for name in (*TABLES, *REDUCED)
+        for path in (folder.archive(name), folder.table(name))
+        if path.exists()
+    }
     if not found:
         raise FileNotFoundError(
             f"{folder.root} holds no sweep; run one with snakemake, or name the folder of one"

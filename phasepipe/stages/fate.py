@@ -44,17 +44,9 @@ _PER_BIN = ("probability", "probability_low", "probability_high", "bin_median", 
 
 
 def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Write ``fate.zarr`` and ``figures/fate.*``: P(recovered | early quantity) and its AUC.
-
-    For the first kind of start. Runs that have ended before the common moment are left out there and
-    counted; cells with fewer than 10 runs of either fate are NaN.
-    """
+    """Write ``fate.zarr`` and ``figures/fate.*``: P(recovered | early quantity) and its AUC."""
     with logging_to(log):
-        sizes = [_of_size(sweep, N, folder) for N in sorted(sweep.N)]
-        table = xr.concat(sizes, "N", join="outer").assign_coords(N=("N", sorted(sweep.N), ATTRIBUTES["N"]))
-        table["alpha"].attrs = ATTRIBUTES["alpha"]
-        table["quantity"].attrs = {"long_name": "what is known early", "units": "1"} | QUANTITIES
-        table.attrs = provenance(sweep)
+        table = fate_table(sweep, folder)
         write_table(folder.table("fate"), table)
         cells = _most_mixed(table)
         save(fate_figure(cells), folder, "fate", cells.to_dataframe().reset_index())
@@ -62,6 +54,19 @@ def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
             auc = table["auc"].sel(quantity=name)
             if auc.notnull().any():
                 logger.info("fate: AUC of %s is %.3f in the median cell", name, float(auc.median()))
+
+
+def fate_table(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
+    """P(recovered | early quantity) and its AUC in every cell, dims (N, alpha, quantity, bin).
+
+    For the first kind of start. Runs that have ended before the common moment are left out there and
+    counted; cells with fewer than 10 runs of either fate are NaN.
+    """
+    sizes = [_of_size(sweep, N, folder) for N in sorted(sweep.N)]
+    table = xr.concat(sizes, "N", join="outer").assign_coords(N=("N", sorted(sweep.N), ATTRIBUTES["N"]))
+    table["alpha"].attrs = ATTRIBUTES["alpha"]
+    table["quantity"].attrs = {"long_name": "what is known early", "units": "1"} | QUANTITIES
+    return table.assign_attrs(provenance(sweep))
 
 
 def _most_mixed(table: xr.Dataset) -> xr.Dataset:

@@ -1,0 +1,1 @@
+"""What the study says to each claim of the papers: reduced sweeps in; verdicts, numbers and figures out."""

@@ -1,0 +1,182 @@
+"""From reduced sweeps to the page: real sweeps in small, and planted ones whose answers are known."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+from typer.testing import CliRunner
+
+from phasepipe.analysis.claims import shift, universality
+from phasepipe.analysis.claims.finding import Verdict, ranged
+from phasepipe.cli import app
+from phasepipe.physics.starts import StartKind
+from phasepipe.stages.study import CLAIMS, StudyError, filled, write_study
+
+PAGE = Path(__file__).parents[2] / "docs" / "study.md"
+STANDING_FOR = (
+    "initial-a1",
+    "window-a1",
+    "trap-a1",
+    "scaling-a1",
+    "starts-a1",
+    "ensemble-gaussian",
+    "noise-0.1",
+)
+
+
+@pytest.fixture(scope="session")
+def page(reduced, tmp_path_factory):
+    """Folder of the page made of one small real sweep that stands for several of the study."""
+    place = tmp_path_factory.mktemp("study")
+    for name in STANDING_FOR:
+        shutil.copytree(reduced[2].root, place / "reference" / name)
+    (place / "docs").mkdir()
+    shutil.copy(PAGE, place / "docs")
+    result = CliRunner().invoke(app, ["study", str(place / "reference"), "--to", str(place / "docs")])
+    assert result.exit_code == 0, result.output
+    return place / "docs"
+
+
+def between(text, name):
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- end of {name} -->")[0]
+
+
+def test_every_claim_has_its_figure_numbers_and_verdict(page):
+    text = (page / "study.md").read_text()
+    table = between(text, "verdicts").splitlines()
+    assert len(table) == 2 + len(CLAIMS)
+    for claim, line in zip(CLAIMS, table[2:], strict=True):
+        section = between(text, f"claim {claim.number}")
+        if set(claim.sweeps) & set(STANDING_FOR) and claim.name not in ("control", "regulariser"):
+            assert any(str(verdict) in line for verdict in list(Verdict)[:3])
+            assert "*Criterion: " in section
+            assert "| --- |" in section
+            with Image.open(page / "images" / "study" / f"{claim.name}.png") as image:
+                assert min(image.size) > 400
+        else:
+            assert "not run yet" in line
+            assert section.startswith("**Not run yet.** Missing: ")
+    assert not re.search(r"\bnan\b", text)
+
+
+def test_headings_are_where_the_table_points_to(page):
+    text = (page / "study.md").read_text()
+    anchors = re.findall(r"\]\(#([^)]+)\)", text)
+    headings = [
+        re.sub(r"[^\w -]", "", line[3:]).lower().replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("## ")
+    ]
+    assert len(anchors) == len(CLAIMS)
+    assert set(anchors) <= set(headings)
+
+
+def test_the_sentence_names_both_thresholds(page):
+    sentence = between((page / "study.md").read_text(), "sentence")
+    assert "alpha_init = 1.1349" in sentence
+    assert "alpha_threshold = 7.0939" in sentence
+    assert "at N = 24" in sentence
+
+
+def test_a_section_is_filled_again_and_again_and_nothing_else_is_touched():
+    text = "before\n<!-- claim 1 -->\nold\n<!-- end of claim 1 -->\nafter"
+    once = filled(text, "claim 1", "new\n")
+    assert once == text.replace("old", "new")
+    assert filled(once, "claim 1", "new") == once
+
+
+def test_mistakes_are_one_sentence(page, tmp_path):
+    with pytest.raises(StudyError, match="holds no reduced sweeps"):
+        write_study(tmp_path, page)
+    with pytest.raises(StudyError, match=r"study\.md does not exist"):
+        write_study(page.parent / "reference", tmp_path)
+    with pytest.raises(StudyError, match="lacks the markers <!-- claim 1 -->"):
+        filled("no markers", "claim 1", "numbers")
+
+
+def planted_counts(midpoints, runs=400, seed=0):
+    """Counts of independent runs whose success curves have these midpoints by N."""
+    rng = np.random.default_rng(seed)
+    offsets = np.array([-0.6, -0.3, 0.0, 0.3, 0.6])
+    sizes = []
+    for middle in midpoints.values():
+        p = 1 / (1 + np.exp(-offsets / 0.15))
+        recovered = rng.random((len(offsets), 1, runs)) < p[:, None, None]
+        sizes.append(
+            xr.Dataset(
+                {
+                    "recovered": (("alpha", "start_group", "instance"), recovered.astype(np.uint16)),
+                    "runs": (("alpha", "start_group", "instance"), np.ones(recovered.shape, np.uint16)),
+                },
+                {"alpha": middle + offsets},
+            )
+        )
+    counts = xr.concat(sizes, "N", join="outer", fill_value=0).assign_coords(
+        N=list(midpoints),
+        start_kind=("start_group", [int(StartKind.RANDOM)]),
+        start_m0=("start_group", [np.nan]),
+    )
+    return counts.assign_attrs(specification={"loss": {"kind": "normalised_quartic", "a": 0.01}})
+
+
+def planted_study(midpoints):
+    """A reduced scaling sweep with these midpoints, and no fates."""
+    empty = xr.Dataset(
+        {
+            "auc": (("N", "alpha", "quantity"), np.full((len(midpoints), 1, 2), np.nan)),
+            "share_recovered": (("N", "alpha"), np.full((len(midpoints), 1), np.nan)),
+        },
+        {"N": list(midpoints), "alpha": [2.0], "quantity": ["initial_overlap", "overlap"]},
+    )
+    theory = xr.Dataset({"alpha_init": 2.8508, "alpha_threshold": 4.436})
+    tables = {"counts": planted_counts(midpoints), "theory": theory, "fate": empty}
+    tables |= {"window": empty, "decision": empty.expand_dims(start_group=1, time=[0.0])}
+    return {"scaling-a0.01": tables}
+
+
+@pytest.mark.parametrize(("omega", "expected"), [(0.1, Verdict.CONFIRMED), (0.9, Verdict.NOT_CONFIRMED)])
+def test_a_slow_shift_is_told_from_a_fast_one(omega, expected):
+    midpoints = {N: 4.436 - 2.0 * (N / 64) ** -omega for N in (64, 128, 256, 512)}
+    parts = shift.assess(planted_study(midpoints)).parts
+    below, slow, _, decided = parts
+    assert below.verdict is Verdict.CONFIRMED
+    assert slow.verdict is expected
+    assert decided.verdict is Verdict.UNDECIDED
+
+
+def test_a_logarithmic_shift_is_recognised():
+    midpoints = {N: 4.436 - 9.0 / np.log(N) for N in (64, 128, 256, 512, 1024)}
+    study = planted_study(midpoints)
+    study["scaling-a0.01"]["counts"] = planted_counts(midpoints, runs=2000)
+    form = shift.assess(study).parts[2]
+    assert form.verdict is Verdict.CONFIRMED
+
+
+def test_no_advantage_is_noticed():
+    assert (
+        shift.assess(planted_study({64: 4.5, 128: 4.45, 256: 4.45})).parts[0].verdict is Verdict.NOT_CONFIRMED
+    )
+
+
+@pytest.mark.parametrize(
+    ("moved", "runs", "expected"),
+    [(0.0, 4000, Verdict.CONFIRMED), (0.5, 400, Verdict.NOT_CONFIRMED), (0.0, 25, Verdict.UNDECIDED)],
+)
+def test_a_shift_between_ensembles_is_noticed_if_the_runs_allow_it(moved, runs, expected):
+    sweeps = {
+        "ensemble-gaussian": {"counts": planted_counts({128: 2.4, 256: 2.5}, runs, seed=1)},
+        "ensemble-signs": {"counts": planted_counts({128: 2.4 + moved, 256: 2.5 + moved}, runs, seed=2)},
+    }
+    (part,) = universality.assess(sweeps).parts
+    assert part.verdict is expected
+
+
+def test_numbers_are_printed_with_their_intervals_or_bounds():
+    assert ranged(2.5, 2.4, np.inf, 1) == "2.5 [2.4, ∞]"
+    assert ranged(np.nan, 2.4, np.inf, 1) == "> 2.4"
+    assert ranged(np.nan, -np.inf, 2.6, 1) == "< 2.6"
+    assert ranged(np.nan, np.nan, np.nan) == "–"
