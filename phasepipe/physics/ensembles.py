@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 Sensing = NDArray[np.float32]
 
@@ -79,6 +78,8 @@ class Correlated:
         """One sensing matrix, shape (M, N)."""
         innovations = rng.standard_normal((M, N), dtype=np.float32).astype(np.float64)
         innovations[:, 1:] *= np.sqrt(1 - self.rho**2)  # the first column starts in the stationary state
+        from scipy.signal import lfilter  # every worker would load it, for half a second
+
         return np.asarray(lfilter([1.0], [1.0, -self.rho], innovations, axis=1), np.float32)
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 from threadpoolctl import threadpool_limits
 
 from phasepipe.pipeline.errors import UserError
@@ -193,15 +194,18 @@ def _attempt(
         for task in tasks
     }
     failed = []
-    for future in _as_finished(client, list(futures), worker_patience):
-        task = futures.pop(future)
-        if future.status == "error":
-            error = future.exception()
-            assert error is not None
-            failed.append((task, error))
-        else:
-            reporter.advance(task.block.count, _tally(client, future))
-        future.release()
+    try:
+        for future in _as_finished(client, list(futures), worker_patience):
+            task = futures.pop(future)
+            if future.status == "error":
+                error = future.exception()
+                assert error is not None
+                failed.append((task, error))
+            else:
+                reporter.advance(task.block.count, _tally(client, future))
+            future.release()
+    except CommClosedError:  # an OSError, and yet no failing disk
+        raise _scheduler_lost(client) from None
     return failed
 
 
@@ -217,7 +221,7 @@ def _tally(client: Client, future: Future[Any]) -> Tally:
 
 def _as_finished(client: Client, futures: list[Future[Any]], patience: float) -> Iterator[Future[Any]]:
     """Futures as they finish, while the cluster lives."""
-    finished = as_completed(futures)
+    finished = as_completed(futures, loop=client.loop)
     last_worker = last_look = time.monotonic()
     while not finished.is_empty():
         batch = finished.next_batch(block=False)

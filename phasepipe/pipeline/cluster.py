@@ -130,7 +130,8 @@ def _local(workers: int) -> Iterator[Client]:
                 scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,  # tracebacks of dying workers: the stage says it in a sentence
             )
-        with cluster, Client(cluster) as client:
+        # not the default of this process: what it reads of a store, it reads itself
+        with cluster, Client(cluster, set_as_default=False) as client:
             yield client
 
 
@@ -196,7 +197,7 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
             f"no Dask scheduler answers at {where}: {refused}; "
             "is it still running, with the same version of Dask and the same TLS files?"
         )
-    with client, client.as_current():
+    with client:
         _check_versions(client, where)
         with _waiting_told(client, where):
             yield client

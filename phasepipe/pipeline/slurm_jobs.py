@@ -78,7 +78,10 @@ def slurm_client(
                 raise ClusterError(f"the Dask scheduler for SLURM jobs does not start: {reason}") from error
             with cluster:
                 _ask_slurm(cluster.job_script())
-                with Client(cluster, security=security) as client, _watched(cluster, spec, name):
+                with (
+                    Client(cluster, security=security, set_as_default=False) as client,
+                    _watched(cluster, spec, name),
+                ):
                     yield client
         finally:
             # a job whose submission was under way is unknown to dask-jobqueue

@@ -25,19 +25,36 @@ _RUN_AXES = {"alpha", "instance", "start"}
 
 
 def open_store(path: Path) -> xr.Dataset:
-    """A store, zipped or not, as a lazy dataset in Dask arrays, its growing axes in ascending order.
+    """A store, zipped or not, as a lazy dataset, its growing axes in ascending order.
 
-    Series are chunked as stored. Of what is one number a run, a chunk is a few kilobytes and a task costs
-    more than reading it: all blocks of an alpha are one task.
+    Values are read when they are used, by this process, without Dask: a chunk is a few kilobytes, and a task
+    costs more than reading it.
     """
-    store = ZipStore(path, mode="r") if path.suffix == ".zip" else path
-    data: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)
+    return _in_order(_stored(path))
+
+
+def open_chunked(path: Path) -> xr.Dataset:
+    """As :func:`open_store`, in Dask arrays, for computing with more than fits into memory.
+
+    Series are chunked as stored. Of what is one number a run, all blocks of an alpha are one task.
+    """
+    data = _stored(path)
     for name, variable in data.data_vars.items():
         sizes = dict(variable.encoding["preferred_chunks"])
         if set(variable.dims) <= _RUN_AXES:
             sizes |= dict.fromkeys(set(variable.dims) - {"alpha"}, -1)
         # a key of its own: the store may grow, and Dask takes equal keys for equal values
         data[name] = variable.chunk(sizes, token=uuid.uuid4().hex)
+    return _in_order(data)
+
+
+def _stored(path: Path) -> xr.Dataset:
+    store = ZipStore(path, mode="r") if path.suffix == ".zip" else path
+    data: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)
+    return data
+
+
+def _in_order(data: xr.Dataset) -> xr.Dataset:
     data = _with_text(data)
     for name in ("alpha", "budget"):
         if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
@@ -78,11 +95,13 @@ def asked_runs(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
         data["start_number"].values.tolist(),
         strict=True,
     )
-    return data.isel(
-        alpha=np.flatnonzero(np.isin(data["measurements"].values, sweep.measurements(N))),
-        instance=np.flatnonzero(data["instance"].values < max(sweep.instances_at(N).values())),
-        start=[index for index, key in enumerate(stored) if key in asked],
-    )
+    chosen = {
+        "alpha": np.isin(data["measurements"].values, sweep.measurements(N)),
+        "instance": data["instance"].values < max(sweep.instances_at(N).values()),
+        "start": np.array([key in asked for key in stored], bool),
+    }
+    # a whole axis stays a slice, which is read faster than a list of places
+    return data.isel({axis: np.flatnonzero(mask) for axis, mask in chosen.items() if not mask.all()})
 
 
 def _without_text(table: xr.Dataset) -> xr.Dataset:

@@ -16,7 +16,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import asked_runs, last_asked
+from phasepipe.pipeline.tables import asked_runs, last_asked, open_store
 from phasepipe.query.citation import citation
 from phasepipe.query.selection import (
     QueryError,
@@ -81,8 +81,13 @@ class PhaseAccessor:
 
     def _asked(self, N: int, names: Sequence[str], start: str | None) -> xr.Dataset:
         """Some variables of the runs at ``N`` that the sweep asks for, for one kind of start, loaded."""
-        runs = asked_runs(runs_at(self._tree, N)[list(names)], self.sweep, N)
-        return group_named(self.sweep, start).select(runs).compute()
+        runs = asked_runs(self._stored(N)[list(names)], self.sweep, N)
+        return group_named(self.sweep, start).select(runs).load()
+
+    def _stored(self, N: int) -> xr.Dataset:
+        """The runs at ``N`` without Dask, whose tasks would take longer than reading."""
+        runs_at(self._tree, N)  # refuses an N that is not there
+        return open_store(self.folder.store("runs", N))
 
     def _budget(self, T: float | None) -> float:
         t_max = self.sweep.t_max
@@ -315,8 +320,8 @@ class PhaseAccessor:
         names = [outcome.name.lower() for outcome in Outcome]
         tables = []
         for size in self._sizes(None):
-            runs = runs_at(self._tree, size)[list(_PER_RUN)]
-            runs = runs.assign_coords(start=start_positions(runs)).compute()
+            runs = self._stored(size)[list(_PER_RUN)]
+            runs = runs.assign_coords(start=start_positions(runs)).load()
             frame = runs.reset_coords(_START_KEYS).to_dataframe().reset_index()
             tables.append(frame[frame["outcome"] != Outcome.PENDING])
         table = pd.concat(tables, ignore_index=True)

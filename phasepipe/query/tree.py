@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.tables import open_store
+from phasepipe.pipeline.tables import open_chunked
 
 STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate")
@@ -45,10 +45,10 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     """
     folder = SweepFolder(Path(path))
     found = {
-        f"{stage}/N{N}": open_store(store) for stage in STAGES for N, store in folder.stores(stage).items()
+        f"{stage}/N{N}": open_chunked(store) for stage in STAGES for N, store in folder.stores(stage).items()
     }
     found |= {
-        name: open_store(path)
+        name: open_chunked(path)
         for name in (*TABLES, *REDUCED)
         for path in (folder.archive(name), folder.table(name))
         if path.exists()

@@ -57,6 +57,7 @@ def fill_store(
         logger.info("%s: %d of %d stored, %d to compute", title, wanted - pending, wanted, pending)
         if not blocks:
             return
+        store.remove_drafts()
         # SLURM may keep jobs waiting for days, and its jobs are watched there
         patience = math.inf if sweep.cluster.kind == "slurm" else WORKER_PATIENCE
         with connect(sweep.cluster, cores) as client, reporting(title, pending) as reporter:

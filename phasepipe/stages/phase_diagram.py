@@ -61,7 +61,7 @@ def _transitions(client: Client, values: Sequence[float]) -> pd.DataFrame:
     found = []
     with reporting("phase diagram", len(values)) as reporter:
         futures = {client.submit(phase_point, a): a for a in values}
-        for future in as_completed(list(futures)):
+        for future in as_completed(list(futures), loop=client.loop):
             problem = future.exception()
             if problem is not None:
                 raise PhaseDiagramError(f"no phase point at a = {futures[future]:.4g}: {problem}")

@@ -35,7 +35,7 @@ class StartGroup:
         same = runs["start_kind"].values == self.kind
         if not np.isnan(self.m0):
             same &= runs["start_m0"].values == self.m0
-        return runs.isel(start=np.flatnonzero(same))
+        return runs if same.all() else runs.isel(start=np.flatnonzero(same))
 
 
 def start_groups(sweep: Sweep) -> list[StartGroup]:

@@ -86,11 +86,12 @@ def suffer(kind: Kind, bench: Bench, reference: dict[str, bytes]) -> Outcome:
     except HangError as hang:
         outcome.hang, outcome.remark = True, str(hang)
     data = bench.place.data()
-    outcome.wrong = sum(data.get(name) != content for name, content in reference.items())
-    outcome.wrong += len(data.keys() - reference.keys())
+    differing = [name for name in reference | data if data.get(name) != reference.get(name)]
+    outcome.wrong = len(differing)
     outcome.lost = bench.lost()
     outcome.traceback = bool(bench.tracebacks)
-    outcome.remark = "; ".join(filter(None, [outcome.remark, *bench.complaints]))
+    named = f"differing: {', '.join(differing[:5])}" if differing else ""
+    outcome.remark = "; ".join(filter(None, [outcome.remark, named, *bench.complaints]))
     return outcome
 
 

@@ -125,6 +125,7 @@ def kill_scheduler(bench: Bench) -> None:
     bench.some_way(command)
     holder.end()
     bench.ended(command)
+    bench.expect("mend the disk" not in bench.said[-1], "a lost scheduler was taken for a failing disk")
     file.unlink(missing_ok=True)
     holder = _hold_cluster(bench, file)
     bench.ended(bench.start(cluster), well=True)

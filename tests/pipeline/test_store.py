@@ -24,6 +24,16 @@ def path(tmp_path):
     return tmp_path / "small" / "runs" / "N12.zarr"
 
 
+def test_drafts_of_writes_cut_off_are_removed(path, make_sweep):
+    sweep = make_sweep()
+    fill(path, sweep)
+    before = files(path)
+    chunk = next(file for file in (path / "recovery_time/c").rglob("*") if file.is_file())
+    chunk.with_name("0.0123456789abcdef.partial").write_bytes(b"half")
+    prepare(path, sweep).remove_drafts()
+    assert files(path) == before
+
+
 def random(count):
     return [{"kind": "random", "count": count}]
 

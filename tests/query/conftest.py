@@ -3,8 +3,6 @@
 import pytest
 
 import phasepipe as pp
-from phasepipe.pipeline.cluster import connect
-from phasepipe.pipeline.cluster_specs import LocalCluster
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.stages.descent import run_descent
@@ -13,18 +11,12 @@ from phasepipe.stages.success import estimate_success
 
 
 @pytest.fixture(scope="session")
-def address():
-    """Address of two workers that all sweeps of these tests share."""
-    with connect(LocalCluster(workers=2)) as client:
-        yield client.scheduler.address
-
-
-@pytest.fixture(scope="session")
-def compute(configuration, address):
+def compute(configuration, client):
     """Computes a small sweep into a results folder; keywords change its keys."""
+    cluster = {"kind": "address", "address": client.scheduler.address}
 
     def run(results, **changes):
-        sweep = load_sweep(configuration(cluster={"kind": "address", "address": address}, **changes))
+        sweep = load_sweep(configuration(cluster=cluster, **changes))
         folder = SweepFolder(results / sweep.name)
         for N in sweep.N:
             draw_instances(sweep, N, folder, cores=2, log=results / "log")
