@@ -76,10 +76,10 @@ class Correlated:
 
     def draw(self, rng: np.random.Generator, M: int, N: int) -> Sensing:
         """One sensing matrix, shape (M, N)."""
-        innovations = rng.standard_normal((M, N), dtype=np.float32).astype(np.float64)
-        innovations[:, 1:] *= np.sqrt(1 - self.rho**2)  # the first column starts in the stationary state
         from scipy.signal import lfilter  # every worker would load it, for half a second
 
+        innovations = rng.standard_normal((M, N), dtype=np.float32).astype(np.float64)
+        innovations[:, 1:] *= np.sqrt(1 - self.rho**2)  # the first column starts in the stationary state
         return np.asarray(lfilter([1.0], [1.0, -self.rho], innovations, axis=1), np.float32)
 
 
