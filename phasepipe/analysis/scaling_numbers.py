@@ -15,7 +15,7 @@ from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.intervals import interval_from_sums, overdispersion
 
-_LARGEST = 1e12  # N to which a form is written out: 1 / log N is 0.04 there
+_LARGEST = 1e150  # N to which a form is written out: 1 / log N is 0.003 there
 
 
 def curve_points(curves: Sequence[CurveFit]) -> pd.DataFrame:
@@ -64,7 +64,8 @@ def limit_lines(extrapolation: Extrapolation) -> pd.DataFrame:
             }
         )
     ]
-    sizes = np.geomspace(extrapolation.N.min(), _LARGEST, 60)
+    # evenly along 1 / log N, the axis of the figure: near 0 a power law falls off late and steeply
+    sizes = np.exp(1 / np.linspace(1 / np.log(extrapolation.N.min()), 1 / np.log(_LARGEST), 100))
     for fit in extrapolation.fits:
         lower, upper = fit.limit_interval
         tables += [

@@ -65,7 +65,7 @@ def assess(sweeps: Sweeps) -> Finding:
             axis.set_ylabel(r"$\alpha_{50}$")
             axis.set_title(f"a = {regulariser(tables):g}", loc="left")
             draw_level(axis, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$")
-            axis.legend(fontsize=6, loc="center right")
+            axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0, 0.9))
         for rows in depths:
             _draw_energies(axes[-1], rows)
     caption = (

@@ -30,7 +30,7 @@ SWEEPS = ("scaling-a0.01", "scaling-a1")
 SLOW = 0.5  # omega of the shift below which it dies out more slowly than 1/sqrt(N)
 EARLY, DECIDED = 0.6, 0.8  # AUC of |m| that tell little and much of the fate
 TOLD = 0.9  # AUC of |m| at which the fate counts as told
-_FAR = 1e12  # N to which the forms are drawn
+_FAR = 1e150  # N at the left end of the lines: 1 / log N is 0.003 there
 
 
 def assess(sweeps: Sweeps) -> Finding:
