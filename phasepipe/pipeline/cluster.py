@@ -76,7 +76,8 @@ def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
         If a named cluster cannot be reached.
     """
     # tracebacks of a client that lost its scheduler: the stage says it in a sentence
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    for name in ("distributed.client", "distributed.batched"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_CONFIG):
         if isinstance(spec, LocalSpec):
             with _local(spec.workers or cores or available_cores()) as client:
