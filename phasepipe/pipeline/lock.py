@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,8 +114,10 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        if _read(path) == mine:
-            path.unlink(missing_ok=True)
+        # on a disk that fails it stays, and the next run sees that its holder is gone
+        with suppress(OSError):
+            if _read(path) == mine:
+                path.unlink(missing_ok=True)
 
 
 def _acquire(path: Path, draft: Path, deadline: float) -> None:
