@@ -47,6 +47,14 @@ def curve_points(curves: Sequence[CurveFit]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def sizes_towards_infinity(smallest: float) -> FloatArray:
+    """Sizes N from ``smallest`` on at which a form is written out, ascending, shape (200,).
+
+    They lie evenly along 1 / log N, the axis of the figures: near 0 a power law falls off late and steeply.
+    """
+    return np.exp(1 / np.linspace(1 / np.log(smallest), 1 / np.log(_LARGEST), 200))
+
+
 def limit_lines(extrapolation: Extrapolation) -> pd.DataFrame:
     """What was measured at every N, and every form continued to N = infinity.
 
@@ -64,8 +72,7 @@ def limit_lines(extrapolation: Extrapolation) -> pd.DataFrame:
             }
         )
     ]
-    # evenly along 1 / log N, the axis of the figure: near 0 a power law falls off late and steeply
-    sizes = np.exp(1 / np.linspace(1 / np.log(extrapolation.N.min()), 1 / np.log(_LARGEST), 100))
+    sizes = sizes_towards_infinity(extrapolation.N.min())
     for fit in extrapolation.fits:
         lower, upper = fit.limit_interval
         tables += [

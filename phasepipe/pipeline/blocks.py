@@ -202,21 +202,19 @@ def _attempt(
                 assert error is not None
                 failed.append((task, error))
             else:
-                reporter.advance(task.block.count, _tally(client, future))
+                reporter.advance(task.block.count, _tally(future))
             future.release()
-    except CommClosedError:  # an OSError, and yet no failing disk
+    except (CancelledError, FutureCancelledError, CommClosedError):  # the last is an OSError: no failing disk
         raise _scheduler_lost(client) from None
     return failed
 
 
-def _tally(client: Client, future: Future[Any]) -> Tally:
+def _tally(future: Future[Any]) -> Tally:
     """Tally of a finished block; empty if it was lost with its worker, for the block itself is stored."""
     try:
         return {} if future.status == "lost" else cast("Tally", future.result())
     except KilledWorker:  # lost, computed once more by Dask, and blamed for the death of others
         return {}
-    except (CancelledError, FutureCancelledError):
-        raise _scheduler_lost(client) from None
 
 
 def _as_finished(client: Client, futures: list[Future[Any]], patience: float) -> Iterator[Future[Any]]:

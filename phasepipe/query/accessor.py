@@ -25,6 +25,7 @@ from phasepipe.query.selection import (
     group_named,
     listed,
     outcome_named,
+    require_size,
     runs_at,
     start_positions,
     stored_sizes,
@@ -42,6 +43,7 @@ class PhaseAccessor:
 
     Runs are named by ``N``, ``alpha``, ``instance`` and ``start``: an alpha that rounds to the same number
     of measurements is the same, instances and starts are numbered from 0 in the order of the sweep.
+    Tables of runs are read anew from the folder of the sweep, not from arrays changed in the tree.
     What is not in the sweep is refused with a :class:`~phasepipe.query.QueryError` that names the nearest.
 
     Examples
@@ -86,7 +88,7 @@ class PhaseAccessor:
 
     def _stored(self, N: int) -> xr.Dataset:
         """The runs at ``N`` without Dask, whose tasks would take longer than reading."""
-        runs_at(self._tree, N)  # refuses an N that is not there
+        require_size(self._tree, N)
         return open_store(self.folder.store("runs", N))
 
     def _budget(self, T: float | None) -> float:

@@ -34,12 +34,17 @@ def stored_sizes(tree: xr.DataTree) -> list[int]:
     return sizes
 
 
-def runs_at(tree: xr.DataTree, N: int) -> xr.Dataset:
-    """The runs at ``N`` as stored, lazily."""
+def require_size(tree: xr.DataTree, N: int) -> None:
+    """Refuse an ``N`` that has no runs."""
     sizes = stored_sizes(tree)
     if N not in sizes:
         nearest = min(sizes, key=lambda size: abs(size - N))
         raise QueryError(f"N = {N} is not in the sweep; the nearest is N = {nearest} (of {listed(sizes)})")
+
+
+def runs_at(tree: xr.DataTree, N: int) -> xr.Dataset:
+    """The runs at ``N`` as stored, lazily."""
+    require_size(tree, N)
     return tree[f"runs/N{N}"].to_dataset()
 
 

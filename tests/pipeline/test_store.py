@@ -24,16 +24,6 @@ def path(tmp_path):
     return tmp_path / "small" / "runs" / "N12.zarr"
 
 
-def test_drafts_of_writes_cut_off_are_removed(path, make_sweep):
-    sweep = make_sweep()
-    fill(path, sweep)
-    before = files(path)
-    chunk = next(file for file in (path / "recovery_time/c").rglob("*") if file.is_file())
-    chunk.with_name("0.0123456789abcdef.partial").write_bytes(b"half")
-    prepare(path, sweep).remove_drafts()
-    assert files(path) == before
-
-
 def random(count):
     return [{"kind": "random", "count": count}]
 
@@ -92,6 +82,16 @@ def test_blocks_are_chunks_and_together_the_whole_sweep(path, make_sweep):
     assert (status == 1).all()
     np.testing.assert_array_equal(numbers, expected)
     assert prepare(path, sweep).pending_blocks() == []
+
+
+def test_drafts_of_writes_cut_off_are_removed(path, make_sweep):
+    sweep = make_sweep()
+    fill(path, sweep)
+    before = files(path)
+    chunk = next(file for file in (path / "recovery_time/c").rglob("*") if file.is_file())
+    chunk.with_name("0.0123456789abcdef.partial").write_bytes(b"half")
+    prepare(path, sweep).remove_drafts()
+    assert files(path) == before
 
 
 def test_a_block_counts_only_when_it_is_whole(path, make_sweep):

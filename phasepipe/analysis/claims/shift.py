@@ -23,6 +23,7 @@ from phasepipe.analysis.claims.recovery import draw_curves, draw_level, group_cu
 from phasepipe.analysis.curves import CurveFit, curve_table
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
 from phasepipe.analysis.figures_scaling import FORM_COLOURS, FORM_LABELS
+from phasepipe.analysis.scaling_numbers import sizes_towards_infinity
 from phasepipe.analysis.size_fit import SizeFit
 from phasepipe.analysis.style import PAGE_WIDTH, new_figure, paper_style, size_colours
 
@@ -30,7 +31,6 @@ SWEEPS = ("scaling-a0.01", "scaling-a1")
 SLOW = 0.5  # omega of the shift below which it dies out more slowly than 1/sqrt(N)
 EARLY, DECIDED = 0.6, 0.8  # AUC of |m| that tell little and much of the fate
 TOLD = 0.9  # AUC of |m| at which the fate counts as told
-_FAR = 1e150  # N at the left end of the lines: 1 / log N is 0.003 there
 
 
 def assess(sweeps: Sweeps) -> Finding:
@@ -292,11 +292,11 @@ def _draw_shift(
     sizes = np.array([fit.N for fit in curves], float)
     largest = 1 / np.log(sizes.min())
     if extrapolation is not None:
-        abscissa = np.linspace(1 / np.log(_FAR), largest, 200)
+        lines = sizes_towards_infinity(sizes.min())
         for fit in extrapolation.fits:
             axes.plot(
-                [0, *abscissa],
-                [fit.limit, *fit.predict(np.exp(1 / abscissa))],
+                [*1 / np.log(lines), 0],
+                [*fit.predict(lines), fit.limit],
                 "--" if fit.imposed else "-",
                 color=FORM_COLOURS[fit.form],
                 linewidth=0.9,
