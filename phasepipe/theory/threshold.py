@@ -190,8 +190,8 @@ def threshold_outlier(states: ThresholdStates) -> Outlier:
 
 def _solve(loss: Loss, target: Target) -> ThresholdStates | None:
     """Solve mismatch and target together; None if the target is not crossed."""
-    bracket = _bracket(loss, target)
-    if bracket is None:
+    ends = _bracket(loss, target)
+    if ends is None:
         return None
     last: list[Averages] = []
 
@@ -200,8 +200,13 @@ def _solve(loss: Loss, target: Target) -> ThresholdStates | None:
         last[:] = [averages]
         return np.array([averages.mismatch, target(averages)])
 
-    solution = root(residual, np.log([bracket.chi, bracket.x]), method="hybr", options={"xtol": 1e-11})
-    logs = np.asarray(solution.x)
+    def solve(logs: Floats) -> Floats:
+        return np.asarray(root(residual, logs, method="hybr", options={"xtol": 1e-11}).x)
+
+    logs = solve(_interpolated(ends, target))
+    lower, upper = sorted(np.log([end.chi for end in ends]))
+    if not lower <= logs[0] <= upper:  # attracted by another solution, or lost
+        logs = solve(_refined(loss, ends, target))
     remainder = residual(logs)
     averages = last[0]
     step = 1e-5
@@ -237,8 +242,8 @@ def _solve(loss: Loss, target: Target) -> ThresholdStates | None:
     )
 
 
-def _bracket(loss: Loss, target: Target) -> Averages | None:
-    """Follow the line of agreeing alphas up in ``chi`` until the target changes sign, and refine coarsely.
+def _bracket(loss: Loss, target: Target) -> tuple[Averages, Averages] | None:
+    """Follow the line of agreeing alphas up in ``chi`` until the target changes sign; two ends around it.
 
     The first crossing from small ``chi``, that is from large alpha, counts; beyond a fold of the line, where
     alpha begins to rise again, the states are no continuation of those at large alpha and the search ends.
@@ -265,19 +270,31 @@ def _bracket(loss: Loss, target: Target) -> Averages | None:
     else:
         return None
     assert there is not None
-    x_guess = there.x
+    return here, there
+
+
+def _interpolated(ends: tuple[Averages, Averages], target: Target) -> Floats:
+    """Logarithms of ``chi`` and ``x`` where the target would vanish if it were linear between two points."""
+    here, there = (np.log([end.chi, end.x]) for end in ends)
+    share = target(ends[0]) / (target(ends[0]) - target(ends[1]))
+    return np.asarray(here + share * (there - here))
+
+
+def _refined(loss: Loss, ends: tuple[Averages, Averages], target: Target) -> Floats:
+    """Logarithms of ``chi`` and ``x`` of the target's zero on the line between two points, to 1e-2."""
+    here, there = ends
     found = there
 
     def along(log_chi: float) -> float:
         nonlocal found
-        point = _on_line(loss, float(np.exp(log_chi)), x_guess)
+        point = _on_line(loss, float(np.exp(log_chi)), there.x)
         if point is None:
             raise ConvergenceError(f"the threshold states of {loss!r} end near chi = {np.exp(log_chi):.4g}")
         found = point
         return target(point)
 
     brentq(along, np.log(here.chi), np.log(there.chi), xtol=1e-2)
-    return found
+    return np.log([found.chi, found.x])
 
 
 def _step_along_line(loss: Loss, here: Averages, factor: float) -> Averages | None:

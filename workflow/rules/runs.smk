@@ -8,6 +8,8 @@ rule draw_instances:
         f"{RESULTS}/{{sweep}}/logs/instances-N{{N}}.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/instances-N{{N}}.tsv"
+    # what needs all cores goes first: the theory then shares them with the tables
+    priority: 1
     conda:
         "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
@@ -28,6 +30,8 @@ rule run_descent:
         f"{RESULTS}/{{sweep}}/logs/descent-N{{N}}.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/descent-N{{N}}.tsv"
+    # what needs all cores goes first: the theory then shares them with the tables
+    priority: 1
     conda:
         "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
@@ -48,6 +52,8 @@ rule diagonalise_snapshots:
         f"{RESULTS}/{{sweep}}/logs/spectrum-N{{N}}.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/spectrum-N{{N}}.tsv"
+    # what needs all cores goes first: the theory then shares them with the tables
+    priority: 1
     conda:
         "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
