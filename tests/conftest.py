@@ -133,9 +133,8 @@ def finished(tmp_path_factory, make_finished):
     """Sweep and folder with every store, table and figure; copy the folder to change it."""
     sweep = make_finished()
     folder = SweepFolder(tmp_path_factory.mktemp("finished") / "small")
-    for N in sweep.N:
-        for stage in (draw_instances, run_descent, diagonalise_snapshots):
-            stage(sweep, N, folder, 1)
+    for stage in (draw_instances, run_descent, diagonalise_snapshots):
+        stage(sweep, folder, 1)
     for whole in (
         predict_thresholds,
         estimate_success,

@@ -48,9 +48,11 @@ class _Sleep:
 
 
 def _measure(workers: int, blocks: int, sleep: float) -> Row:
+    compute = _Sleep(sleep)
     tasks = [
         BlockTask(
             Block(f"N64-{number}", (slice(number, number + 1),), np.ones(RUNS_PER_BLOCK, bool), {}),
+            compute,
             float(blocks - number),
             f"block {number}",
         )
@@ -72,7 +74,7 @@ def _measure(workers: int, blocks: int, sleep: float) -> Row:
     ):
         memory = process.memory_info().rss
         wall, cpu = time.perf_counter(), time.process_time()
-        compute_blocks(client, _Sleep(sleep), tasks, reporter)
+        compute_blocks(client, tasks, reporter)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         grown = process.memory_info().rss - memory
         assert reporter.done == blocks * RUNS_PER_BLOCK

@@ -76,9 +76,9 @@ def _stage(N: int, instances: int, client: Client) -> tuple[float, float]:
     sweep = load_sweep({"sweep": "workers", "sweeps": {"workers": settings}})
     with tempfile.TemporaryDirectory() as scratch:
         folder, log = SweepFolder(Path(scratch)), Path(scratch) / "log"
-        draw_instances(sweep, N, folder, cores=1, log=log)
+        draw_instances(sweep, folder, cores=1, log=log)
         before = _worker_seconds(client)
-        wall = clock(lambda: run_descent(sweep, N, folder, cores=1, log=log))[0]
+        wall = clock(lambda: run_descent(sweep, folder, cores=1, log=log))[0]
         return wall, _worker_seconds(client) - before
 
 

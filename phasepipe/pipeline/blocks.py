@@ -22,11 +22,11 @@ Tally = Mapping[str, int]
 Compute = Callable[[Block], Tally]
 
 _RUNS_PER_BLOCK = 1024
-_SECONDS_PER_BLOCK = 1.5
-# The engine on one core (float32, N = 64 to 256, a = 0.01): products and a fixed cost per evaluation.
-# Only here; measured again by: make bench BENCH="--only flow,gradient"
-_FLOPS_PER_SECOND = 3.0e10
-_SECONDS_PER_EVALUATION = 6e-6
+_SECONDS_PER_BLOCK = 2.0
+# The engine on one core (float32, 16 starts, a = 0.01, records included): products, and a fixed cost per
+# evaluation. Only here; measured again by: make bench BENCH="--only flow,gradient"
+_FLOPS_PER_SECOND = 5.5e10
+_SECONDS_PER_EVALUATION = 12e-6
 _EVALUATIONS_PER_RUN = 400
 _ALPHA_OF_LONGEST_RUNS = 2.5  # near alpha_50; beyond, evaluations per run fall about as alpha^-1.5
 # Memory of a block, in numbers of its arithmetic: rows of the integrator, records waiting to be measured.
@@ -36,7 +36,7 @@ _ARRAYS_PER_RECORD = 8
 _WORKER_BASE = 250e6  # bytes of a worker that has imported the package and computes nothing
 _SHARE_OF_MEMORY = 0.5  # of a worker's limit that one block may take; Dask pauses a worker at 0.8
 _NAMED_FAILURES = 5  # in the message; the log has all
-_POLL = 0.02  # seconds between looks for finished blocks
+_POLL = 0.1  # seconds between looks for finished blocks: the scheduler hands out the next ones by itself
 _LOOK = 1.0  # seconds between looks at the workers
 WORKER_PATIENCE = 120.0  # seconds without any worker after which a stage gives up
 
@@ -51,12 +51,14 @@ class ClusterLostError(UserError):
 
 @dataclass(frozen=True)
 class BlockTask:
-    """A block with what it costs; the largest are started first, so that no long one ends alone.
+    """A block, what computes it and what it costs; the largest start first, so that no long one ends alone.
 
-    ``memory`` estimates the bytes of the largest arrays, for the message of a block that was too large.
+    ``compute`` runs on a worker: computes and stores the block, returns a tally for the progress. ``memory``
+    estimates the bytes of the largest arrays, for the message of a block that was too large.
     """
 
     block: Block
+    compute: Compute
     cost: float
     description: str
     memory: float | None = None
@@ -125,7 +127,6 @@ def _compute_alone(compute: Compute, block: Block) -> Tally:
 
 def compute_blocks(
     client: Client,
-    compute: Compute,
     tasks: list[BlockTask],
     reporter: Reporter,
     worker_patience: float = WORKER_PATIENCE,
@@ -139,10 +140,8 @@ def compute_blocks(
     ----------
     client
         Dask client.
-    compute
-        Function run on a worker: computes and stores a block, returns a tally for the progress.
     tasks
-        Blocks with their costs.
+        Blocks, of one store or several.
     reporter
         Told of every finished block.
     worker_patience
@@ -156,13 +155,13 @@ def compute_blocks(
         If the scheduler goes away, or there is no worker for too long.
     """
     largest_first = sorted(tasks, key=lambda task: -task.cost)
-    failed = _attempt(client, compute, largest_first, reporter, worker_patience)
+    failed = _attempt(client, largest_first, reporter, worker_patience)
     failures = []
     for task, error in failed:
         again = [(task, error)]
         if isinstance(error, KilledWorker):
             logger.warning("block %s was on workers that died; it is tried alone", task.description)
-            again = _attempt(client, compute, [task], reporter, worker_patience)
+            again = _attempt(client, [task], reporter, worker_patience)
         failures += [_sentence(*pair) for pair in again]
     for failure in failures:
         logger.error("block failed: %s", failure)
@@ -177,7 +176,7 @@ def compute_blocks(
 
 
 def _attempt(
-    client: Client, compute: Compute, tasks: list[BlockTask], reporter: Reporter, worker_patience: float
+    client: Client, tasks: list[BlockTask], reporter: Reporter, worker_patience: float
 ) -> list[tuple[BlockTask, BaseException]]:
     """Compute ``tasks`` side by side; returns those that failed, and why."""
     call = uuid.uuid4().hex  # a key used before would bring back what it once returned
@@ -185,7 +184,7 @@ def _attempt(
     futures = {
         client.submit(
             _compute_alone,
-            compute,
+            task.compute,
             task.block,
             key=(f"blocks-{call}", task.block.label),
             priority=task.cost,

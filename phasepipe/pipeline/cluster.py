@@ -42,6 +42,8 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.admin.tick.limit": "30 s",
     "distributed.worker.memory.terminate": 0.95,
+    # a look at every stack a hundred times a second, for a dashboard that is not there
+    "distributed.worker.profile.enabled": False,
 }
 
 

@@ -1,9 +1,9 @@
-"""Stage *descent*: the fate and the time series of every run of a sweep at one N."""
+"""Stage *descent*: the fate and the time series of every run of a sweep."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
-from phasepipe.stages.fill import fill_store
+from phasepipe.stages.fill import Filling, fill_stores
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells, start_axis
 from phasepipe.stages.predictor import PREDICTED, WINDOW, LabelPredictor, window_end
 
@@ -89,29 +89,35 @@ def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
     }
 
 
-def run_descent(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Compute all runs of ``sweep`` at ``N`` that the store lacks."""
-    path, instances = folder.store("runs", N), folder.store("instances", N)
+def run_descent(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+    """Compute all runs of ``sweep`` that the stores lack."""
+    fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "runs", cores, log)
+
+
+def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
+    path, specification = folder.store("runs", N), sweep.model_dump_json()
+    # read here, once: on the workers it would cost every block a dozen milliseconds
+    digests = cache(partial(read_digests, folder.store("instances", N)))
 
     def task(block: Block) -> BlockTask:
         M = int(block.keys["measurements"][0])
-        first, last = block.keys["instance"][[0, -1]].tolist()
-        description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {first} to {last}"
+        numbers = block.keys["instance"]
+        description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {numbers[0]} to {numbers[-1]}"
         instances_here, starts = block.todo[0].shape
         memory = block_bytes(N, M, starts, instances_here, np.dtype(sweep.dtype).itemsize)
-        return BlockTask(block, block_seconds(N, M, block.count), description, memory)
+        compute = partial(_compute, path, digests(M)[numbers], specification, N)
+        return BlockTask(block, compute, block_seconds(N, M, block.count), description, memory)
 
-    compute = partial(_compute, path, instances, sweep.model_dump_json(), N)
-    fill_store(sweep, path, layout(sweep, N), compute, task, f"runs N = {N}", cores, log)
+    return Filling(f"runs N = {N}", path, layout(sweep, N), task)
 
 
-def _compute(path: Path, instances: Path, specification: str, N: int, block: Block) -> Tally:
+def _compute(path: Path, digests: NDArray[np.uint64], specification: str, N: int, block: Block) -> Tally:
     sweep = Sweep.model_validate_json(specification)
     M = int(block.keys["measurements"][0])
     todo = block.todo[0]
     chosen = np.flatnonzero(todo.any(axis=1))
     problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][chosen]]
-    check_digests(instances, M, problems)
+    check_digests(digests[chosen], problems)
     points = [
         draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
         for problem, row in zip(problems, chosen, strict=True)
@@ -164,15 +170,19 @@ def _write_snapshots(
         array[alpha, instance, start] = path_points  # type: ignore[index]
 
 
-def check_digests(path: Path, M: int, problems: list[Problem]) -> None:
-    """Compare regenerated sensing matrices with the digests in the instances store."""
-    group = zarr.open_group(str(path), mode="r")
-    row = int(np.flatnonzero(np.asarray(group["measurements"]) == M)[0])
-    digests = np.asarray(group["digest"][row])  # type: ignore[index]
-    for problem in problems:
-        if digests[problem.instance] != problem.digest():
+def read_digests(path: Path, M: int) -> NDArray[np.uint64]:
+    """Digests of the sensing matrices with ``M`` measurements in the store ``path``, shape (instance,)."""
+    group: Any = zarr.open_group(str(path), mode="r")
+    row = int(np.flatnonzero(group["measurements"][:] == M)[0])
+    return np.asarray(group["digest"][row])
+
+
+def check_digests(digests: NDArray[np.uint64], problems: list[Problem]) -> None:
+    """Compare regenerated sensing matrices with their stored ``digests``, one each."""
+    for problem, digest in zip(problems, digests, strict=True):
+        if digest != problem.digest():
             raise InstanceMismatchError(
-                f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {M}) differs from "
-                f"the one in {path}; its random stream is not the same in this version of NumPy; "
+                f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {problem.M}) is "
+                "not the one that was stored: its random stream differs in this version of NumPy; "
                 "install the versions of constraints.txt, or give the sweep another name"
             )

@@ -1,4 +1,4 @@
-"""Stage *instances*: signals, labels and digests of the sensing matrices of a sweep at one N.
+"""Stage *instances*: signals, labels and digests of the sensing matrices of a sweep.
 
 The sensing matrix is not stored unless asked for: it is regenerated from its key where it is needed, and
 its digest proves it to be the same.
@@ -18,7 +18,7 @@ from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.store import Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.draws import draw_problem
-from phasepipe.stages.fill import fill_store
+from phasepipe.stages.fill import Filling, fill_stores
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells
 
 _CELL = ("alpha", "instance")
@@ -46,16 +46,21 @@ def layout(sweep: Sweep, N: int) -> Layout:
     )
 
 
-def draw_instances(sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Draw all instances of ``sweep`` at ``N`` that the store lacks."""
+def draw_instances(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+    """Draw all instances of ``sweep`` that the stores lack."""
+    fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "instances", cores, log)
+
+
+def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     path = folder.store("instances", N)
+    compute = partial(_compute, path, sweep.model_dump_json(), N)
 
     def task(block: Block) -> BlockTask:
         M = int(block.keys["measurements"][0])
-        return BlockTask(block, float(M * N * block.count), f"instances at N = {N}, alpha = {M / N:.4g}")
+        description = f"instances at N = {N}, alpha = {M / N:.4g}"
+        return BlockTask(block, compute, float(M * N * block.count), description)
 
-    compute = partial(_compute, path, sweep.model_dump_json(), N)
-    fill_store(sweep, path, layout(sweep, N), compute, task, f"instances N = {N}", cores, log)
+    return Filling(f"instances N = {N}", path, layout(sweep, N), task)
 
 
 def _compute(path: Path, specification: str, N: int, block: Block) -> Tally:

@@ -17,7 +17,7 @@ from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import RECORD, RUN, VARIABLES, record_times
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.stages.descent import check_digests, run_instances
+from phasepipe.stages.descent import check_digests, read_digests, run_instances
 from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.stages.predictor import PREDICTED, WINDOW, window_end
 
@@ -34,7 +34,7 @@ def stored_problem(sweep: Sweep, folder: SweepFolder, N: int, M: int, instance: 
         If the random stream gives something else in this version of NumPy.
     """
     problem = draw_problem(sweep, N, M, instance)
-    check_digests(folder.store("instances", N), M, [problem])
+    check_digests(read_digests(folder.store("instances", N), M)[[instance]], [problem])
     return problem
 
 

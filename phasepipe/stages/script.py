@@ -53,13 +53,14 @@ def _end(log: Path, sentence: str) -> None:
     sys.exit(f"phasepipe: {sentence}")
 
 
-def run_per_size(snakemake: Any, stage: Callable[[Sweep, int, SweepFolder, int, Path], None]) -> None:
-    """Run a stage at the N of the job; the output is a receipt of what was asked for."""
+def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], None]) -> None:
+    """Run a stage that computes in blocks; the outputs are receipts of what was asked for at every N."""
     log = Path(snakemake.log[0])
     with one_sentence(log):
         sweep, folder = _sweep(snakemake)
-        stage(sweep, int(snakemake.wildcards.N), folder, snakemake.threads, log)
-        Path(snakemake.output[0]).write_text(json.dumps(snakemake.params.grid, indent=1) + "\n")
+        stage(sweep, folder, snakemake.threads, log)
+        for receipt, grid in zip(snakemake.output, snakemake.params.grids, strict=True):
+            Path(receipt).write_text(json.dumps(grid, indent=1) + "\n")
 
 
 def run_whole(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:

@@ -21,7 +21,7 @@ from phasepipe.pipeline.store import Axis, Block, Layout, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.descent import snapshot_sizes
 from phasepipe.stages.draws import draw_problem
-from phasepipe.stages.fill import fill_store
+from phasepipe.stages.fill import Filling, fill_stores
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, selected_cells
 from phasepipe.stages.predictor import PREDICTED
 from phasepipe.theory.density import bulk_density
@@ -88,25 +88,28 @@ def layout(sweep: Sweep, N: int) -> Layout:
     )
 
 
-def diagonalise_snapshots(
-    sweep: Sweep, N: int, folder: SweepFolder, cores: int, log: Path | None = None
-) -> None:
-    """Compute all spectra of ``sweep`` at ``N`` that the store lacks.
+def diagonalise_snapshots(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+    """Compute all spectra of ``sweep`` that the stores lack.
 
     Raises
     ------
     NoSnapshotsError
         If the sweep keeps no snapshots.
     """
-    path, runs = folder.store("spectra", N), folder.store("runs", N)
+    fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "spectra", cores, log)
+
+
+def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
+    path = folder.store("spectra", N)
+    compute = partial(_compute, path, folder.store("runs", N), sweep.model_dump_json(), N)
 
     def task(block: Block) -> BlockTask:
         M = int(block.keys["measurements"][0])
         description = f"spectra at N = {N}, alpha = {M / N:.4g}, instance {block.keys['instance'][0]}"
-        return BlockTask(block, float(M), description)
+        # forming the matrix costs M N^2, its eigenvalues some N^3
+        return BlockTask(block, compute, float((M + 4 * N) * N**2), description)
 
-    compute = partial(_compute, path, runs, sweep.model_dump_json(), N)
-    fill_store(sweep, path, layout(sweep, N), compute, task, f"spectra N = {N}", cores, log)
+    return Filling(f"spectra N = {N}", path, layout(sweep, N), task)
 
 
 def _compute(path: Path, runs: Path, specification: str, N: int, block: Block) -> Tally:

@@ -43,9 +43,8 @@ def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) 
     with one_sentence(log):
         sweep = make_sweep(cluster=cluster or {"kind": "local", "workers": 2})
         folder = SweepFolder(Path("results") / sweep.name)
-        for N in sweep.N:
-            draw_instances(sweep, N, folder, 2, log)
-            descent.run_descent(sweep, N, folder, 2, log)
+        draw_instances(sweep, folder, 2, log)
+        descent.run_descent(sweep, folder, 2, log)
         estimate_success(sweep, folder, log)
 
 

@@ -54,7 +54,7 @@ def test_the_loss_goes_through_a_sweep(tmp_path):
     sweep = load_sweep({"sweep": "own", "sweeps": {"own": settings}})
     folder = SweepFolder(tmp_path / "own")
     for stage in (draw_instances, run_descent, diagonalise_snapshots):
-        stage(sweep, 12, folder, 1)
+        stage(sweep, folder, 1)
     tree = pp.open_sweep(folder.root)
     assert (tree["runs/N12"].ds.status == 1).all()
     assert np.isfinite(tree["spectra/N12"].ds.eigenvalues.values[..., 0, :]).all()

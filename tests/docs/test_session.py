@@ -37,9 +37,8 @@ def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("session")
     sweep = load_sweep({"sweep": "demo", "sweeps": {"demo": SETTINGS}})
     folder = SweepFolder(place / "results/demo")
-    for N in sweep.N:
-        draw_instances(sweep, N, folder, 2, place / "log")
-        run_descent(sweep, N, folder, 2, place / "log")
+    draw_instances(sweep, folder, 2, place / "log")
+    run_descent(sweep, folder, 2, place / "log")
     return place
 
 

@@ -16,9 +16,8 @@ def run_sweep(make_sweep, client):
         address = {"kind": "address", "address": on.scheduler.address}
         sweep = make_sweep(cluster=address, **changes)
         folder = SweepFolder(results / sweep.name)
-        for N in sweep.N:
-            draw_instances(sweep, N, folder, cores=1, log=results / "log")
-            run_descent(sweep, N, folder, cores=1, log=results / "log")
+        draw_instances(sweep, folder, cores=1, log=results / "log")
+        run_descent(sweep, folder, cores=1, log=results / "log")
         estimate_success(sweep, folder, results / "log")
         return folder
 

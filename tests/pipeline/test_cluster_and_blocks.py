@@ -24,10 +24,13 @@ from phasepipe.pipeline.store import Block
 from phasepipe.pipeline.tables import open_store
 
 
-def blocks(count):
+def blocks(count, compute):
     return [
         BlockTask(
-            Block(f"N12-{index}", (slice(index, index + 1),), np.ones(1, bool), {}), 1.0, f"block {index}"
+            Block(f"N12-{index}", (slice(index, index + 1),), np.ones(1, bool), {}),
+            compute,
+            1.0,
+            f"block {index}",
         )
         for index in range(count)
     ]
@@ -77,7 +80,7 @@ def test_a_result_lost_with_its_worker_is_no_failure(monkeypatch):
 
     monkeypatch.setattr(blocks_module, "_as_finished", with_a_death)
     with connect(LocalCluster(workers=1)) as client, reporting("test", 4) as reporter:
-        compute_blocks(client, lambda _: {"seen": 1}, blocks(4), reporter)
+        compute_blocks(client, blocks(4, lambda _: {"seen": 1}), reporter)
     assert lost == ["lost"]
     assert reporter.done == 4
     assert reporter.tally.get("seen", 0) < 4  # at least the one that was waited for is lost
@@ -88,7 +91,7 @@ def test_every_block_is_computed_once_and_counted(client):
         return {"seen": 1, block.label: 1}
 
     with reporting("test", 7) as reporter:
-        compute_blocks(client, compute, blocks(7), reporter)
+        compute_blocks(client, blocks(7, compute), reporter)
     assert reporter.done == 7
     assert reporter.tally == {"seen": 7} | {f"N12-{index}": 1 for index in range(7)}
 
@@ -96,7 +99,7 @@ def test_every_block_is_computed_once_and_counted(client):
 def test_a_block_computed_before_is_computed_again(client):
     for call in range(3):
         with reporting("test", 4) as reporter:
-            compute_blocks(client, lambda _, call=call: {f"call {call}": 1}, blocks(4), reporter)
+            compute_blocks(client, blocks(4, lambda _, call=call: {f"call {call}": 1}), reporter)
         assert reporter.tally == {f"call {call}": 4}
 
 
@@ -112,7 +115,7 @@ def test_failing_blocks_are_named_and_stop_nobody(client, tmp_path):
         reporting("test", 6) as reporter,
         pytest.raises(BlocksFailedError, match="2 of 6 blocks failed, all others are stored") as failed,
     ):
-        compute_blocks(client, compute, blocks(6), reporter)
+        compute_blocks(client, blocks(6, compute), reporter)
     assert "block 1: OSError: no space for 1" in str(failed.value)
     assert "block 4: OSError: no space for 4" in str(failed.value)
     assert "\n" not in str(failed.value)
@@ -125,7 +128,7 @@ def test_many_failures_make_a_short_message(client):
         raise ValueError(block.label)
 
     with reporting("test", 30) as reporter, pytest.raises(BlocksFailedError, match="and 25 more") as failed:
-        compute_blocks(client, compute, blocks(30), reporter)
+        compute_blocks(client, blocks(30, compute), reporter)
     assert len(str(failed.value)) < 500
 
 

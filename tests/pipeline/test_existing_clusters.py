@@ -151,7 +151,7 @@ def test_a_sweep_over_tls_whose_secrets_are_nowhere(tmp_path, certificates, make
         folder, log = SweepFolder(tmp_path / "results"), tmp_path / "results/log"
         log.parent.mkdir()
         for stage in (draw_instances, run_descent):
-            stage(secured, 12, folder, cores=1, log=log)
+            stage(secured, folder, cores=1, log=log)
         assert "encryption" in refusal(
             SchedulerAddress(kind="address", address=address.replace("tls", "tcp"), security=certificates)
         )

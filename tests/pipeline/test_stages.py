@@ -20,9 +20,8 @@ from phasepipe.stages.verification import verify
 
 
 def compute(sweep, folder):
-    for N in sweep.N:
-        draw_instances(sweep, N, folder, 1)
-        run_descent(sweep, N, folder, 1)
+    draw_instances(sweep, folder, 1)
+    run_descent(sweep, folder, 1)
 
 
 def test_stored_runs_are_those_of_the_engine(finished):
@@ -142,7 +141,7 @@ def test_refinement_computes_only_what_it_adds(finished, make_finished, tmp_path
 def test_spectra_without_snapshots_are_refused(make_finished, tmp_path):
     sweep = make_finished(snapshots={"instances": 0, "starts": 0})
     with pytest.raises(NoSnapshotsError, match="keeps no snapshots"):
-        diagonalise_snapshots(sweep, 16, SweepFolder(tmp_path / "small"), 1)
+        diagonalise_snapshots(sweep, SweepFolder(tmp_path / "small"), 1)
 
 
 def test_every_kind_of_start_and_ensemble_runs_as_the_engine_does(tmp_path, make_sweep):

@@ -18,9 +18,8 @@ def compute(configuration, client):
     def run(results, **changes):
         sweep = load_sweep(configuration(cluster=cluster, **changes))
         folder = SweepFolder(results / sweep.name)
-        for N in sweep.N:
-            draw_instances(sweep, N, folder, cores=2, log=results / "log")
-            run_descent(sweep, N, folder, cores=2, log=results / "log")
+        draw_instances(sweep, folder, cores=2, log=results / "log")
+        run_descent(sweep, folder, cores=2, log=results / "log")
         estimate_success(sweep, folder, results / "log")
         return folder
 

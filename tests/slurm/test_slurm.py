@@ -156,7 +156,7 @@ def dask_story(root, configuration, certificates):
             os.killpg(process.pid, signal.SIGKILL)
     assert code == 0, said
     assert (state(cancelled), state(hanging)) == ("CANCELLED", "TIMEOUT")
-    log = (root / "results/small/logs/descent-N24.log").read_text()
+    log = (root / "results/small/logs/descent.log").read_text()
     assert f"{before} of 96 stored" in log
     assert "new ones take their place" in log
     assert not queue(root)

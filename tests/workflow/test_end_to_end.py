@@ -95,7 +95,7 @@ def assert_refused(code, said, *words):
 def test_a_sweep_gives_stores_a_table_and_figures(finished):
     for name in ("success.png", "success.svg", "success.pdf"):
         assert (finished.results / "figures" / name).stat().st_size > 1000
-    for stage in ("instances-N12", "descent-N12", "success", "draw_success"):
+    for stage in ("instances", "descent", "success", "draw_success"):
         assert (finished.results / "logs" / f"{stage}.log").read_text().strip()
         assert (finished.results / "benchmarks" / f"{stage}.tsv").exists()
     assert not list(finished.results.rglob("*.lock"))
@@ -127,7 +127,7 @@ def test_growing_computes_only_what_is_new(project, configuration):
     after = project.chunks()
     assert {file: after[file] for file in before} == before
     assert len(after) > len(before)
-    log = (project.results / "logs/descent-N12.log").read_text()
+    log = (project.results / "logs/descent.log").read_text()
     assert f"16 of {3 * 6 * 4} stored, {3 * 6 * 4 - 16} to compute" in log
     tree = pp.open_sweep(project.results)
     table = tree["success"].load()
@@ -155,7 +155,7 @@ def test_a_locked_store_fails_the_job_with_one_sentence(project, configuration):
     assert "Traceback" not in said
     sentence = "is being written by process 1 on elsewhere since 2026-01-02"
     assert said.count(sentence) == 1
-    assert sentence in (project.results / "logs/instances-N12.log").read_text()
+    assert sentence in (project.results / "logs/instances.log").read_text()
 
 
 def test_a_dry_run_and_the_linter_touch_nothing(tmp_path, configuration):

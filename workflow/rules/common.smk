@@ -27,23 +27,16 @@ LOCAL = SWEEP.cluster.kind == "local"
 
 wildcard_constraints:
     sweep=SWEEP.name.replace(".", r"\."),
-    N=r"\d+",
-
-
-def grid(wildcards):
-    """What the runs at one N depend on: a change makes the rule run again, and only what is new."""
-    return SWEEP.grid_key(int(wildcards.N))
 
 
 def all_grids(wildcards):
-    """What a result over all N depends on."""
+    """What the runs at each N depend on: a change makes a rule run again, and compute only what is new."""
     return [SWEEP.grid_key(N) for N in SWEEP.N]
 
 
 def receipts(stage):
-    return expand(
-        "{results}/{sweep}/{stage}/N{N}.done", results=RESULTS, sweep=SWEEP.name, stage=stage, N=SWEEP.N
-    )
+    """One for each N, in the order of the sweep."""
+    return [f"{RESULTS}/{{sweep}}/{stage}/N{N}.done" for N in SWEEP.N]
 
 
 def picture(name, category):

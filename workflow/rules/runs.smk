@@ -1,65 +1,66 @@
-# Block-wise stages on Dask workers, one job per N. Stores grow in place; the output is a receipt.
+# Block-wise stages on Dask workers, one job for all N: the blocks of every N share the workers, and only one cluster
+# is started. Stores grow in place; the outputs are receipts, one per N.
 
 
 rule draw_instances:
     output:
-        f"{RESULTS}/{{sweep}}/instances/N{{N}}.done",
+        receipts("instances"),
     log:
-        f"{RESULTS}/{{sweep}}/logs/instances-N{{N}}.log",
+        f"{RESULTS}/{{sweep}}/logs/instances.log",
     benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/instances-N{{N}}.tsv"
+        f"{RESULTS}/{{sweep}}/benchmarks/instances.tsv"
     # what needs all cores goes first: the theory then shares them with the tables
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
     params:
-        grid=grid,
+        grids=all_grids,
     message:
-        "Draw the instances at N = {wildcards.N}"
+        "Draw the instances of {wildcards.sweep}"
     script:
         "../scripts/draw_instances.py"
 
 
 rule run_descent:
     input:
-        f"{RESULTS}/{{sweep}}/instances/N{{N}}.done",
+        receipts("instances"),
     output:
-        f"{RESULTS}/{{sweep}}/runs/N{{N}}.done",
+        receipts("runs"),
     log:
-        f"{RESULTS}/{{sweep}}/logs/descent-N{{N}}.log",
+        f"{RESULTS}/{{sweep}}/logs/descent.log",
     benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/descent-N{{N}}.tsv"
+        f"{RESULTS}/{{sweep}}/benchmarks/descent.tsv"
     # what needs all cores goes first: the theory then shares them with the tables
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
     params:
-        grid=grid,
+        grids=all_grids,
     message:
-        "Run gradient descent at N = {wildcards.N}"
+        "Run the descents of {wildcards.sweep}"
     script:
         "../scripts/run_descent.py"
 
 
 rule diagonalise_snapshots:
     input:
-        f"{RESULTS}/{{sweep}}/runs/N{{N}}.done",
+        receipts("runs"),
     output:
-        f"{RESULTS}/{{sweep}}/spectra/N{{N}}.done",
+        receipts("spectra"),
     log:
-        f"{RESULTS}/{{sweep}}/logs/spectrum-N{{N}}.log",
+        f"{RESULTS}/{{sweep}}/logs/spectrum.log",
     benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/spectrum-N{{N}}.tsv"
+        f"{RESULTS}/{{sweep}}/benchmarks/spectrum.tsv"
     # what needs all cores goes first: the theory then shares them with the tables
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
     threads: workflow.cores if LOCAL else 1
     params:
-        grid=grid,
+        grids=all_grids,
     message:
-        "Diagonalise the Hessian at N = {wildcards.N}"
+        "Diagonalise the Hessian at the snapshots of {wildcards.sweep}"
     script:
         "../scripts/diagonalise_snapshots.py"
