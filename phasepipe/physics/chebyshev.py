@@ -1,7 +1,7 @@
 """Batched Runge-Kutta-Chebyshev integrator of second order for stiff gradient flow on the sphere.
 
 Sommeijer, Shampine, Verwer, RKC: an explicit solver for parabolic PDEs, J. Comput. Appl. Math. 88
-(1998) 315. A step with s stages is stable for ``step * spectral radius`` up to about 0.65 s², so the
+(1998) 315. A step with s stages is stable for ``step * spectral radius`` up to about 0.62 s², so the
 cost of stiffness grows only with its square root.
 
 Every row of the batch has its own time, step size, number of stages and spectral radius, and stands
@@ -28,7 +28,7 @@ Velocity = Callable[[Array, NDArray[np.intp]], Array]
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
-_RADIUS_SAFETY = 1.2  # the power method approaches the spectral radius from below
+_RADIUS_SAFETY = 1.1  # the power method approaches the spectral radius from below
 _RADIUS_LIFETIME = 5  # accepted steps until a new estimate: an old, too large radius costs stages
 _RADIUS_MATTERS = 3  # stages below which an overestimated radius costs nothing
 _POWER_ITERATIONS_FIRST = 12

