@@ -154,14 +154,13 @@ class ChebyshevIntegrator:
         first = np.flatnonzero(rows.phase == _Phase.FIRST)
         radius = np.flatnonzero(rows.phase == _Phase.RADIUS)
         done = np.flatnonzero(ended)
-        done_here = index(done)
-        done_points = rows.iterate[done_here]
+        start_at, radius_at, done_at = index(first), index(radius), index(done)
+        done_points = rows.iterate[done_at]
         self._next_stage(velocity)
-        if len(first):
-            rows.velocity[index(first)] = velocity[index(first)]
-            self._start_radius(first, velocity[index(first)])
-        self._iterate_radius(radius, velocity[index(radius)])
-        steps = self._end_step(done, done_points, velocity[done_here])
+        rows.velocity[start_at] = velocity[start_at]
+        self._start_radius(first, velocity[start_at])
+        self._iterate_radius(radius, velocity[radius_at])
+        steps = self._end_step(done, done_points, velocity[done_at])
         self._retire()
         return steps
 

@@ -154,10 +154,10 @@ class TorchInstances:
 
 
 def _require_tensor_loss(loss: Any, labels: Tensor) -> None:
-    """Evaluate a loss once on tensors; one that follows derivatives cannot become a NumPy array unseen."""
-    yhat = torch.ones_like(labels).requires_grad_()
+    """Evaluate a loss once on tensors; those that follow derivatives cannot become NumPy arrays unseen."""
+    yhat, y = torch.ones_like(labels).requires_grad_(), labels.clone().requires_grad_()
     try:
-        found = [method(yhat, labels) for method in (loss.value, loss.slope)]
+        found = [method(yhat, y) for method in (loss.value, loss.slope)]
         fits = all(part.shape == yhat.shape and part.dtype == yhat.dtype for part in found)
         reason = "value and slope must keep shape and type of yhat"
     except Exception as error:  # whatever the user's code raises
