@@ -36,8 +36,8 @@ class Instances(Protocol):
         """Write ``sqrt(N)`` times the gradient G of PHYSICS §3 at ``points`` into ``out``, both (rows, N)."""
         ...
 
-    def measure(self, instance: int, points: Vectors, out: Vectors) -> tuple[Float, Array]:
-        """As :meth:`gradient`; also losses L, (rows,), and predictions, (rows, M), on the host."""
+    def measure(self, instance: int, points: Vectors, out: Vectors, predictions: Array) -> Float:
+        """As :meth:`gradient`; writes ``predictions``, (rows, M), on the host; returns losses, (rows,)."""
         ...
 
 
@@ -158,10 +158,11 @@ def gpu_is_there() -> bool:
 
 
 # the two are imported by name when needed: PyTorch is optional, and takes seconds to import
+@cache
 def _numpy() -> Arrays:
-    from phasepipe.physics.numpy_arrays import NUMPY
+    from phasepipe.physics.numpy_arrays import NumpyArrays
 
-    return NUMPY
+    return NumpyArrays()
 
 
 @cache

@@ -97,11 +97,10 @@ class GradientField:
     def observe(self, points: Vectors, runs: NDArray[np.intp]) -> Observation:
         """Measure loss, gradient norm and multiplier at ``points`` of ``runs`` (ascending)."""
         gradient = self.arrays.empty_like(points)
-        measured = [
-            self._instances.measure(instance, points[rows], gradient[rows])
-            for instance, rows in self.segments(runs)
-        ]
-        loss, predictions = (np.concatenate(part) for part in zip(*measured, strict=True))
+        predictions = np.empty((len(points), self.M), self.dtype)
+        loss = np.empty(len(points))
+        for instance, rows in self.segments(runs):
+            loss[rows] = self._instances.measure(instance, points[rows], gradient[rows], predictions[rows])
         mu = self._products(points, gradient) / (self.N * self._root_N)
         velocity = self._tangent_velocity(points, gradient)
         norm = np.sqrt(self._products(velocity, velocity).astype(np.float64) / self.N)

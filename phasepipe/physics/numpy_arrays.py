@@ -130,9 +130,8 @@ class NumpyInstances:
         self._to_slopes(instance, predictions)
         self._sensing[instance].multiply(predictions, out, self._products)
 
-    def measure(self, instance: int, points: Array, out: Array) -> tuple[Float, Array]:
-        """As :meth:`gradient` for any number of rows; also losses (rows,) and predictions (rows, M)."""
-        predictions = np.empty((len(points), self._M), points.dtype)
+    def measure(self, instance: int, points: Array, out: Array, predictions: Array) -> Float:
+        """As :meth:`gradient` for any number of rows; writes ``predictions`` (rows, M), returns losses."""
         losses = np.empty(len(points))
         self._multiply(points, self._transposed[instance], predictions)
         for piece in self._pieces(len(points)):
@@ -142,7 +141,7 @@ class NumpyInstances:
         slopes = predictions.copy()
         self._to_slopes(instance, slopes)
         self._multiply(slopes, self._sensing[instance], out)
-        return losses, predictions
+        return losses
 
     def _pieces(self, rows: int) -> Iterator[slice]:
         for first in range(0, rows, self._height):
@@ -160,6 +159,3 @@ class NumpyInstances:
         for piece in self._pieces(len(predictions)):
             part = predictions[piece]
             replace_by_slope(part, self._scratch[: len(part)])
-
-
-NUMPY = NumpyArrays()

@@ -136,12 +136,13 @@ class TorchInstances:
         """Write ``sqrt(N)`` times the gradient at ``points`` into ``out``, both (rows, N)."""
         self._finish(instance, self._predict(instance, points), out)
 
-    def measure(self, instance: int, points: Tensor, out: Tensor) -> tuple[Float, Array]:
-        """As :meth:`gradient`; also losses (rows,) and predictions (rows, M) on the host."""
-        predictions = self._predict(instance, points)
-        self._finish(instance, predictions, out)
-        losses = self._loss.value(predictions, self._labels[instance]).sum(dim=1, dtype=torch.float64)
-        return self._arrays.fetch(losses).astype(np.float64), self._arrays.fetch(predictions)
+    def measure(self, instance: int, points: Tensor, out: Tensor, predictions: Array) -> Float:
+        """As :meth:`gradient`; writes ``predictions`` (rows, M) on the host, returns losses (rows,)."""
+        found = self._predict(instance, points)
+        self._finish(instance, found, out)
+        losses = self._loss.value(found, self._labels[instance]).sum(dim=1, dtype=torch.float64)
+        predictions[...] = self._arrays.fetch(found)
+        return self._arrays.fetch(losses).astype(np.float64)
 
     @_full_precision()
     def _predict(self, instance: int, points: Tensor) -> Tensor:
