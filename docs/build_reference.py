@@ -25,11 +25,10 @@ def build(folder: Path) -> None:
         warnings.filterwarnings("ignore", "The module specification .* adds a module")
         # what typing.NamedTuple makes of a class does not know the names of its module
         warnings.filterwarnings("ignore", "Error parsing type annotation ForwardRef")
-        modules = pkgutil.walk_packages(phasepipe.__path__, "phasepipe.")
-        names = [module.name for module in modules]
+        names = [module.name for module in pkgutil.walk_packages(phasepipe.__path__, "phasepipe.")]
         if importlib.util.find_spec("torch") is None:  # optional, and this one module needs it
-            names = [name for name in names if name != "phasepipe.physics.torch_arrays"]
-            names.append("!phasepipe.physics.torch_arrays")
+            names.remove("phasepipe.physics.torch_arrays")
+            warnings.filterwarnings("ignore", "Couldn't import phasepipe.physics.torch_arrays")
         pdoc.pdoc("phasepipe", *names, output_directory=folder)
 
 
