@@ -27,7 +27,7 @@ def build(folder: Path) -> None:
         warnings.filterwarnings("ignore", "Error parsing type annotation ForwardRef")
         names = [module.name for module in pkgutil.walk_packages(phasepipe.__path__, "phasepipe.")]
         if importlib.util.find_spec("torch") is None:  # optional, and this one module needs it
-            names.remove("phasepipe.physics.torch_arrays")
+            names.append("!phasepipe.physics.torch_arrays")
             warnings.filterwarnings("ignore", "Couldn't import phasepipe.physics.torch_arrays")
         pdoc.pdoc("phasepipe", *names, output_directory=folder)
 
