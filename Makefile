@@ -7,7 +7,7 @@ VENV ?= .venv
 SWEEP ?= demo
 BIN := $(VENV)/bin
 
-.PHONY: run study study-quick test test-slow test-slurm chaos bench docs lint clean
+.PHONY: run study study-quick test test-slow test-slurm test-gpu chaos bench docs lint clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
@@ -30,7 +30,7 @@ define run_sweeps
 endef
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not slurm"
+	$(BIN)/python -m pytest -m "not slow and not slurm and not gpu"
 
 # coverage of intervals on thousands of planted studies, diagonalisation at N = 1024: about a quarter of an hour
 test-slow: $(VENV)/installed-dev
@@ -40,6 +40,11 @@ test-slow: $(VENV)/installed-dev
 test-slurm: $(VENV)/installed-dev
 	settings=$$(tests/slurm/slurm-up) && eval "$$settings" && trap 'tests/slurm/slurm-up down' EXIT && \
 	  timeout 540 $(BIN)/python -m pytest -m slurm tests/slurm
+
+# the engine on PyTorch, a large package: on a GPU if there is one, else on PyTorch's CPU device
+test-gpu: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group gpu
+	$(BIN)/python -m pytest -m gpu tests/physics
 
 # two hundred faults, each recovered from and compared with the undisturbed sweep: half an hour of a free machine
 chaos: $(VENV)/installed-dev

@@ -3,6 +3,7 @@
 Whatever pdoc warns about (a name that does not resolve, a docstring that does not parse) is an error.
 """
 
+import importlib.util
 import pkgutil
 import sys
 import warnings
@@ -24,8 +25,11 @@ def build(folder: Path) -> None:
         warnings.filterwarnings("ignore", "The module specification .* adds a module")
         # what typing.NamedTuple makes of a class does not know the names of its module
         warnings.filterwarnings("ignore", "Error parsing type annotation ForwardRef")
-        modules = pkgutil.walk_packages(phasepipe.__path__, "phasepipe.")
-        pdoc.pdoc("phasepipe", *(module.name for module in modules), output_directory=folder)
+        names = [module.name for module in pkgutil.walk_packages(phasepipe.__path__, "phasepipe.")]
+        if importlib.util.find_spec("torch") is None:  # optional, and this one module needs it
+            names.append("!phasepipe.physics.torch_arrays")
+            warnings.filterwarnings("ignore", "Couldn't import phasepipe.physics.torch_arrays")
+        pdoc.pdoc("phasepipe", *names, output_directory=folder)
 
 
 if __name__ == "__main__":

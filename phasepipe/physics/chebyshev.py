@@ -8,6 +8,9 @@ Every row of the batch has its own time, step size, number of stages and spectra
 at its own stage: one call of :meth:`ChebyshevIntegrator.advance` evaluates the velocity once for all
 rows and moves each of them to its next evaluation. So the matrix products are always as wide as the
 number of live rows, and the path of a row does not depend on its neighbours.
+
+Points and velocities may be tensors on a device (:mod:`phasepipe.physics.arrays`); all that decides is on the
+host.
 """
 
 from __future__ import annotations
@@ -19,12 +22,11 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from phasepipe.physics.losses import Array
+from phasepipe.physics.arrays import Vectors, arrays_of
 from phasepipe.physics.recurrence import LARGEST_STIFFNESS, MAX_STAGES, coefficients, stages_needed
-from phasepipe.physics.sphere import row_products, to_sphere
 from phasepipe.physics.steps import Steps
 
-Velocity = Callable[[Array, NDArray[np.intp]], Array]
+Velocity = Callable[[Vectors, NDArray[np.intp]], Vectors]
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
@@ -33,7 +35,6 @@ _RADIUS_LIFETIME = 5  # accepted steps until a new estimate: an old, too large r
 _RADIUS_MATTERS = 3  # stages below which an overestimated radius costs nothing
 _POWER_ITERATIONS_FIRST = 12
 _POWER_ITERATIONS_AGAIN = 2
-_PIECE = 16_384  # numbers of each array that the recurrence works on at a time
 _SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
 
 
@@ -62,15 +63,17 @@ class _Rows:
     previous_step: Float  # of the last accepted step; 0 before the first
     previous_error: Float
     rejected_before: NDArray[np.bool_]
-    point: Array
-    velocity: Array
-    iterate: Array  # where the velocity is evaluated next
-    iterate_before: Array
-    power_vector: Array
+    point: Vectors
+    velocity: Vectors
+    iterate: Vectors  # where the velocity is evaluated next
+    iterate_before: Vectors
+    power_vector: Vectors
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
+        here = arrays_of(self.point).index(mask)
         for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name)[mask])
+            values = getattr(self, field.name)
+            setattr(self, field.name, values[mask if values.ndim == 1 else here])
 
 
 class ChebyshevIntegrator:
@@ -81,7 +84,7 @@ class ChebyshevIntegrator:
     velocity
         Function of points, shape (rows, N), and their run numbers, shape (rows,).
     points
-        Starts, shape (runs, N), on the sphere.
+        Starts, shape (runs, N), on the sphere; an array or a tensor.
     t_max
         End of the integration.
     relative_tolerance
@@ -95,15 +98,16 @@ class ChebyshevIntegrator:
         Runs whose step size collapsed, shape (runs,), bool.
     """
 
-    def __init__(self, velocity: Velocity, points: Array, t_max: float, relative_tolerance: float) -> None:
+    def __init__(self, velocity: Velocity, points: Vectors, t_max: float, relative_tolerance: float) -> None:
         self._velocity = velocity
         self._t_max = t_max
         self._N = points.shape[1]
         self._tolerance = relative_tolerance * np.sqrt(self._N)
         # displacement of the power method: balances rounding against curvature of the velocity
-        self._displacement = np.sqrt(np.finfo(points.dtype).eps * 10 * self._N)
+        arrays = self._arrays = arrays_of(points)
+        self._displacement = float(np.sqrt(np.finfo(arrays.dtype(points)).eps * 10 * self._N))
         count = len(points)
-        self._scratch = np.empty((max(1, _PIECE // self._N), self._N), points.dtype)
+        self._scratch = arrays.scratch(points)
         self.evaluations, self.accepted, self.rejected = np.zeros((3, count), np.intp)
         self.diverged = np.zeros(count, bool)
         real, whole = np.zeros(count), np.zeros(count, np.intp)
@@ -121,11 +125,11 @@ class ChebyshevIntegrator:
             previous_step=real.copy(),
             previous_error=real.copy(),
             rejected_before=np.zeros(count, bool),
-            point=points.copy(),
-            velocity=np.zeros_like(points),
-            iterate=points.copy(),
-            iterate_before=points.copy(),
-            power_vector=np.zeros_like(points),
+            point=arrays.copy(points),
+            velocity=arrays.zeros_like(points),
+            iterate=arrays.copy(points),
+            iterate_before=arrays.copy(points),
+            power_vector=arrays.zeros_like(points),
         )
 
     @property
@@ -143,52 +147,42 @@ class ChebyshevIntegrator:
 
         Rows that reach ``t_max`` or diverge leave the batch.
         """
-        rows = self._rows
+        rows, index = self._rows, self._arrays.index
         velocity = self._velocity(rows.iterate, rows.run)
         self.evaluations[rows.run] += 1
         ended = (rows.phase == _Phase.STAGE) & (rows.stage == rows.stages)
         first = np.flatnonzero(rows.phase == _Phase.FIRST)
         radius = np.flatnonzero(rows.phase == _Phase.RADIUS)
         done = np.flatnonzero(ended)
-        done_points = rows.iterate[done]
+        start_at, radius_at, done_at = index(first), index(radius), index(done)
+        done_points = rows.iterate[done_at]
         self._next_stage(velocity)
-        rows.velocity[first] = velocity[first]
-        self._start_radius(first, velocity[first])
-        self._iterate_radius(radius, velocity[radius])
-        steps = self._end_step(done, done_points, velocity[done])
+        rows.velocity[start_at] = velocity[start_at]
+        self._start_radius(first, velocity[start_at])
+        self._iterate_radius(radius, velocity[radius_at])
+        steps = self._end_step(done, done_points, velocity[done_at])
         self._retire()
         return steps
 
-    def _next_stage(self, velocity: Array) -> None:
+    def _next_stage(self, velocity: Vectors) -> None:
         """Recurrence of the paper for all rows; rows that are not at an inner stage are set later."""
         rows, table = self._rows, coefficients()
         rows.stage += 1
         index = (rows.stages, np.minimum(rows.stage, MAX_STAGES))
         mu, nu = table.mu[index], table.nu[index]
         step_in, step_first = table.mu_tilde[index] * rows.step, table.gamma_tilde[index] * rows.step
-
-        def column(weights: Float) -> Array:
-            return weights.astype(velocity.dtype)[:, None]
-
-        weights = [column(part) for part in (1 - mu - nu, mu, nu, step_in, step_first)]
-        height = max(1, _PIECE // self._N)
-        for first in range(0, len(velocity), height):  # all of a piece stays in the cache
-            piece = slice(first, first + height)
-            rest, now, before, into, start = (part[piece] for part in weights)
-            following = rows.iterate_before[piece]  # not needed again: the next iterate takes its place
-            product = self._scratch[: len(following)]
-            following *= before
-            for weight, vectors in (
-                (rest, rows.point),
-                (now, rows.iterate),
-                (into, velocity),
-                (start, rows.velocity),
-            ):
-                np.multiply(weight, vectors[piece], out=product)
-                following += product
+        terms = (
+            (1 - mu - nu, rows.point),
+            (mu, rows.iterate),
+            (step_in, velocity),
+            (step_first, rows.velocity),
+        )
+        # the iterate before is not needed again: the next iterate takes its place
+        self._arrays.accumulate(rows.iterate_before, nu, terms, self._scratch)
         rows.iterate_before, rows.iterate = rows.iterate, rows.iterate_before
         last = np.flatnonzero((rows.phase == _Phase.STAGE) & (rows.stage == rows.stages))
-        rows.iterate[last] = to_sphere(rows.iterate[last])
+        here = self._arrays.index(last)
+        rows.iterate[here] = self._arrays.to_sphere(rows.iterate[here])
 
     def _start_step(self, at: Int) -> None:
         if len(at) == 0:
@@ -201,27 +195,34 @@ class ChebyshevIntegrator:
         rows.stages[at] = stages_needed(np.nan_to_num(rows.step[at] * rows.radius[at]))
         rows.stage[at] = 1
         move = coefficients().mu_tilde[rows.stages[at], 1] * rows.step[at]
-        rows.iterate_before[at] = rows.point[at]
-        rows.iterate[at] = rows.point[at] + move.astype(rows.point.dtype)[:, None] * rows.velocity[at]
+        here = self._arrays.index(at)
+        rows.iterate_before[here] = rows.point[here]
+        rows.iterate[here] = rows.point[here] + self._arrays.column(move, rows.point) * rows.velocity[here]
 
-    def _end_step(self, at: Int, points: Array, velocity: Array) -> Steps:
+    def _end_step(self, at: Int, points: Vectors, velocity: Vectors) -> Steps:
         """Error estimate and step-size control of the paper; accepted rows move on."""
         rows = self._rows
-        step = rows.step[at]
-        estimate = 0.8 * (rows.point[at] - points)
-        estimate += (0.4 * step).astype(points.dtype)[:, None] * (rows.velocity[at] + velocity)
-        error = np.sqrt(row_products(estimate, estimate).astype(np.float64)) / self._tolerance
+        step, here = rows.step[at], self._arrays.index(at)
+        estimate = 0.8 * (rows.point[here] - points)
+        estimate += self._arrays.column(0.4 * step, points) * (rows.velocity[here] + velocity)
+        error = self._norms(estimate) / self._tolerance
         error = np.maximum(np.where(np.isfinite(error), error, np.inf), 1e-10)
         accepted = error <= 1
         steps = Steps(
-            rows.run[at], rows.time[at], step, rows.point[at], rows.velocity[at], points, velocity
+            rows.run[at], rows.time[at], step, rows.point[here], rows.velocity[here], points, velocity
         ).select(accepted)
         self._accept(at[accepted], steps.next_point, steps.next_velocity, error[accepted])
         self._reject(at[~accepted], error[~accepted])
         return steps
 
-    def _accept(self, at: Int, points: Array, velocity: Array, error: Float) -> None:
-        rows = self._rows
+    def _norms(self, vectors: Vectors) -> Float:
+        """Norm of each row; the device is waited for."""
+        squares = self._arrays.fetch(self._arrays.row_products(vectors, vectors))
+        norms: Float = np.sqrt(squares.astype(np.float64))
+        return norms
+
+    def _accept(self, at: Int, points: Vectors, velocity: Vectors, error: Float) -> None:
+        rows, here = self._rows, self._arrays.index(at)
         step, before = rows.step[at], rows.previous_step[at]
         factor = 0.8 / np.cbrt(error)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -230,14 +231,14 @@ class ChebyshevIntegrator:
         # no growth right after a rejection, as in the paper's code
         factor = np.clip(factor, 0.1, np.where(rows.rejected_before[at], 1.0, 10.0))
         rows.time[at] = np.where(step >= self._t_max - rows.time[at], self._t_max, rows.time[at] + step)
-        rows.point[at], rows.velocity[at] = points, velocity
+        rows.point[here], rows.velocity[here] = points, velocity
         rows.previous_step[at], rows.previous_error[at] = step, error
         rows.rejected_before[at] = False
         rows.step[at] = factor * step
         rows.radius_age[at] += 1
         self.accepted[rows.run[at]] += 1
         stale = (rows.radius_age[at] >= _RADIUS_LIFETIME) & (rows.stages[at] > _RADIUS_MATTERS)
-        self._start_radius(at[stale], rows.power_vector[at[stale]])
+        self._start_radius(at[stale], self._power_vectors(at[stale]))
         self._start_step(at[~stale])
 
     def _reject(self, at: Int, error: Float) -> None:
@@ -246,44 +247,45 @@ class ChebyshevIntegrator:
         rows.rejected_before[at] = True
         self.rejected[rows.run[at]] += 1
         stale = rows.radius_age[at] > 0  # instability may be what made the error large
-        self._start_radius(at[stale], rows.power_vector[at[stale]])
+        self._start_radius(at[stale], self._power_vectors(at[stale]))
         self._start_step(at[~stale])
 
-    def _start_radius(self, at: Int, vectors: Array) -> None:
+    def _power_vectors(self, at: Int) -> Vectors:
+        return self._rows.power_vector[self._arrays.index(at)]
+
+    def _start_radius(self, at: Int, vectors: Vectors) -> None:
         rows = self._rows
         rows.phase[at] = _Phase.RADIUS
         rows.power_iterations[at] = 0
         rows.power_estimate[at] = 0
         self._displace(at, vectors)
 
-    def _displace(self, at: Int, vectors: Array) -> None:
+    def _displace(self, at: Int, vectors: Vectors) -> None:
         """Put the next evaluation at a small displacement along ``vectors``."""
         if len(at) == 0:
             return
-        rows = self._rows
-        norms = np.sqrt(row_products(vectors, vectors))
-        lost = ~np.isfinite(norms) | (norms == 0)  # at a critical point: any direction will do
-        vectors[lost] = np.roll(rows.point[at[lost]], 1, axis=1)
-        norms[lost] = np.sqrt(self._N)
-        rows.power_vector[at] = vectors / norms[:, None]
-        rows.iterate[at] = rows.point[at] + vectors.dtype.type(self._displacement) * rows.power_vector[at]
+        rows, here = self._rows, self._arrays.index(at)
+        points = rows.point[here]
+        directions = self._arrays.directions(vectors, points)  # at a critical point any will do
+        rows.power_vector[here] = directions
+        rows.iterate[here] = points + self._displacement * directions
 
-    def _iterate_radius(self, at: Int, velocity: Array) -> None:
+    def _iterate_radius(self, at: Int, velocity: Vectors) -> None:
         """One step of the nonlinear power method for the spectral radius of the velocity's Jacobian."""
         if len(at) == 0:
             return
-        rows = self._rows
-        change = velocity - rows.velocity[at]
-        estimate = np.sqrt(row_products(change, change).astype(np.float64)) / self._displacement
+        rows, index = self._rows, self._arrays.index
+        change = velocity - rows.velocity[index(at)]
+        estimate = self._norms(change) / self._displacement
         before = rows.power_estimate[at]
         rows.power_iterations[at] += 1
         rows.power_estimate[at] = estimate
         limit = np.where(rows.radius[at] == 0, _POWER_ITERATIONS_FIRST, _POWER_ITERATIONS_AGAIN)
         settled = (np.abs(estimate - before) <= 0.05 * estimate) | (rows.power_iterations[at] >= limit)
         settled |= ~np.isfinite(estimate)
-        self._displace(at[~settled], change[~settled])
+        self._displace(at[~settled], change[index(~settled)])
         ready, radius = at[settled], np.maximum(estimate, before)[settled]
-        rows.power_vector[ready] = change[settled]
+        rows.power_vector[index(ready)] = change[index(settled)]
         fresh = rows.radius[ready] == 0
         rows.radius[ready] = np.maximum(_RADIUS_SAFETY * radius, 1 / self._t_max)
         rows.radius_age[ready] = 0

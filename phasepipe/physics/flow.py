@@ -11,12 +11,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from phasepipe.physics.arrays import Vectors, require_device
 from phasepipe.physics.chebyshev import ChebyshevIntegrator
 from phasepipe.physics.field import GradientField
 from phasepipe.physics.losses import Loss, require_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Predictor, RunLog, record_times
-from phasepipe.physics.sphere import row_products, to_sphere
+from phasepipe.physics.sphere import to_sphere
 from phasepipe.physics.steps import Steps
 
 Int = NDArray[np.intp]
@@ -56,6 +57,8 @@ class Protocol:
         Extra observables of every record.
     snapshots
         Indices into ``times`` at which points of chosen runs are kept.
+    device
+        "cpu", or "gpu" through PyTorch; without a GPU that is the CPU again, and a warning says so.
     """
 
     dynamics: Flow | Descent
@@ -65,8 +68,10 @@ class Protocol:
     dtype: Literal["float32", "float64"] = "float32"
     predictor: Predictor | None = None
     snapshots: Int = dataclass_field(default_factory=lambda: np.arange(0))
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
+        require_device(self.device)
         if not 0 < self.recovery_threshold < 1:
             raise ValueError(
                 f"recovery_threshold = {self.recovery_threshold} lies outside (0, 1); take for example 0.99"
@@ -120,7 +125,7 @@ def run_batch(
     owner = np.repeat(np.arange(len(problems)), [len(block) for block in starts])
     if len(protocol.snapshots) and snapshot_runs is None:
         snapshot_runs = np.ones(len(owner), bool)
-    field = GradientField(problems, loss, owner, protocol.dtype)
+    field = GradientField(problems, loss, owner, protocol.dtype, protocol.device)
     log = RunLog(
         field,
         protocol.times,
@@ -130,7 +135,7 @@ def run_batch(
         protocol.snapshots,
         snapshot_runs,
     )
-    points = to_sphere(np.concatenate(starts).astype(protocol.dtype))
+    points = field.arrays.send(to_sphere(np.concatenate(starts).astype(protocol.dtype)))
     # overflow of a step that is too long is caught by its error estimate, or ends the run as diverged
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if isinstance(protocol.dynamics, Flow):
@@ -140,7 +145,7 @@ def run_batch(
     return log.dataset(evaluations)
 
 
-def _flow(field: GradientField, log: RunLog, points: NDArray[np.floating], dynamics: Flow) -> Int:
+def _flow(field: GradientField, log: RunLog, points: Vectors, dynamics: Flow) -> Int:
     integrator = ChebyshevIntegrator(field, points, log.times[-1], dynamics.relative_tolerance)
     integrator.drop(log.begin(points))
     while len(integrator.live):
@@ -149,25 +154,25 @@ def _flow(field: GradientField, log: RunLog, points: NDArray[np.floating], dynam
     return integrator.evaluations
 
 
-def _descend(field: GradientField, log: RunLog, points: NDArray[np.floating], dynamics: Descent) -> Int:
-    rate = dynamics.learning_rate
+def _descend(field: GradientField, log: RunLog, points: Vectors, dynamics: Descent) -> Int:
+    arrays, rate = field.arrays, float(dynamics.learning_rate)  # a Python float keeps float32 arrays float32
     evaluations = np.zeros(len(points), np.intp)
     diverged = np.zeros(len(points), bool)
     runs = np.arange(len(points))
     gone = log.begin(points)
     for count in range(int(np.ceil(log.times[-1] / rate - 1e-9))):
         keep = ~np.isin(runs, gone)
-        runs, points = runs[keep], points[keep]
+        runs, points = runs[keep], points[arrays.index(keep)]
         if len(runs) == 0:
             break
         velocity = field(points, runs)
         evaluations[runs] += 1
-        following = to_sphere(points + points.dtype.type(rate) * velocity)
+        following = arrays.to_sphere(points + rate * velocity)
         # a step that overflows leaves the sphere for zero or not-a-number
-        finite = row_products(following, following) > 0.5 * field.N
+        finite = arrays.fetch(arrays.row_products(following, following)) > 0.5 * field.N
         diverged[runs[~finite]] = True
         # the chord as velocity at both ends makes the interpolation linear, as honest as the method
-        chord = (following - points) / points.dtype.type(rate)
+        chord = (following - points) / rate
         time, step = np.full(len(runs), count * rate), np.full(len(runs), rate)
         steps = Steps(runs, time, step, points, chord, following, chord)
         gone = np.concatenate([log.take(steps.select(finite)), runs[~finite]])
@@ -188,6 +193,7 @@ def run_flow(
     records_per_decade: int = 8,
     dtype: Literal["float32", "float64"] = "float32",
     snapshots: bool = False,
+    device: str = "cpu",
 ) -> xr.Dataset:
     """Gradient flow from each row of ``w0`` (PHYSICS §3).
 
@@ -213,6 +219,9 @@ def run_flow(
         Arithmetic of the flow.
     snapshots
         Keep the points ``w(t)`` at every record time.
+    device
+        "cpu", or "gpu" through PyTorch (CUDA or ROCm); without a GPU that is the CPU again, and a warning
+        of the logger "phasepipe" says so.
 
     Returns
     -------
@@ -221,12 +230,13 @@ def run_flow(
     Raises
     ------
     ValueError, TypeError
-        For a start of the wrong shape, a loss without its three methods, or a parameter out of range.
+        For a start of the wrong shape, a parameter out of range, a loss without its three methods, or one
+        with functions of NumPy on a GPU.
     """
     dynamics = Flow(relative_tolerance)
     return _run(
         problem, loss, w0, dynamics, t_max, recovery_threshold, gradient_tolerance, records_per_decade,
-        dtype, snapshots,
+        dtype, snapshots, device,
     )  # fmt: skip
 
 
@@ -242,6 +252,7 @@ def run_descent(
     records_per_decade: int = 8,
     dtype: Literal["float32", "float64"] = "float32",
     snapshots: bool = False,
+    device: str = "cpu",
 ) -> xr.Dataset:
     """Literal gradient descent with a fixed learning rate; time is the sum of learning rates.
 
@@ -251,7 +262,7 @@ def run_descent(
     dynamics = Descent(learning_rate)
     return _run(
         problem, loss, w0, dynamics, t_max, recovery_threshold, gradient_tolerance, records_per_decade,
-        dtype, snapshots,
+        dtype, snapshots, device,
     )  # fmt: skip
 
 
@@ -266,6 +277,7 @@ def _run(
     records_per_decade: int,
     dtype: Literal["float32", "float64"],
     snapshots: bool,
+    device: str,
 ) -> xr.Dataset:
     starts = np.atleast_2d(np.asarray(w0, dtype=np.float64))
     if starts.ndim != 2 or starts.shape[1] != problem.N or len(starts) == 0:
@@ -280,6 +292,7 @@ def _run(
         gradient_tolerance,
         dtype,
         snapshots=np.arange(len(times) if snapshots else 0),
+        device=device,
     )
     runs = run_batch([problem], require_loss(loss), [starts], protocol)
     if snapshots:  # of every run at every record

@@ -15,10 +15,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
+from phasepipe.physics.arrays import Vectors
 from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.hessian import is_positive_definite
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.sphere import row_products
 from phasepipe.physics.steps import Steps
 
 Float = NDArray[np.float64]
@@ -145,10 +145,12 @@ class RunLog:
         self.recovery_time = np.full(runs, np.nan)
         self.end_time = np.full(runs, np.nan)
         self.series: dict[str, NDArray[np.float32]] = {}
-        self._signals = np.stack([problem.signal for problem in field.problems]).astype(field.dtype)
+        self._arrays = field.arrays
+        signals = np.stack([problem.signal for problem in field.problems]).astype(field.dtype)
+        self._signals = self._arrays.send(signals)
         self._next = np.zeros(runs, np.intp)
         self._examined = np.zeros(runs, bool)
-        self._queue: list[tuple[Int, Int, NDArray[np.floating]]] = []
+        self._queue: list[tuple[Int, Int, Vectors]] = []
         self._queued = 0
         self._snapshots = np.arange(0) if snapshots is None else snapshots
         self._snapshot_runs = np.zeros(runs, bool) if snapshot_runs is None else snapshot_runs
@@ -156,11 +158,14 @@ class RunLog:
             (int(self._snapshot_runs.sum()), len(self._snapshots), field.N), np.nan, np.float32
         )
 
-    def _overlap(self, runs: Int, points: NDArray[np.floating]) -> Float:
-        products = row_products(points, self._signals[self.field.owner[runs]])
-        return products.astype(np.float64) / self.field.N
+    def _products(self, left: Vectors, right: Vectors) -> NDArray[np.floating]:
+        return self._arrays.fetch(self._arrays.row_products(left, right))
 
-    def begin(self, points: NDArray[np.floating]) -> Int:
+    def _overlap(self, runs: Int, points: Vectors) -> Float:
+        signals = self._signals[self._arrays.index(self.field.owner[runs])]
+        return self._products(points, signals).astype(np.float64) / self.field.N
+
+    def begin(self, points: Vectors) -> Int:
         """Record the starts, shape (runs, N); return the runs that start beyond the threshold."""
         runs = np.arange(len(points))
         self._enqueue(runs, np.zeros(len(runs), np.intp), points)
@@ -238,7 +243,7 @@ class RunLog:
         more when its time is spent.
         """
         open_runs = self.outcome[steps.run] == Outcome.PENDING
-        norm = np.sqrt(row_products(steps.next_velocity, steps.next_velocity) / self.field.N)
+        norm = np.sqrt(self._products(steps.next_velocity, steps.next_velocity) / self.field.N)
         due = ~self._examined[steps.run] | (until >= self.times[-1])
         candidates = np.flatnonzero(open_runs & due & (norm < self.gradient_tolerance))
         self._examined[steps.run[candidates]] = True
@@ -248,7 +253,7 @@ class RunLog:
             if is_positive_definite(
                 self.field.problems[self.field.owner[steps.run[row]]],
                 self.field.loss,
-                steps.next_point[row],
+                self._arrays.fetch(steps.next_point[int(row)]),
                 above=float(norm[row]) / _TRAP_DISTANCE,
             )
         ]
@@ -256,7 +261,7 @@ class RunLog:
         self._end(runs, Outcome.TRAPPED, until[np.array(certified, np.intp)])
         return runs
 
-    def _enqueue(self, runs: Int, index: Int, points: NDArray[np.floating]) -> None:
+    def _enqueue(self, runs: Int, index: Int, points: Vectors) -> None:
         self._queue.append((runs, index, points))
         self._queued += len(runs)
         if self._queued >= _QUEUE:
@@ -265,10 +270,11 @@ class RunLog:
     def _flush(self) -> None:
         if not self._queue:
             return
-        runs, index, points = (np.concatenate(part) for part in zip(*self._queue, strict=True))
+        runs, index = (np.concatenate([part[place] for part in self._queue]) for place in (0, 1))
+        points = self._arrays.concatenate([part[2] for part in self._queue])
         self._queue, self._queued = [], 0
         order = np.argsort(runs, kind="stable")
-        runs, index, points = runs[order], index[order], points[order]
+        runs, index, points = runs[order], index[order], points[self._arrays.index(order)]
         overlap = self._overlap(runs, points)
         observed = self.field.observe(points, runs)
         values: dict[str, Float] = {
@@ -294,11 +300,12 @@ class RunLog:
         ]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def _keep_snapshots(self, runs: Int, index: Int, points: NDArray[np.floating]) -> None:
+    def _keep_snapshots(self, runs: Int, index: Int, points: Vectors) -> None:
         wanted = self._snapshot_runs[runs] & np.isin(index, self._snapshots)
         row = np.cumsum(self._snapshot_runs) - 1
         at = np.searchsorted(self._snapshots, index[wanted])
-        self.snapshot_points[row[runs[wanted]], at] = points[wanted]
+        kept = self._arrays.fetch(points[self._arrays.index(wanted)])
+        self.snapshot_points[row[runs[wanted]], at] = kept
 
     def dataset(self, evaluations: Int) -> xr.Dataset:
         """Labelled results, dimensions (start, time); records after the end of a run are NaN."""

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phasepipe.physics.losses import Array
-from phasepipe.physics.sphere import to_sphere
+from phasepipe.physics.arrays import Vectors, arrays_of
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -20,26 +19,37 @@ class Steps(NamedTuple):
     run: Int
     time: Float
     step: Float
-    point: Array
-    velocity: Array
-    next_point: Array
-    next_velocity: Array
+    point: Vectors
+    velocity: Vectors
+    next_point: Vectors
+    next_velocity: Vectors
 
     def select(self, mask: NDArray[np.bool_]) -> Steps:
         """The steps of the rows in ``mask``."""
-        return Steps(*(part[mask] for part in self))  # type: ignore[arg-type]
+        here = arrays_of(self.point).index(mask)
+        return Steps(
+            self.run[mask],
+            self.time[mask],
+            self.step[mask],
+            self.point[here],
+            self.velocity[here],
+            self.next_point[here],
+            self.next_velocity[here],
+        )
 
-    def interpolate(self, rows: Int, fractions: Float) -> Array:
+    def interpolate(self, rows: Int, fractions: Float) -> Vectors:
         """Points on the sphere at ``time + fraction * step`` of the given rows, cubic Hermite.
 
         The interpolant is of third order, one above the integrator, so it adds no error to a record.
         """
-        x = fractions[:, None]
-        step = self.step[rows][:, None]
-        path = (
-            (1 + 2 * x) * (1 - x) ** 2 * self.point[rows]
-            + x * (1 - x) ** 2 * step * self.velocity[rows]
-            + x**2 * (3 - 2 * x) * self.next_point[rows]
-            + x**2 * (x - 1) * step * self.next_velocity[rows]
+        x, step = fractions, self.step[rows]
+        weights = (
+            (1 + 2 * x) * (1 - x) ** 2,
+            x * (1 - x) ** 2 * step,
+            x**2 * (3 - 2 * x),
+            x**2 * (x - 1) * step,
         )
-        return to_sphere(path.astype(self.point.dtype))
+        arrays = arrays_of(self.point)
+        here = arrays.index(rows)
+        ends = (self.point, self.velocity, self.next_point, self.next_velocity)
+        return arrays.to_sphere(arrays.mixture(weights, [part[here] for part in ends]))

@@ -81,6 +81,9 @@ class Sweep(Model):
     store_sensing: bool = Field(default=False, description="Keep the sensing matrices in the store")
     seed: NonNegativeInt = Field(default=0, description="Root seed of every random stream")
     dtype: Literal["float32", "float64"] = "float32"
+    device: Literal["cpu", "gpu"] = Field(
+        default="cpu", description="Where runs are computed; gpu needs PyTorch, and is cpu without a GPU"
+    )
     block_instances: PositiveInt | None = Field(
         default=None, description="Instances per Dask task and Zarr chunk; default chosen from N and alpha"
     )
@@ -199,16 +202,18 @@ class Sweep(Model):
             self.gradient_tolerance,
             self.dtype,
             snapshots=self.snapshot_indices(),
+            device=self.device,
         )
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the result of a run; a store holds runs of one identity only.
 
         N, alpha, instances and starts are absent: the grid may grow. So are the cluster and the size of
-        blocks, which decide nothing.
+        blocks, which decide nothing, and the device, which like the make of a processor decides no more than
+        rounding: a sweep may go on where there is no GPU, and there "gpu" means the CPU anyway.
         """
         growing = {"name", "N", "alpha", "instances", "starts", "refine"}
-        settings = self.model_dump(mode="json", exclude=growing | {"cluster", "block_instances"})
+        settings = self.model_dump(mode="json", exclude=growing | {"cluster", "block_instances", "device"})
         settings["loss"].pop("directory", None)
         # absent where they change nothing, so that stores from before these keys stay valid
         if isinstance(self.sensing, GaussianSensing):

@@ -190,6 +190,8 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
             "alpha": (M / N).tolist(),
             "instances": group["instance"].shape[0],
             "starts": starts,
+            # no part of what decides results, but runs have the same bits only on the same kind of device
+            "device": group.attrs.get("asked", {}).get("device", "cpu"),
         }
     )
 

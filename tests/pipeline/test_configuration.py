@@ -137,6 +137,7 @@ REFUSED = {
     "time is a word": ({"t_max": "long"}, ["t_max = 'long'", "number"]),
     "threshold of one": ({"recovery_threshold": 1}, ["recovery_threshold = 1", "less than 1"]),
     "half precision": ({"dtype": "float16"}, ["dtype = 'float16'", "float32"]),
+    "unknown device": ({"device": "tpu"}, ["device = 'tpu'", "'cpu' or 'gpu'"]),
     "negative seed": ({"seed": -1}, ["seed = -1", "greater than or equal to 0"]),
     "snapshots between records": ({"snapshots": {"per_decade": 3}}, ["snapshots.per_decade = 3", "divide"]),
 }
@@ -224,6 +225,12 @@ def test_whole_configuration_refused_by_one_sentence(content, words):
     with pytest.raises(SweepError) as refused:
         load_sweep(content)
     assert_sentence(str(refused.value), "configuration: ", words)
+
+
+def test_device_reaches_the_engine_and_is_no_part_of_the_identity(make_sweep):
+    sweep = make_sweep(device="gpu")
+    assert sweep.protocol().device == "gpu"
+    assert sweep.identity() == make_sweep().identity()
 
 
 def test_sensing_and_noise_enter_the_identity_only_where_they_are_not_the_default(make_sweep):
