@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from enum import IntEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,10 @@ _POWER_ITERATIONS_AGAIN = 2
 _SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
 
 
-class _Phase(IntEnum):
-    """What the pending evaluation of a row is for."""
-
-    FIRST = 0  # velocity at the start
-    RADIUS = 1  # an iteration of the power method
-    STAGE = 2  # a stage, or the end, of a step
+# what the pending evaluation of a row is for; plain integers, because looking up an enumeration takes longer
+_FIRST = 0  # velocity at the start
+_RADIUS = 1  # an iteration of the power method
+_STAGE = 2  # a stage, or the end, of a step
 
 
 @dataclass
@@ -74,6 +72,14 @@ class _Rows:
         for field in fields(self):
             values = getattr(self, field.name)
             setattr(self, field.name, values[mask if values.ndim == 1 else here])
+
+
+@cache
+def _weights() -> Float:
+    """Weights of iterate before, point, iterate, velocity there and at the point; (5, stages x stage)."""
+    table = coefficients()
+    whole = np.stack([table.nu, 1 - table.mu - table.nu, table.mu, table.mu_tilde, table.gamma_tilde])
+    return whole.reshape(5, -1)
 
 
 class ChebyshevIntegrator:
@@ -110,10 +116,11 @@ class ChebyshevIntegrator:
         self._scratch = arrays.scratch(points)
         self.evaluations, self.accepted, self.rejected = np.zeros((3, count), np.intp)
         self.diverged = np.zeros(count, bool)
+        self._weights = _weights()
         real, whole = np.zeros(count), np.zeros(count, np.intp)
         self._rows = _Rows(
             run=np.arange(count),
-            phase=whole + _Phase.FIRST,
+            phase=whole + _FIRST,
             time=real.copy(),
             step=real.copy(),
             stages=whole.copy(),
@@ -140,7 +147,9 @@ class ChebyshevIntegrator:
     def drop(self, runs: Int) -> None:
         """Take ``runs`` out of the batch."""
         if len(runs):
-            self._rows.keep(~np.isin(self._rows.run, runs))
+            staying = np.ones(len(self.diverged), bool)
+            staying[runs] = False
+            self._rows.keep(staying[self._rows.run])
 
     def advance(self) -> Steps:
         """Evaluate the velocity once for every live row; return the steps that this completed.
@@ -150,69 +159,75 @@ class ChebyshevIntegrator:
         rows, index = self._rows, self._arrays.index
         velocity = self._velocity(rows.iterate, rows.run)
         self.evaluations[rows.run] += 1
-        ended = (rows.phase == _Phase.STAGE) & (rows.stage == rows.stages)
-        first = np.flatnonzero(rows.phase == _Phase.FIRST)
-        radius = np.flatnonzero(rows.phase == _Phase.RADIUS)
-        done = np.flatnonzero(ended)
-        start_at, radius_at, done_at = index(first), index(radius), index(done)
+        at_stage = rows.phase == _STAGE
+        first = np.flatnonzero(rows.phase == _FIRST)
+        radius = np.flatnonzero(rows.phase == _RADIUS)
+        done = np.flatnonzero(at_stage & (rows.stage == rows.stages))
+        done_at = index(done)
         done_points = rows.iterate[done_at]
-        self._next_stage(velocity)
-        rows.velocity[start_at] = velocity[start_at]
-        self._start_radius(first, velocity[start_at])
-        self._iterate_radius(radius, velocity[radius_at])
+        self._next_stage(velocity, at_stage)
+        if len(first):
+            start_at = index(first)
+            rows.velocity[start_at] = velocity[start_at]
+            self._start_radius(first, velocity[start_at])
+        if len(radius):
+            self._iterate_radius(radius, velocity[index(radius)])
         steps = self._end_step(done, done_points, velocity[done_at])
         self._retire()
         return steps
 
-    def _next_stage(self, velocity: Vectors) -> None:
+    def _next_stage(self, velocity: Vectors, at_stage: NDArray[np.bool_]) -> None:
         """Recurrence of the paper for all rows; rows that are not at an inner stage are set later."""
-        rows, table = self._rows, coefficients()
+        rows = self._rows
         rows.stage += 1
-        index = (rows.stages, np.minimum(rows.stage, MAX_STAGES))
-        mu, nu = table.mu[index], table.nu[index]
-        step_in, step_first = table.mu_tilde[index] * rows.step, table.gamma_tilde[index] * rows.step
-        terms = (
-            (1 - mu - nu, rows.point),
-            (mu, rows.iterate),
-            (step_in, velocity),
-            (step_first, rows.velocity),
-        )
+        place = rows.stages * (MAX_STAGES + 1) + np.minimum(rows.stage, MAX_STAGES)
+        weights = self._weights.take(place, axis=1)
+        weights[3:] *= rows.step
+        own, *others = weights
+        terms = zip(others, (rows.point, rows.iterate, velocity, rows.velocity), strict=True)
         # the iterate before is not needed again: the next iterate takes its place
-        self._arrays.accumulate(rows.iterate_before, nu, terms, self._scratch)
+        self._arrays.accumulate(rows.iterate_before, own, terms, self._scratch)
         rows.iterate_before, rows.iterate = rows.iterate, rows.iterate_before
-        last = np.flatnonzero((rows.phase == _Phase.STAGE) & (rows.stage == rows.stages))
-        here = self._arrays.index(last)
-        rows.iterate[here] = self._arrays.to_sphere(rows.iterate[here])
+        last = np.flatnonzero(at_stage & (rows.stage == rows.stages))
+        if len(last):
+            here = self._arrays.index(last)
+            rows.iterate[here] = self._arrays.to_sphere(rows.iterate[here])
 
     def _start_step(self, at: Int) -> None:
         if len(at) == 0:
             return
-        rows = self._rows
-        rows.phase[at] = _Phase.STAGE
-        rows.step[at] = np.minimum(rows.step[at], LARGEST_STIFFNESS / rows.radius[at])
-        rows.step[at] = np.minimum(rows.step[at], self._t_max - rows.time[at])
+        rows, here = self._rows, self._arrays.index(at)
+        radius, point = rows.radius[at], rows.point[here]
+        step = np.minimum(np.minimum(rows.step[at], LARGEST_STIFFNESS / radius), self._t_max - rows.time[at])
         # a row that is not finite gets any stages: it is retired before they are used
-        rows.stages[at] = stages_needed(np.nan_to_num(rows.step[at] * rows.radius[at]))
-        rows.stage[at] = 1
-        move = coefficients().mu_tilde[rows.stages[at], 1] * rows.step[at]
-        here = self._arrays.index(at)
-        rows.iterate_before[here] = rows.point[here]
-        rows.iterate[here] = rows.point[here] + self._arrays.column(move, rows.point) * rows.velocity[here]
+        stiffness = step * radius
+        stages = stages_needed(np.where(np.isnan(stiffness), 0.0, stiffness))
+        rows.phase[at], rows.step[at], rows.stages[at], rows.stage[at] = _STAGE, step, stages, 1
+        move = coefficients().mu_tilde[stages, 1] * step
+        following = self._arrays.column(move, point) * rows.velocity[here]
+        following += point
+        rows.iterate_before[here], rows.iterate[here] = point, following
 
     def _end_step(self, at: Int, points: Vectors, velocity: Vectors) -> Steps:
         """Error estimate and step-size control of the paper; accepted rows move on."""
         rows = self._rows
         step, here = rows.step[at], self._arrays.index(at)
-        estimate = 0.8 * (rows.point[here] - points)
-        estimate += self._arrays.column(0.4 * step, points) * (rows.velocity[here] + velocity)
+        steps = Steps(
+            rows.run[at], rows.time[at], step, rows.point[here], rows.velocity[here], points, velocity
+        )
+        if len(at) == 0:
+            return steps
+        estimate = steps.point - points
+        estimate *= 0.8
+        estimate += self._arrays.column(0.4 * step, points) * (steps.velocity + velocity)
         error = self._norms(estimate) / self._tolerance
         error = np.maximum(np.where(np.isfinite(error), error, np.inf), 1e-10)
         accepted = error <= 1
-        steps = Steps(
-            rows.run[at], rows.time[at], step, rows.point[here], rows.velocity[here], points, velocity
-        ).select(accepted)
-        self._accept(at[accepted], steps.next_point, steps.next_velocity, error[accepted])
-        self._reject(at[~accepted], error[~accepted])
+        if not accepted.all():  # seldom: one step in a hundred is rejected
+            self._reject(at[~accepted], error[~accepted])
+            at, error, steps = at[accepted], error[accepted], steps.select(accepted)
+        if len(at):
+            self._accept(at, steps.next_point, steps.next_velocity, error)
         return steps
 
     def _norms(self, vectors: Vectors) -> Float:
@@ -223,39 +238,40 @@ class ChebyshevIntegrator:
 
     def _accept(self, at: Int, points: Vectors, velocity: Vectors, error: Float) -> None:
         rows, here = self._rows, self._arrays.index(at)
-        step, before = rows.step[at], rows.previous_step[at]
-        factor = 0.8 / np.cbrt(error)
+        time, step, before = rows.time[at], rows.step[at], rows.previous_step[at]
+        root = np.cbrt(error)
         with np.errstate(divide="ignore", invalid="ignore"):
-            predictive = 0.8 * step * np.cbrt(rows.previous_error[at]) / (before * np.cbrt(error) ** 2)
-        factor = np.where(before > 0, predictive, factor)
+            predictive = 0.8 * step * np.cbrt(rows.previous_error[at]) / (before * root**2)
+        factor = np.where(before > 0, predictive, 0.8 / root)
         # no growth right after a rejection, as in the paper's code
-        factor = np.clip(factor, 0.1, np.where(rows.rejected_before[at], 1.0, 10.0))
-        rows.time[at] = np.where(step >= self._t_max - rows.time[at], self._t_max, rows.time[at] + step)
+        factor = np.minimum(np.maximum(factor, 0.1), np.where(rows.rejected_before[at], 1.0, 10.0))
+        rows.time[at] = np.where(step >= self._t_max - time, self._t_max, time + step)
         rows.point[here], rows.velocity[here] = points, velocity
         rows.previous_step[at], rows.previous_error[at] = step, error
         rows.rejected_before[at] = False
         rows.step[at] = factor * step
-        rows.radius_age[at] += 1
+        age = rows.radius_age[at] + 1
+        rows.radius_age[at] = age
         self.accepted[rows.run[at]] += 1
-        stale = (rows.radius_age[at] >= _RADIUS_LIFETIME) & (rows.stages[at] > _RADIUS_MATTERS)
-        self._start_radius(at[stale], self._power_vectors(at[stale]))
-        self._start_step(at[~stale])
+        self._go_on(at, (age >= _RADIUS_LIFETIME) & (rows.stages[at] > _RADIUS_MATTERS))
 
     def _reject(self, at: Int, error: Float) -> None:
         rows = self._rows
         rows.step[at] *= np.clip(0.8 / np.cbrt(error), 0.1, 0.8)
         rows.rejected_before[at] = True
         self.rejected[rows.run[at]] += 1
-        stale = rows.radius_age[at] > 0  # instability may be what made the error large
-        self._start_radius(at[stale], self._power_vectors(at[stale]))
-        self._start_step(at[~stale])
+        self._go_on(at, rows.radius_age[at] > 0)  # instability may be what made the error large
 
-    def _power_vectors(self, at: Int) -> Vectors:
-        return self._rows.power_vector[self._arrays.index(at)]
+    def _go_on(self, at: Int, stale: NDArray[np.bool_]) -> None:
+        """Start the next step; first estimate the radius again where it is ``stale``."""
+        if stale.any():
+            again, at = at[stale], at[~stale]
+            self._start_radius(again, self._rows.power_vector[self._arrays.index(again)])
+        self._start_step(at)
 
     def _start_radius(self, at: Int, vectors: Vectors) -> None:
         rows = self._rows
-        rows.phase[at] = _Phase.RADIUS
+        rows.phase[at] = _RADIUS
         rows.power_iterations[at] = 0
         rows.power_estimate[at] = 0
         self._displace(at, vectors)
@@ -268,12 +284,12 @@ class ChebyshevIntegrator:
         points = rows.point[here]
         directions = self._arrays.directions(vectors, points)  # at a critical point any will do
         rows.power_vector[here] = directions
-        rows.iterate[here] = points + self._displacement * directions
+        directions *= self._displacement
+        points += directions
+        rows.iterate[here] = points
 
     def _iterate_radius(self, at: Int, velocity: Vectors) -> None:
         """One step of the nonlinear power method for the spectral radius of the velocity's Jacobian."""
-        if len(at) == 0:
-            return
         rows, index = self._rows, self._arrays.index
         change = velocity - rows.velocity[index(at)]
         estimate = self._norms(change) / self._displacement
@@ -294,9 +310,11 @@ class ChebyshevIntegrator:
 
     def _retire(self) -> None:
         rows = self._rows
-        collapsed = ~(rows.step > _SMALLEST_STEP * self._t_max) & (rows.phase == _Phase.STAGE)
-        collapsed &= rows.time < self._t_max
-        self.diverged[rows.run[collapsed]] = True
-        finished = collapsed | (rows.time >= self._t_max)
+        finished = rows.time >= self._t_max
+        small = ~(rows.step > _SMALLEST_STEP * self._t_max)
+        if small.any():
+            collapsed = small & (rows.phase == _STAGE) & ~finished
+            self.diverged[rows.run[collapsed]] = True
+            finished |= collapsed
         if finished.any():
             rows.keep(~finished)

@@ -6,7 +6,7 @@ per instance; rows must be ordered by instance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,16 +67,20 @@ class GradientField:
         self.N = problems[0].N
         self.M = problems[0].M
         self._root_N = float(np.sqrt(self.N))  # a Python float keeps float32 arrays float32
+        self._segments: list[tuple[int, slice]] = []
+        self._segments_of: NDArray[np.intp] | None = None
         self.arrays = arrays_on(device)
         self._instances = self.arrays.instances(problems, loss, self.dtype, int(np.bincount(owner).max()))
 
-    def segments(self, runs: NDArray[np.intp]) -> Iterator[tuple[int, slice]]:
+    def segments(self, runs: NDArray[np.intp]) -> list[tuple[int, slice]]:
         """Instances met in ``runs`` (ascending) with the rows that belong to each."""
-        owners = self.owner[runs]
-        starts = np.flatnonzero(np.diff(owners, prepend=-1))
-        stops = np.append(starts[1:], len(runs))
-        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-            yield int(owners[start]), slice(start, stop)
+        if runs is not self._segments_of:  # the integrator hands over the same array until a run leaves
+            owners = self.owner[runs]
+            starts = np.flatnonzero(np.diff(owners, prepend=-1))
+            spans = map(slice, starts.tolist(), [*starts[1:].tolist(), len(runs)])
+            self._segments = list(zip(owners[starts].tolist(), spans, strict=True))
+            self._segments_of = runs
+        return self._segments
 
     def __call__(self, points: Vectors, runs: NDArray[np.intp]) -> Vectors:
         """Velocity at ``points``, shape (rows, N), of the runs numbered ``runs`` (ascending)."""

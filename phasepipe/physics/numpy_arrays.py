@@ -60,8 +60,9 @@ class NumpyArrays:
         """Every row rescaled to norm 1, see :class:`phasepipe.physics.arrays.Arrays`."""
         norms = np.sqrt(sphere.row_products(vectors, vectors))
         lost = ~np.isfinite(norms) | (norms == 0)
-        vectors[lost] = np.roll(points[lost], 1, axis=1)
-        norms[lost] = np.sqrt(points.shape[1])
+        if lost.any():
+            vectors[lost] = np.roll(points[lost], 1, axis=1)
+            norms[lost] = np.sqrt(points.shape[1])
         scaled: Array = vectors / norms[:, None]
         return scaled
 

@@ -188,8 +188,9 @@ class RunLog:
         self.recovery_time[steps.run[recovered]] = until[recovered]
         self._end(steps.run[recovered], Outcome.RECOVERED, until[recovered])
         self._record(steps, until)
-        trapped = self._certify(steps, until)
-        spent = (until >= self.times[-1]) & (self.outcome[steps.run] == Outcome.PENDING)
+        late = until >= self.times[-1]
+        trapped = self._certify(steps, until, late)
+        spent = late & (self.outcome[steps.run] == Outcome.PENDING)
         self._end(steps.run[spent], Outcome.UNDECIDED, until[spent])
         return np.concatenate([steps.run[recovered], trapped, steps.run[spent]])
 
@@ -234,7 +235,7 @@ class RunLog:
         self._enqueue(steps.run[rows], index, steps.interpolate(rows, fractions))
         self._next[steps.run] = np.maximum(stop, first)
 
-    def _certify(self, steps: Steps, until: Float) -> Int:
+    def _certify(self, steps: Steps, until: Float, late: NDArray[np.bool_]) -> Int:
         """Runs that ended next to a spurious minimum (PHYSICS §3).
 
         With smallest eigenvalue above ``c`` the minimum is nearer than ``|g| / c``: a shifted Cholesky
@@ -244,8 +245,10 @@ class RunLog:
         """
         open_runs = self.outcome[steps.run] == Outcome.PENDING
         norm = np.sqrt(self._products(steps.next_velocity, steps.next_velocity) / self.field.N)
-        due = ~self._examined[steps.run] | (until >= self.times[-1])
+        due = ~self._examined[steps.run] | late
         candidates = np.flatnonzero(open_runs & due & (norm < self.gradient_tolerance))
+        if len(candidates) == 0:
+            return candidates
         self._examined[steps.run[candidates]] = True
         certified = [
             row
