@@ -105,10 +105,11 @@ class GradientField:
         loss = np.empty(len(points))
         for instance, rows in self.segments(runs):
             loss[rows] = self._instances.measure(instance, points[rows], gradient[rows], predictions[rows])
-        mu = self._products(points, gradient) / (self.N * self._root_N)
+        mu = self.products(points, gradient) / (self.N * self._root_N)
         velocity = self._tangent_velocity(points, gradient)
-        norm = np.sqrt(self._products(velocity, velocity).astype(np.float64) / self.N)
+        norm = np.sqrt(self.products(velocity, velocity).astype(np.float64) / self.N)
         return Observation(loss / self.N, norm, mu.astype(np.float64), predictions)
 
-    def _products(self, left: Vectors, right: Vectors) -> Array:
+    def products(self, left: Vectors, right: Vectors) -> Array:
+        """Scalar product of each row of ``left`` with the same of ``right``, on the host; shape (rows,)."""
         return self.arrays.fetch(self.arrays.row_products(left, right))

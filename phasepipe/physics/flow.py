@@ -169,7 +169,7 @@ def _descend(field: GradientField, log: RunLog, points: Vectors, dynamics: Desce
         evaluations[runs] += 1
         following = arrays.to_sphere(points + rate * velocity)
         # a step that overflows leaves the sphere for zero or not-a-number
-        finite = arrays.fetch(arrays.row_products(following, following)) > 0.5 * field.N
+        finite = field.products(following, following) > 0.5 * field.N
         diverged[runs[~finite]] = True
         # the chord as velocity at both ends makes the interpolation linear, as honest as the method
         chord = (following - points) / rate

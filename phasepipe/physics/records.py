@@ -158,12 +158,9 @@ class RunLog:
             (int(self._snapshot_runs.sum()), len(self._snapshots), field.N), np.nan, np.float32
         )
 
-    def _products(self, left: Vectors, right: Vectors) -> NDArray[np.floating]:
-        return self._arrays.fetch(self._arrays.row_products(left, right))
-
     def _overlap(self, runs: Int, points: Vectors) -> Float:
         signals = self._signals[self._arrays.index(self.field.owner[runs])]
-        return self._products(points, signals).astype(np.float64) / self.field.N
+        return self.field.products(points, signals).astype(np.float64) / self.field.N
 
     def begin(self, points: Vectors) -> Int:
         """Record the starts, shape (runs, N); return the runs that start beyond the threshold."""
@@ -244,7 +241,7 @@ class RunLog:
         more when its time is spent.
         """
         open_runs = self.outcome[steps.run] == Outcome.PENDING
-        norm = np.sqrt(self._products(steps.next_velocity, steps.next_velocity) / self.field.N)
+        norm = np.sqrt(self.field.products(steps.next_velocity, steps.next_velocity) / self.field.N)
         due = ~self._examined[steps.run] | late
         candidates = np.flatnonzero(open_runs & due & (norm < self.gradient_tolerance))
         if len(candidates) == 0:

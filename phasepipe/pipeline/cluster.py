@@ -39,7 +39,7 @@ _WORKER_ENVIRONMENT = {
     # BLAS threads collapse on small products and fight over cores: one thread per worker process
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     # glibc would give arrays of more than 128 kB back at once, and every new one costs a fault per page:
-    # a third of a block's faults at N = 512
+    # a third of a worker's faults in a short stage at N = 512, its start included
     **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(2**25)),
 }
 _CONFIG = {

@@ -97,7 +97,7 @@ def test_a_flow_in_float64_takes_the_same_steps(batch, device):
     assert set(there.data_vars) == set(here.data_vars)
     np.testing.assert_array_equal(there.outcome, here.outcome)
     # the last bit of a sum decides now and then how long the power method goes on, and with it a step:
-    # 3 of 192 runs were seen to differ, in a step or by up to 0.009 in the overlap
+    # in 3 of 192 runs the evaluations were seen to differ, and the overlap by up to 0.009
     same = (there.evaluations == here.evaluations).values
     assert same.sum() >= 60
     for name in ("overlap", "snapshot"):
