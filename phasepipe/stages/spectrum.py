@@ -103,7 +103,7 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     path = folder.store("spectra", N)
     compute = partial(_compute, path, folder.store("runs", N), sweep.model_dump_json(), N)
 
-    def task(block: Block) -> BlockTask:
+    def task(block: Block, _: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
         description = f"spectra at N = {N}, alpha = {M / N:.4g}, instance {block.keys['instance'][0]}"
         # forming the matrix costs M N^2, its eigenvalues some N^3
