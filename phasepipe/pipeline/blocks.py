@@ -15,8 +15,8 @@ from distributed.comm.core import CommClosedError
 from threadpoolctl import threadpool_limits
 
 from phasepipe.pipeline.errors import UserError
+from phasepipe.pipeline.layout import Block
 from phasepipe.pipeline.progress import Reporter, logger
-from phasepipe.pipeline.store import Block
 
 Tally = Mapping[str, int]
 Compute = Callable[[Block], Tally]

@@ -26,7 +26,8 @@ from phasepipe.physics.records import (
 )
 from phasepipe.pipeline.blocks import BlockTask, Tally, block_bytes, block_seconds
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Block, Layout, write_block
+from phasepipe.pipeline.layout import Block, Layout
+from phasepipe.pipeline.store import write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages import instances
 from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts

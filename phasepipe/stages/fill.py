@@ -14,9 +14,10 @@ from distributed import Client
 
 from phasepipe.pipeline.blocks import WORKER_PATIENCE, BlockTask, compute_blocks
 from phasepipe.pipeline.cluster import connect
+from phasepipe.pipeline.layout import Block, Layout
 from phasepipe.pipeline.lock import exclusive
 from phasepipe.pipeline.progress import logger, logging_to, reporting
-from phasepipe.pipeline.store import Block, BlockStore, Layout
+from phasepipe.pipeline.store import BlockStore
 from phasepipe.pipeline.sweep import Sweep
 
 Pair = tuple[Block, Block | None]  # a block, and the one of the store beside that it writes on its way

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from phasepipe.physics.starts import StartKind
 from phasepipe.pipeline.blocks import instances_per_block
 from phasepipe.pipeline.cluster import worker_memory
-from phasepipe.pipeline.store import Axis
+from phasepipe.pipeline.layout import Axis
 from phasepipe.pipeline.sweep import Sweep
 
 ATTRIBUTES: dict[str, dict[str, Any]] = {

@@ -21,7 +21,8 @@ from phasepipe.physics.records import Variable
 from phasepipe.pipeline.blocks import BlockTask, Tally
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Block, Layout, write_block
+from phasepipe.pipeline.layout import Block, Layout
+from phasepipe.pipeline.store import write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.draws import draw_problem
 from phasepipe.stages.fill import Filling, fill_stores

@@ -17,7 +17,8 @@ from phasepipe.physics.records import TIME_ATTRIBUTES, Variable
 from phasepipe.pipeline.blocks import BlockTask, Tally
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Axis, Block, Layout, write_block
+from phasepipe.pipeline.layout import Axis, Block, Layout
+from phasepipe.pipeline.store import write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.descent import snapshot_sizes
 from phasepipe.stages.draws import draw_problem

@@ -19,8 +19,8 @@ from phasepipe.pipeline.blocks import (
 )
 from phasepipe.pipeline.cluster import ClusterError, connect, worker_memory, write_scheduler_file
 from phasepipe.pipeline.cluster_specs import LocalCluster, SchedulerAddress, SchedulerFile, SlurmCluster
+from phasepipe.pipeline.layout import Block
 from phasepipe.pipeline.progress import reporting
-from phasepipe.pipeline.store import Block
 from phasepipe.pipeline.tables import open_store
 
 

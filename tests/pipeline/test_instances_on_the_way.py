@@ -9,7 +9,7 @@ import zarr
 
 from phasepipe.pipeline.blocks import BlocksFailedError
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Status
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.tables import open_store
 from phasepipe.stages.descent import run_descent
 from phasepipe.stages.instances import draw_instances
