@@ -28,7 +28,7 @@ CUT = 10.0
 FAR = 30.0
 """How far beyond the cut the integrand is followed, to notice an expectation that does not converge."""
 _DENSITY_AT_0 = np.sqrt(2 / np.pi)  # of the modulus of a standard Gaussian variable
-_FIRST_PANELS = 4  # each interval begins with: fewer take more rounds, and small rounds are all overhead
+_FIRST_PANELS = 6  # each interval begins with: fewer take more rounds, and small rounds are all overhead
 _MAX_ROUNDS = 60
 _MAX_PANELS = 200_000
 _RESOLUTION = 1e-13  # panels that narrow, relative to where they lie, are lost in rounding
@@ -169,7 +169,7 @@ def _sum_by_owner(panels: Floats, owner: Integers, batch: int) -> Floats:
     rows = int(np.prod(panels.shape[:-1]))
     places = owner + batch * np.arange(rows)[:, None]
     sums = np.bincount(places.ravel(), weights=panels.ravel(), minlength=rows * batch)
-    return sums.reshape(*panels.shape[:-1], batch)
+    return sums.astype(float).reshape(*panels.shape[:-1], batch)
 
 
 def gaussian_average(
