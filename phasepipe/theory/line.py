@@ -24,6 +24,7 @@ _FIRST = 0.15  # chi tried first, in units of 1 / curvature: small, so that the 
 _NEAREST_ZERO = 1e-6  # end of the search towards large alpha, in the same units
 _STEP = 1.6  # factor between the values of chi that are tried
 _SMALLEST_STEP = 0.005  # of log chi: the line has ended there
+_LARGEST_JUMP = 0.7  # of log (x / chi) between neighbours: beyond a fold lies another branch, far away in x
 _LAST = 100.0  # chi tried last, in units of 1 / curvature: alpha is near 1 and the energy near 0 there
 Target = Callable[["Averages"], float]
 
@@ -164,6 +165,8 @@ class ThresholdLine:
             there = self.at(here.chi * factor, here.x * factor)
         except ConvergenceError:
             return None
-        if there is None or (there.alpha - here.alpha) * (factor - 1) > 0:
+        if there is None:
             return None
-        return there
+        folds = (there.alpha - here.alpha) * (factor - 1) > 0
+        jumps = abs(np.log(there.x / there.chi) - np.log(here.x / here.chi)) > _LARGEST_JUMP
+        return None if folds or jumps else there

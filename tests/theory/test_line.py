@@ -63,6 +63,28 @@ def test_states_near_a_bend_of_the_line_continue_from_larger_alpha() -> None:
     np.testing.assert_allclose(chis[2:], extrapolated, rtol=1e-2)
 
 
+@pytest.mark.parametrize(("a", "fold"), [(0.01, 1.617), (0.03, 1.656)])
+def test_no_state_lies_beyond_a_fold(a: float, fold: float) -> None:
+    """Followed in small steps, alpha turns round at the fold; a large step would land on another branch."""
+    line = ThresholdLine(NormalisedQuartic(a))
+    point = line.at(0.8, 6.0)
+    assert point is not None
+    followed = [point]
+    while point is not None and point.alpha <= followed[-1].alpha:
+        followed.append(point)
+        point = line.at(1.02 * point.chi, point.x)
+    assert min(there.alpha for there in followed) == pytest.approx(fold, abs=0.01)
+    alphas = [1.95, 1.9, 1.8, 1.7]
+    chis = np.interp(
+        alphas, [there.alpha for there in followed[::-1]], [there.chi for there in followed[::-1]]
+    )
+    states = [states_on(line, alpha) for alpha in alphas]
+    np.testing.assert_allclose([there.chi for there in states], chis, rtol=2e-3)
+    assert (np.diff([there.energy for there in states]) < 0).all()
+    with pytest.raises(ValueError, match="outside the range where threshold states"):
+        states_on(line, fold - 0.02)
+
+
 def test_what_fails_fails_again(custom) -> None:
     """The proximal map jumps at h > 0; that the line ends there is not what is remembered."""
     robust = custom(
