@@ -23,7 +23,8 @@ from scipy.special import expit
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.pipeline.configuration import load_sweep
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Block, BlockStore, write_block
+from phasepipe.pipeline.layout import Block
+from phasepipe.pipeline.store import BlockStore, write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages import instances
 from phasepipe.stages.descent import layout

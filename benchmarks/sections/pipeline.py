@@ -97,7 +97,7 @@ def _sweep(settings: Row) -> Sweep:
 def _bare(sweep: Sweep, cores: int, predicted: bool) -> None:
     tasks: list[Task] = []
     for N in sweep.N:
-        size = instances_per_block(N, max(sweep.measurements(N)), STARTS)
+        size = instances_per_block(N, sweep.measurements(N), STARTS)
         for M in sweep.measurements(N):
             tasks += [
                 (sweep.model_dump_json(), N, M, first, min(first + size, sweep.instances), predicted)

@@ -18,8 +18,8 @@ from distributed import Client, LocalCluster
 
 from benchmarks.harness import Plan, Row, Table
 from phasepipe.pipeline.blocks import BlockTask, compute_blocks
+from phasepipe.pipeline.layout import Block
 from phasepipe.pipeline.progress import reporting
-from phasepipe.pipeline.store import Block
 
 RUNS_PER_BLOCK = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,14 +15,14 @@ from distributed.comm.core import CommClosedError
 from threadpoolctl import threadpool_limits
 
 from phasepipe.pipeline.errors import UserError
+from phasepipe.pipeline.layout import Block
 from phasepipe.pipeline.progress import Reporter, logger
-from phasepipe.pipeline.store import Block
 
 Tally = Mapping[str, int]
 Compute = Callable[[Block], Tally]
 
 _RUNS_PER_BLOCK = 1024
-_SECONDS_PER_BLOCK = 2.0
+_SECONDS_PER_BLOCK = 3.0  # of the longest; writing and handing out a block cost 50 ms
 # The engine on one core (float32, 16 starts, a = 0.01, records included): products, and a fixed cost per
 # evaluation. Only here; measured again by: make bench BENCH="--only flow,gradient"
 _FLOPS_PER_SECOND = 5.5e10
@@ -95,15 +95,17 @@ def block_bytes(N: int, M: int, starts: int, instances: int, itemsize: int = 4) 
     return _WORKER_BASE + sensing + runs + records + certificate
 
 
-def instances_per_block(N: int, M: int, starts: int, memory: float = float("inf"), itemsize: int = 4) -> int:
-    """Instances that make a Dask task last a second or two and fit into the memory of a worker.
+def instances_per_block(
+    N: int, measurements: Collection[int], starts: int, memory: float = float("inf"), itemsize: int = 4
+) -> int:
+    """Instances that make a Dask task last a few seconds and fit into the memory of a worker.
 
     It may exceed the instances of the sweep: a store that grows fills the chunk up.
 
     Parameters
     ----------
-    N, M
-        Shape of the largest sensing matrix.
+    N, measurements
+        Shapes of the sensing matrices: dimension, and every number of measurements.
     starts
         Runs per instance.
     memory
@@ -111,10 +113,10 @@ def instances_per_block(N: int, M: int, starts: int, memory: float = float("inf"
     itemsize
         Bytes of a number of the arithmetic.
     """
-    seconds = starts * _EVALUATIONS_PER_RUN * evaluation_seconds(N, M)
-    by_time, by_runs = int(_SECONDS_PER_BLOCK / seconds), _RUNS_PER_BLOCK // starts
-    chosen = max(1, min(by_time, by_runs))
-    while chosen > 1 and block_bytes(N, M, starts, chosen, itemsize) > _SHARE_OF_MEMORY * memory:
+    longest = max(block_seconds(N, M, starts) for M in measurements)
+    chosen = max(1, min(int(_SECONDS_PER_BLOCK / longest), _RUNS_PER_BLOCK // starts))
+    largest = max(measurements)
+    while chosen > 1 and block_bytes(N, largest, starts, chosen, itemsize) > _SHARE_OF_MEMORY * memory:
         chosen -= 1
     return chosen
 

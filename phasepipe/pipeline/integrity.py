@@ -11,8 +11,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.skeleton import damaged_copies, differing_files, read_skeleton, repair_copies, restore
-from phasepipe.pipeline.store import Status
 
 Blocks = set[tuple[int, ...]]
 

@@ -10,7 +10,7 @@ import xarray as xr
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import measurement_count
 from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.store import Status
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.grid import ATTRIBUTES
 from phasepipe.stages.starts import StartGroup, start_groups

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.pipeline.blocks import block_seconds
 from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.lock import holder
-from phasepipe.pipeline.store import Status
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import asked_runs, last_asked, open_store
 

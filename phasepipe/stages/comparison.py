@@ -14,7 +14,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import VARIABLES
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Status
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.tables import open_store
 
 _RUN = ("start_kind", "start_m0", "start_number")

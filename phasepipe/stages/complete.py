@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.store import Status
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.sweep import Sweep
 
 _NAMED = 5  # cells in the message

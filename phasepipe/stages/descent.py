@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from phasepipe.physics.records import (
     outcome_attributes,
 )
 from phasepipe.pipeline.blocks import BlockTask, Tally, block_bytes, block_seconds
-from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Block, Layout, write_block
+from phasepipe.pipeline.layout import Block, Layout
+from phasepipe.pipeline.store import write_block
 from phasepipe.pipeline.sweep import Sweep
+from phasepipe.stages import instances
 from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.stages.fill import Filling, fill_stores
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells, start_axis
@@ -41,10 +43,6 @@ _SNAPSHOT_DIMS = ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time
 BATCH = {"batch": Variable(RUN, "uint32", "position of the first of the starts computed together")}
 
 Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
-
-
-class InstanceMismatchError(UserError):
-    """A regenerated instance is not the stored one."""
 
 
 def layout(sweep: Sweep, N: int) -> Layout:
@@ -90,34 +88,52 @@ def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
 
 
 def run_descent(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Compute all runs of ``sweep`` that the stores lack."""
+    """Compute all runs of ``sweep`` that the stores lack, and their instances."""
     fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "runs", cores, log)
 
 
 def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     path, specification = folder.store("runs", N), sweep.model_dump_json()
+    beside = instances.filling(sweep, N, folder)
     # read here, once: on the workers it would cost every block a dozen milliseconds
-    digests = cache(partial(read_digests, folder.store("instances", N)))
+    digests = cache(partial(instances.read_digests, beside.path))
 
-    def task(block: Block) -> BlockTask:
+    def task(block: Block, drawn: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
         numbers = block.keys["instance"]
         description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {numbers[0]} to {numbers[-1]}"
         instances_here, starts = block.todo[0].shape
         memory = block_bytes(N, M, starts, instances_here, np.dtype(sweep.dtype).itemsize)
-        compute = partial(_compute, path, digests(M)[numbers], specification, N)
+        known = _Instances(beside.path, digests(M)[numbers], drawn)
+        compute = partial(_compute, path, known, specification, N)
         return BlockTask(block, compute, block_seconds(N, M, block.count), description, memory)
 
-    return Filling(f"runs N = {N}", path, layout(sweep, N), task)
+    return Filling(f"runs N = {N}", path, layout(sweep, N), task, beside)
 
 
-def _compute(path: Path, digests: NDArray[np.uint64], specification: str, N: int, block: Block) -> Tally:
+@dataclass(frozen=True)
+class _Instances:
+    """What is known of the instances of a block of runs: the store's digests, and what it still lacks."""
+
+    path: Path
+    digests: NDArray[np.uint64]
+    pending: Block | None
+
+    def settle(self, sweep: Sweep, problems: list[Problem], chosen: NDArray[np.intp]) -> None:
+        """Check the ``problems``, which are the rows ``chosen`` of the block, or store them."""
+        pending = np.zeros(len(chosen), bool) if self.pending is None else self.pending.todo[0][chosen]
+        instances.check_digests(self.digests[chosen][~pending], compress(problems, ~pending))
+        if self.pending is not None:
+            instances.store_instances(self.path, sweep, self.pending, compress(problems, pending))
+
+
+def _compute(path: Path, known: _Instances, specification: str, N: int, block: Block) -> Tally:
     sweep = Sweep.model_validate_json(specification)
     M = int(block.keys["measurements"][0])
     todo = block.todo[0]
     chosen = np.flatnonzero(todo.any(axis=1))
     problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][chosen]]
-    check_digests(digests[chosen], problems)
+    known.settle(sweep, problems, chosen)
     points = [
         draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
         for problem, row in zip(problems, chosen, strict=True)
@@ -168,21 +184,3 @@ def _write_snapshots(
     first = [span.start for span in block.region]
     for (alpha, instance, start), path_points in zip(entries + first, points, strict=True):
         array[alpha, instance, start] = path_points  # type: ignore[index]
-
-
-def read_digests(path: Path, M: int) -> NDArray[np.uint64]:
-    """Digests of the sensing matrices with ``M`` measurements in the store ``path``, shape (instance,)."""
-    group: Any = zarr.open_group(str(path), mode="r")
-    row = int(np.flatnonzero(group["measurements"][:] == M)[0])
-    return np.asarray(group["digest"][row])
-
-
-def check_digests(digests: NDArray[np.uint64], problems: list[Problem]) -> None:
-    """Compare regenerated sensing matrices with their stored ``digests``, one each."""
-    for problem, digest in zip(problems, digests, strict=True):
-        if digest != problem.digest():
-            raise InstanceMismatchError(
-                f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {problem.M}) is "
-                "not the one that was stored: its random stream differs in this version of NumPy; "
-                "install the versions of constraints.txt, or give the sweep another name"
-            )

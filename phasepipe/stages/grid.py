@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from phasepipe.physics.starts import StartKind
 from phasepipe.pipeline.blocks import instances_per_block
 from phasepipe.pipeline.cluster import worker_memory
-from phasepipe.pipeline.store import Axis
+from phasepipe.pipeline.layout import Axis
 from phasepipe.pipeline.sweep import Sweep
 
 ATTRIBUTES: dict[str, dict[str, Any]] = {
@@ -38,10 +38,10 @@ def alpha_axis(sweep: Sweep, N: int) -> Axis:
 
 
 def instance_axis(sweep: Sweep, N: int) -> Axis:
-    """Instances, cut so that a block of runs lasts a second or two and fits into a worker."""
+    """Instances, cut so that a block of runs lasts a few seconds and fits into a worker."""
     chunk = sweep.block_instances or instances_per_block(
         N,
-        max(sweep.measurements(N)),
+        sweep.measurements(N),
         len(sweep.start_keys()),
         worker_memory(sweep.cluster),
         np.dtype(sweep.dtype).itemsize,

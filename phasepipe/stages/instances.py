@@ -1,27 +1,38 @@
 """Stage *instances*: signals, labels and digests of the sensing matrices of a sweep.
 
 The sensing matrix is not stored unless asked for: it is regenerated from its key where it is needed, and
-its digest proves it to be the same.
+its digest proves it to be the same. A draw costs as much as some evaluations of the gradient, so the stage
+*descent* writes what is pending here when it has drawn it for its runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
+from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Variable
 from phasepipe.pipeline.blocks import BlockTask, Tally
+from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Block, Layout, write_block
+from phasepipe.pipeline.layout import Block, Layout
+from phasepipe.pipeline.store import write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.draws import draw_problem
 from phasepipe.stages.fill import Filling, fill_stores
 from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells
 
 _CELL = ("alpha", "instance")
+
+
+class InstanceMismatchError(UserError):
+    """A regenerated instance is not the stored one."""
 
 
 def layout(sweep: Sweep, N: int) -> Layout:
@@ -47,15 +58,16 @@ def layout(sweep: Sweep, N: int) -> Layout:
 
 
 def draw_instances(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Draw all instances of ``sweep`` that the stores lack."""
-    fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "instances", cores, log)
+    """Draw all instances of ``sweep`` that the stores lack; the stage *descent* does so on its way."""
+    fill_stores(sweep, [filling(sweep, N, folder) for N in sweep.N], "instances", cores, log)
 
 
-def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
+def filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
+    """The instances store at one N."""
     path = folder.store("instances", N)
     compute = partial(_compute, path, sweep.model_dump_json(), N)
 
-    def task(block: Block) -> BlockTask:
+    def task(block: Block, _: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
         description = f"instances at N = {N}, alpha = {M / N:.4g}"
         return BlockTask(block, compute, float(M * N * block.count), description)
@@ -63,14 +75,11 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     return Filling(f"instances N = {N}", path, layout(sweep, N), task)
 
 
-def _compute(path: Path, specification: str, N: int, block: Block) -> Tally:
-    sweep = Sweep.model_validate_json(specification)
-    M = int(block.keys["measurements"][0])
-    numbers = block.keys["instance"][block.todo[0]].tolist()
-    # one instance at a time: a sensing matrix is large, and only its digest is needed
+def store_instances(path: Path, sweep: Sweep, block: Block, problems: Iterable[Problem]) -> None:
+    """Write the pending instances of a block; ``problems`` are these, in their order."""
+    # one at a time: a sensing matrix is large, and only its digest is needed
     drawn: list[dict[str, NDArray[np.generic]]] = []
-    for number in numbers:
-        problem = draw_problem(sweep, N, M, number)
+    for problem in problems:
         entry: dict[str, NDArray[np.generic]] = {
             "signal": problem.signal,
             "labels": problem.labels,
@@ -80,4 +89,35 @@ def _compute(path: Path, specification: str, N: int, block: Block) -> Tally:
             entry["sensing"] = problem.sensing
         drawn.append(entry)
     write_block(path, block, {name: np.stack([entry[name] for entry in drawn]) for name in drawn[0]})
-    return {"drawn": len(drawn)}
+
+
+def _compute(path: Path, specification: str, N: int, block: Block) -> Tally:
+    sweep = Sweep.model_validate_json(specification)
+    M = int(block.keys["measurements"][0])
+    numbers = block.keys["instance"][block.todo[0]].tolist()
+    store_instances(path, sweep, block, (draw_problem(sweep, N, M, number) for number in numbers))
+    return {"drawn": len(numbers)}
+
+
+def read_digests(path: Path, M: int) -> NDArray[np.uint64]:
+    """Digests of the sensing matrices with ``M`` measurements in the store ``path``, shape (instance,)."""
+    group: Any = zarr.open_group(str(path), mode="r")
+    row = int(np.flatnonzero(group["measurements"][:] == M)[0])
+    return np.asarray(group["digest"][row])
+
+
+def check_digests(digests: NDArray[np.uint64], problems: Iterable[Problem]) -> None:
+    """Compare regenerated sensing matrices with their stored ``digests``, one each.
+
+    Raises
+    ------
+    InstanceMismatchError
+        Names the first that differs.
+    """
+    for problem, digest in zip(problems, digests, strict=True):
+        if digest != problem.digest():
+            raise InstanceMismatchError(
+                f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {problem.M}) is "
+                "not the one that was stored: its random stream differs in this version of NumPy; "
+                "install the versions of constraints.txt, or give the sweep another name"
+            )

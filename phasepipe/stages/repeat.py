@@ -17,8 +17,9 @@ from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import RECORD, RUN, VARIABLES, record_times
 from phasepipe.pipeline.folders import SweepFolder
 from phasepipe.pipeline.sweep import Sweep
-from phasepipe.stages.descent import check_digests, read_digests, run_instances
+from phasepipe.stages.descent import run_instances
 from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
+from phasepipe.stages.instances import check_digests, read_digests
 from phasepipe.stages.predictor import PREDICTED, WINDOW, window_end
 
 _START_KEYS = ("start_kind", "start_m0", "start_number")

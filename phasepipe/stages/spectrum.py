@@ -17,7 +17,8 @@ from phasepipe.physics.records import TIME_ATTRIBUTES, Variable
 from phasepipe.pipeline.blocks import BlockTask, Tally
 from phasepipe.pipeline.errors import UserError
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Axis, Block, Layout, write_block
+from phasepipe.pipeline.layout import Axis, Block, Layout
+from phasepipe.pipeline.store import write_block
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.descent import snapshot_sizes
 from phasepipe.stages.draws import draw_problem
@@ -103,7 +104,7 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     path = folder.store("spectra", N)
     compute = partial(_compute, path, folder.store("runs", N), sweep.model_dump_json(), N)
 
-    def task(block: Block) -> BlockTask:
+    def task(block: Block, _: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
         description = f"spectra at N = {N}, alpha = {M / N:.4g}, instance {block.keys['instance'][0]}"
         # forming the matrix costs M N^2, its eigenvalues some N^3

@@ -13,6 +13,7 @@ from phasepipe.pipeline.provenance import provenance
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.pipeline.tables import write_table
 from phasepipe.stages.grid import ATTRIBUTES
+from phasepipe.theory.line import ThresholdLine
 from phasepipe.theory.summary import at_alpha, thresholds
 
 THRESHOLDS = {
@@ -43,10 +44,10 @@ def predict_thresholds(sweep: Sweep, folder: SweepFolder, log: Path | None = Non
     What does not exist for this loss is NaN, and the attribute ``note`` of the variable says why.
     """
     with logging_to(log):
-        loss = sweep.loss.build()
+        line = ThresholdLine(sweep.loss.build())
         alphas = sorted({M / N for N in sweep.N for M in sweep.measurements(N)})
-        known = thresholds(loss)
-        rows = [at_alpha(loss, alpha) for alpha in alphas]
+        known = thresholds(line)
+        rows = [at_alpha(line, alpha) for alpha in alphas]
         table = xr.Dataset(coords={"alpha": ("alpha", alphas, ATTRIBUTES["alpha"])})
         for name, long_name in THRESHOLDS.items():
             table[name] = ((), _number(known.get(name)), {"long_name": long_name, "units": "1"})

@@ -23,8 +23,9 @@ from phasepipe.pipeline.integrity import (
     check_skeleton,
     mark_pending,
 )
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.lock import exclusive
-from phasepipe.pipeline.store import Status, check_identity
+from phasepipe.pipeline.store import check_identity
 from phasepipe.pipeline.sweep import Sweep
 from phasepipe.stages.draws import chosen_keys, draw_problem, draw_starts
 

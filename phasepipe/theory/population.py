@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -80,6 +81,7 @@ def find_outlier(
     ConvergenceError
         If an average does not converge.
     """
+    response = cache(response)  # the ends of a bracket and a root are asked for again
     nearest_zero = resolvent_floor * _NEAR_ZERO
     smooth = False
     resolvent_edge = edge
@@ -124,6 +126,7 @@ def find_transition(response: ResponseFunction, resolvent_floor: float) -> Trans
     ConvergenceError
         If an average does not converge, there is no transition, or alpha is not found to a relative 1e-6.
     """
+    response = cache(response)
     nearest_zero = resolvent_floor * 1e-6
     if response(nearest_zero).signal <= 0:
         raise ConvergenceError(

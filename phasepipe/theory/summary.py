@@ -5,14 +5,10 @@ from __future__ import annotations
 from phasepipe.physics.losses import Loss
 from phasepipe.physics.starts import optimal_weight
 from phasepipe.theory.initial import initial_spectrum, initial_transition
+from phasepipe.theory.line import ThresholdLine
 from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.spectral import YARDSTICKS, spectral_start
-from phasepipe.theory.threshold import (
-    ThresholdStates,
-    threshold_outlier,
-    threshold_states,
-    threshold_transition,
-)
+from phasepipe.theory.threshold import ThresholdStates, states_on, threshold_outlier, transition_on
 
 Entry = float | str | bool | None
 
@@ -36,19 +32,23 @@ def summary(loss: Loss, alpha: float | None = None) -> dict[str, Entry]:
     dict
         Plain numbers, strings, booleans and None, ready for JSON. Energies are per dimension.
     """
-    entries = thresholds(loss)
+    line = ThresholdLine(loss)
+    entries = thresholds(line)
     if alpha is not None:
-        return entries | at_alpha(loss, alpha)
+        return entries | at_alpha(line, alpha)
     if entries["alpha_threshold"] is not None:
-        entries |= _states(threshold_transition(loss))
+        entries |= _states(transition_on(line))
     return entries
 
 
-def thresholds(loss: Loss) -> dict[str, Entry]:
-    """The thresholds of a loss, and the yardsticks that no loss can beat; entries as in :func:`summary`."""
+def thresholds(line: ThresholdLine) -> dict[str, Entry]:
+    """The thresholds of a loss, and the yardsticks that no loss can beat; entries as in :func:`summary`.
+
+    The line of its threshold states carries the loss, and what one call finds saves the next ones time.
+    """
     entries: dict[str, Entry] = {}
     try:
-        initial = initial_transition(loss)
+        initial = initial_transition(line.loss)
         entries |= {
             "alpha_init": initial.alpha,
             "alpha_init_branch": initial.branch,
@@ -58,7 +58,7 @@ def thresholds(loss: Loss) -> dict[str, Entry]:
     except (ValueError, ConvergenceError) as problem:
         entries |= {"alpha_init": None, "alpha_init_note": str(problem)}
     try:
-        transition = threshold_transition(loss)
+        transition = transition_on(line)
         entries |= {
             "alpha_threshold": transition.alpha,
             "alpha_threshold_error": transition.alpha * transition.relative_error,
@@ -68,11 +68,14 @@ def thresholds(loss: Loss) -> dict[str, Entry]:
     return entries | {f"alpha_{name}": value for name, value in YARDSTICKS.items()}
 
 
-def at_alpha(loss: Loss, alpha: float) -> dict[str, Entry]:
-    """Spectra and threshold states of a loss at one alpha; entries as in :func:`summary`."""
+def at_alpha(line: ThresholdLine, alpha: float) -> dict[str, Entry]:
+    """Spectra and threshold states of a loss at one alpha; entries as in :func:`summary`.
+
+    The line is that of :func:`thresholds`.
+    """
     entries: dict[str, Entry] = {"alpha": alpha}
     try:
-        spectrum = initial_spectrum(loss, alpha)
+        spectrum = initial_spectrum(line.loss, alpha)
         entries |= {
             "initial_mu": spectrum.mu,
             "initial_edge": spectrum.edge,
@@ -82,7 +85,7 @@ def at_alpha(loss: Loss, alpha: float) -> dict[str, Entry]:
     except (ValueError, ConvergenceError) as problem:
         entries |= {"initial_edge": None, "initial_edge_note": str(problem)}
     try:
-        states = threshold_states(loss, alpha)
+        states = states_on(line, alpha)
         outlier = threshold_outlier(states)
         entries |= _states(states)
         entries |= {

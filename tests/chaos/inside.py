@@ -31,7 +31,6 @@ def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) 
     """All stages up to the table of success, as the scripts of the workflow call them."""
     from phasepipe.pipeline.folders import SweepFolder
     from phasepipe.stages import descent
-    from phasepipe.stages.instances import draw_instances
     from phasepipe.stages.script import one_sentence
     from phasepipe.stages.success import estimate_success
     from tests.chaos.place import make_sweep
@@ -43,7 +42,6 @@ def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) 
     with one_sentence(log):
         sweep = make_sweep(cluster=cluster or {"kind": "local", "workers": 2})
         folder = SweepFolder(Path("results") / sweep.name)
-        draw_instances(sweep, folder, 2, log)
         descent.run_descent(sweep, folder, 2, log)
         estimate_success(sweep, folder, log)
 

@@ -19,8 +19,8 @@ from phasepipe.pipeline.blocks import (
 )
 from phasepipe.pipeline.cluster import ClusterError, connect, worker_memory, write_scheduler_file
 from phasepipe.pipeline.cluster_specs import LocalCluster, SchedulerAddress, SchedulerFile, SlurmCluster
+from phasepipe.pipeline.layout import Block
 from phasepipe.pipeline.progress import reporting
-from phasepipe.pipeline.store import Block
 from phasepipe.pipeline.tables import open_store
 
 
@@ -213,19 +213,24 @@ def test_a_broken_scheduler_file_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("shape", "limits"),
-    [((64, 288, 16), (2, 64)), ((2048, 8192, 16), (1, 1)), ((16, 16, 5000), (1, 1))],
+    [((64, [128, 288], 16), (2, 64)), ((2048, [8192], 16), (1, 1)), ((16, [16], 5000), (1, 1))],
 )
-def test_a_block_lasts_a_second_or_two(shape, limits):
+def test_a_block_lasts_a_few_seconds(shape, limits):
     assert limits[0] <= instances_per_block(*shape) <= limits[1]
 
 
 def test_a_block_stays_within_half_of_its_worker():
-    shape = (64, 256, 16)
-    free = instances_per_block(*shape)
+    free = instances_per_block(64, [128, 256], 16)
     assert free > 4
-    memory = 2 * block_bytes(*shape, free // 2) + 1
-    assert instances_per_block(*shape, memory=memory) == free // 2
-    assert instances_per_block(4096, 16384, 16, memory=1e9) == 1
+    memory = 2 * block_bytes(64, 256, 16, free // 2) + 1
+    assert instances_per_block(64, [128, 256], 16, memory=memory) == free // 2
+    assert instances_per_block(4096, [16384], 16, memory=1e9) == 1
+
+
+def test_the_longest_runs_decide_how_many_instances_make_a_block():
+    near, beyond = (instances_per_block(256, [round(alpha * 256)], 16) for alpha in (2.5, 6))
+    assert near < beyond
+    assert instances_per_block(256, [640, 1536], 16) == near
 
 
 def test_blocks_near_the_transition_are_expected_to_last_longest():

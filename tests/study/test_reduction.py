@@ -12,7 +12,7 @@ from phasepipe.analysis.reduction import clustered_mean, signal_curvature
 from phasepipe.physics.hessian import tangent_hessian
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.store import Status
+from phasepipe.pipeline.layout import Status
 from phasepipe.pipeline.tables import open_store, write_archive
 from phasepipe.stages.complete import IncompleteError
 from phasepipe.stages.reduction import NothingToReduceError, reduce_sweep

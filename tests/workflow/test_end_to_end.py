@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -95,7 +96,7 @@ def assert_refused(code, said, *words):
 def test_a_sweep_gives_stores_a_table_and_figures(finished):
     for name in ("success.png", "success.svg", "success.pdf"):
         assert (finished.results / "figures" / name).stat().st_size > 1000
-    for stage in ("instances", "descent", "success", "draw_success"):
+    for stage in ("descent", "success", "draw_success"):
         assert (finished.results / "logs" / f"{stage}.log").read_text().strip()
         assert (finished.results / "benchmarks" / f"{stage}.tsv").exists()
     assert not list(finished.results.rglob("*.lock"))
@@ -155,7 +156,17 @@ def test_a_locked_store_fails_the_job_with_one_sentence(project, configuration):
     assert "Traceback" not in said
     sentence = "is being written by process 1 on elsewhere since 2026-01-02"
     assert said.count(sentence) == 1
-    assert sentence in (project.results / "logs/instances.log").read_text()
+    assert sentence in (project.results / "logs/descent.log").read_text()
+
+
+def test_instances_can_be_drawn_without_running_anything(finished, tmp_path, configuration):
+    project = Project.new(tmp_path / "fresh", configuration(**SWEEP))
+    code, said = project.snakemake("results/small/instances/N12.done")
+    assert code == 0, said
+    assert "run_descent" not in said
+    drawn, found = (pp.open_sweep(one.results)["instances/N12"].load() for one in (project, finished))
+    for name in ("signal", "labels", "digest", "status"):
+        np.testing.assert_array_equal(drawn[name], found[name])
 
 
 def test_a_dry_run_and_the_linter_touch_nothing(tmp_path, configuration):

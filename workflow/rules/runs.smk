@@ -2,6 +2,7 @@
 # is started. Stores grow in place; the outputs are receipts, one per N.
 
 
+# on demand: the descent draws and stores the instances that it meets
 rule draw_instances:
     output:
         receipts("instances"),
@@ -23,8 +24,6 @@ rule draw_instances:
 
 
 rule run_descent:
-    input:
-        receipts("instances"),
     output:
         receipts("runs"),
     log:

@@ -1,0 +1,94 @@
+"""What is stored and how it is cut: axes that can grow, the layout of a store, and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasepipe.physics.records import Variable
+
+
+class Status(IntEnum):
+    """State of a run or instance in a store; part of the store format."""
+
+    PENDING = 0
+    DONE = 1
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A dimension that blocks are cut along.
+
+    ``keys`` are coordinate arrays of equal length that together name each position; the first is never
+    equal to its fill value, so that a half-written extension is recognised.
+    """
+
+    keys: Mapping[str, NDArray[Any]]
+    chunk: int
+
+    def __len__(self) -> int:
+        return len(next(iter(self.keys.values())))
+
+    def names(self) -> list[tuple[str, ...]]:
+        """Hashable name of every position."""
+        return [
+            tuple(repr(value) for value in row)
+            for row in zip(*map(np.ndarray.tolist, self.keys.values()), strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shape and content of a store.
+
+    Attributes
+    ----------
+    stage
+        ``instances``, ``runs`` or ``spectra``.
+    axes
+        Dimensions that blocks are cut along, in order; ``status`` has exactly these.
+    sizes
+        Other dimensions.
+    selected
+        Which entries are asked for, over the leading ``axes``; default all.
+    chunks
+        Chunk lengths along ``sizes`` that are not one chunk.
+    variables
+        Arrays, by name; dimensions from ``axes`` and ``sizes``.
+    coordinates
+        Coordinates of ``sizes``: name to (dimensions, values, attributes).
+    attributes
+        Attributes of key coordinates and of variables beyond long name and units.
+    """
+
+    stage: str
+    axes: Mapping[str, Axis]
+    sizes: Mapping[str, int]
+    variables: Mapping[str, Variable]
+    coordinates: Mapping[str, tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]]
+    attributes: Mapping[str, dict[str, Any]]
+    chunks: Mapping[str, int] = field(default_factory=dict)
+    selected: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One Dask task and one Zarr chunk: positions on every axis, and what is still to do there.
+
+    ``todo`` is a bool array over the block; ``keys`` are the axis coordinates of its positions.
+    """
+
+    label: str
+    region: tuple[slice, ...]
+    todo: NDArray[np.bool_]
+    keys: dict[str, NDArray[Any]]
+
+    @property
+    def count(self) -> int:
+        """Number of entries to compute."""
+        return int(self.todo.sum())
