@@ -104,7 +104,7 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
         description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {numbers[0]} to {numbers[-1]}"
         instances_here, starts = block.todo[0].shape
         memory = block_bytes(N, M, starts, instances_here, np.dtype(sweep.dtype).itemsize)
-        known = _Instances(beside.path, digests(M)[numbers], drawn)
+        known = _Instances(beside.path, digests(M)[numbers[_rows(block)]], drawn)
         compute = partial(_compute, path, known, specification, N)
         return BlockTask(block, compute, block_seconds(N, M, block.count), description, memory)
 
@@ -113,38 +113,42 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
 
 @dataclass(frozen=True)
 class _Instances:
-    """What is known of the instances of a block of runs: the store's digests, and what it still lacks."""
+    """What is known of the instances that a block of runs needs: their digests, and what the store lacks."""
 
     path: Path
     digests: NDArray[np.uint64]
     pending: Block | None
 
-    def settle(self, sweep: Sweep, problems: list[Problem], chosen: NDArray[np.intp]) -> None:
-        """Check the ``problems``, which are the rows ``chosen`` of the block, or store them."""
-        pending = np.zeros(len(chosen), bool) if self.pending is None else self.pending.todo[0][chosen]
-        instances.check_digests(self.digests[chosen][~pending], compress(problems, ~pending))
+    def settle(self, sweep: Sweep, problems: list[Problem], rows: NDArray[np.intp]) -> None:
+        """Check the ``problems``, which are these ``rows`` of the block, or store them."""
+        pending = np.zeros(len(rows), bool) if self.pending is None else self.pending.todo[0][rows]
+        instances.check_digests(self.digests[~pending], compress(problems, ~pending))
         if self.pending is not None:
             instances.store_instances(self.path, sweep, self.pending, compress(problems, pending))
+
+
+def _rows(block: Block) -> NDArray[np.intp]:
+    """Positions in a block of the instances that have runs to compute."""
+    return np.flatnonzero(block.todo[0].any(axis=1))
 
 
 def _compute(path: Path, known: _Instances, specification: str, N: int, block: Block) -> Tally:
     sweep = Sweep.model_validate_json(specification)
     M = int(block.keys["measurements"][0])
-    todo = block.todo[0]
-    chosen = np.flatnonzero(todo.any(axis=1))
-    problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][chosen]]
-    known.settle(sweep, problems, chosen)
+    todo, rows = block.todo[0], _rows(block)
+    problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][rows]]
+    known.settle(sweep, problems, rows)
     points = [
         draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
-        for problem, row in zip(problems, chosen, strict=True)
+        for problem, row in zip(problems, rows, strict=True)
     ]
     kept = _kept(sweep, block)
     runs = run_instances(sweep, problems, points, sweep.protocol(), kept[block.todo])
     if kept.any():
         _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
     values = {name: runs[name].values for name in (*VARIABLES, *PREDICTED)}
-    first = block.region[2].start + np.argmax(todo[chosen], axis=1)
-    batch = np.repeat(first, todo[chosen].sum(axis=1)).astype(np.uint32)
+    first = block.region[2].start + np.argmax(todo[rows], axis=1)
+    batch = np.repeat(first, todo[rows].sum(axis=1)).astype(np.uint32)
     write_block(path, block, values | {"t_bbp": window_end(runs), "batch": batch})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}

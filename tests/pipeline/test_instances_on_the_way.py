@@ -94,6 +94,15 @@ def test_stores_that_were_cut_otherwise_are_filled_all_the_same(on_workers, tmp_
     xr.testing.assert_equal(stored(folder), drawn_alone(on_workers(), tmp_path / "alone"))
 
 
+def test_less_may_be_asked_for_after_the_instances_were_lost(descended, on_workers):
+    withdraw(descended, "runs")
+    shutil.rmtree(descended.store("instances", 12))
+    run_descent(on_workers(instances=3), descended, 1)
+    done = stored(descended, "runs")["status"] == Status.DONE
+    assert done.isel(instance=slice(3)).all()
+    assert not done.isel(instance=3).any()
+
+
 def test_an_instance_that_came_out_otherwise_is_refused(descended, on_workers):
     digests = zarr.open_group(descended.store("instances", 12), mode="r+")["digest"]
     digests[1, 2] += np.uint64(1)
