@@ -152,11 +152,6 @@ class BlockStore:
             mask[at] = selected.reshape(*selected.shape, *[1] * trailing)
         return mask
 
-    def remove_drafts(self) -> None:
-        """Remove what writes cut off have left: Zarr writes a draft beside a chunk, then renames it."""
-        for draft in self.path.rglob("*.partial"):
-            draft.unlink(missing_ok=True)
-
     def pending_blocks(self) -> list[Block]:
         """Blocks with entries that the sweep asks for and that are not done."""
         stored = {dimension: self._stored_axis(dimension) for dimension in self.layout.axes}
@@ -200,6 +195,12 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
             whole = _values(array, region)
             whole[block.todo] = entries
             array[region] = whole
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what writes cut off have left: Zarr writes a draft beside a chunk, then renames it."""
+    for draft in path.rglob("*.partial"):
+        draft.unlink(missing_ok=True)
 
 
 def _mend(path: Path) -> None:

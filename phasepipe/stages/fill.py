@@ -17,7 +17,7 @@ from phasepipe.pipeline.cluster import connect
 from phasepipe.pipeline.layout import Block, Layout
 from phasepipe.pipeline.lock import exclusive
 from phasepipe.pipeline.progress import logger, logging_to, reporting
-from phasepipe.pipeline.store import BlockStore
+from phasepipe.pipeline.store import BlockStore, remove_drafts
 from phasepipe.pipeline.sweep import Sweep
 
 Pair = tuple[Block, Block | None]  # a block, and the one of the store beside that it writes on its way
@@ -94,6 +94,10 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
             _compute(client, leading, f"what the {title} need", patience)
             tasks = [filling.task(*pair) for filling, pairs in pending for pair in pairs]
             _compute(client, tasks, title, patience)
+        # a worker that was killed may have left some; its blocks were computed again
+        for filling, _ in pending:
+            for path in (filling.path, *((filling.beside.path,) if filling.beside else ())):
+                remove_drafts(path)
 
 
 def _compute(client: Client, tasks: list[BlockTask], title: str, patience: float) -> None:
@@ -110,7 +114,7 @@ def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
     pending, wanted = sum(block.count for block in blocks), int(store.wanted().sum())
     logger.info("%s: %d of %d stored, %d to compute", filling.title, wanted - pending, wanted, pending)
     if blocks:
-        store.remove_drafts()
+        remove_drafts(filling.path)
     return blocks
 
 

@@ -256,3 +256,17 @@ def _peak_bytes():
     # getrusage would count what the parent of the worker held when it started it
     (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]  # noqa: SIM115
     return 1024 * int(line.split()[1])
+
+
+def test_a_worker_that_is_killed_while_it_writes_leaves_nothing(run_sweep, tmp_path, monkeypatch):
+    def compute_and_lose_a_worker(*arguments):
+        compute_blocks(*arguments)
+        for store in tmp_path.glob("small/*/N12.zarr"):
+            left.append(store / "status/c/0.0123456789abcdef.partial")
+            left[-1].write_bytes(b"half")
+
+    left = []
+    monkeypatch.setattr("phasepipe.stages.fill.compute_blocks", compute_and_lose_a_worker)
+    folder = run_sweep(tmp_path)
+    assert {draft.parts[-5] for draft in left} == {"instances", "runs"}
+    assert not list(folder.root.rglob("*.partial"))

@@ -11,7 +11,7 @@ import zarr
 from phasepipe.physics.records import Variable
 from phasepipe.pipeline.provenance import source_hash
 from phasepipe.pipeline.skeleton import write_skeleton
-from phasepipe.pipeline.store import BlockStore, StoreMismatchError, write_block
+from phasepipe.pipeline.store import BlockStore, StoreMismatchError, remove_drafts, write_block
 from phasepipe.pipeline.tables import open_store
 from phasepipe.stages.descent import layout
 
@@ -90,7 +90,7 @@ def test_drafts_of_writes_cut_off_are_removed(path, make_sweep):
     before = files(path)
     chunk = next(file for file in (path / "recovery_time/c").rglob("*") if file.is_file())
     chunk.with_name("0.0123456789abcdef.partial").write_bytes(b"half")
-    prepare(path, sweep).remove_drafts()
+    remove_drafts(path)
     assert files(path) == before
 
 
