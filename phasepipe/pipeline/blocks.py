@@ -22,7 +22,7 @@ Tally = Mapping[str, int]
 Compute = Callable[[Block], Tally]
 
 _RUNS_PER_BLOCK = 1024
-_SECONDS_PER_BLOCK = 3.0  # of the longest; writing and handing out a block cost 50 ms
+_SECONDS_PER_BLOCK = 3.0  # of the longest; to write a block takes 30 ms
 # The engine on one core (float32, 16 starts, a = 0.01, records included): products, and a fixed cost per
 # evaluation. Only here; measured again by: make bench BENCH="--only flow,gradient"
 _FLOPS_PER_SECOND = 5.5e10

@@ -50,7 +50,7 @@ _CONFIG = {
     # a look at every stack a hundred times a second, for a dashboard that is not there
     "distributed.worker.profile.enabled": False,
     # fifty looks a second at the delay of every event loop, ten at memory: in idle processes these two alone
-    # took a tenth of a core from two workers, and every look stops a computing thread
+    # took nearly a tenth of a core with two workers, and every look stops a computing thread
     "distributed.admin.tick.interval": "500 ms",
     "distributed.worker.memory.monitor-interval": "500 ms",
 }

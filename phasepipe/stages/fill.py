@@ -95,9 +95,9 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
             tasks = [filling.task(*pair) for filling, pairs in pending for pair in pairs]
             _compute(client, tasks, title, patience)
         # a worker that was killed may have left some; its blocks were computed again
-        for filling, _ in pending:
-            for path in (filling.path, *((filling.beside.path,) if filling.beside else ())):
-                remove_drafts(path)
+        for filling in fillings:
+            for store in filter(None, (filling, filling.beside)):
+                remove_drafts(store.path)
 
 
 def _compute(client: Client, tasks: list[BlockTask], title: str, patience: float) -> None:
