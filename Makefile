@@ -13,11 +13,11 @@ run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
 	@echo "Figures are in results/$(SWEEP)/figures; ask the data with phasepipe.open_sweep('results/$(SWEEP)')"
 
-# every claim of the study, an hour on two cores; interrupted, it goes on where it was. Ends with docs/study.md
+# every claim of the study, an hour on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
 study: $(VENV)/installed
 	$(call run_sweeps,config/study/*.yaml)
 	$(BIN)/phasepipe reduce results/study/*/ --to results/reference
-	$(BIN)/phasepipe study results/reference --to docs
+	$(BIN)/python -m study results/reference --to docs/evidence
 
 # the same sweeps, tiny: minutes
 study-quick: $(VENV)/installed

@@ -2,10 +2,10 @@
 import sys
 from pathlib import Path
 
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.folders import check_folder
-from phasepipe.pipeline.guard import guard_workflow
+from phasepipe.specification.configuration import load_sweep
+from phasepipe.errors import UserError
+from phasepipe.store.folder import check_folder
+from phasepipe.execution.workflow_guard import guard_workflow
 from snakemake.utils import min_version
 
 min_version("9.0")

@@ -21,13 +21,13 @@ import numpy as np
 from scipy.special import expit
 
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.layout import Block
-from phasepipe.pipeline.store import BlockStore, write_block
-from phasepipe.pipeline.sweep import Sweep
+from phasepipe.specification.configuration import load_sweep
+from phasepipe.specification.sweep import Sweep
 from phasepipe.stages import instances
-from phasepipe.stages.descent import layout
+from phasepipe.stages.runs import layout
+from phasepipe.store.block_store import BlockStore, write_block
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.layout import Block
 
 SIZES = (64, 128, 256, 512)
 STARTS = 25
@@ -45,7 +45,7 @@ ASK = """
 import json, resource, sys, time
 import numpy as np
 import phasepipe as pp
-import phasepipe.query
+import phasepipe.results
 folder, question = sys.argv[1:]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()

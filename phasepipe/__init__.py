@@ -11,7 +11,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 
 if TYPE_CHECKING:
-    from phasepipe.query import open_sweep
+    from phasepipe.results import open_sweep
 
 __version__ = "0.1.0"
 
@@ -33,7 +33,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # every Dask worker imports the package, and only notebooks need Zarr through it
     if name == "open_sweep":
-        from phasepipe.query import open_sweep
+        from phasepipe.results import open_sweep
 
         return open_sweep
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

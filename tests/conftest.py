@@ -9,19 +9,19 @@ import sys
 import pytest
 
 from phasepipe.cli import main
-from phasepipe.pipeline.cluster import connect
-from phasepipe.pipeline.cluster_specs import LocalCluster
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.stages.descent import run_descent
+from phasepipe.execution.cluster import connect
+from phasepipe.specification.cluster import LocalCluster
+from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.fate import relate_fates
-from phasepipe.stages.figures import draw_success
-from phasepipe.stages.hessian import draw_hessian
+from phasepipe.stages.hessian_figures import draw_hessian
 from phasepipe.stages.instances import draw_instances
+from phasepipe.stages.runs import run_descent
 from phasepipe.stages.scaling import study_scaling
-from phasepipe.stages.spectrum import diagonalise_snapshots
+from phasepipe.stages.spectra import diagonalise_snapshots
 from phasepipe.stages.success import estimate_success
+from phasepipe.stages.success_figures import draw_success
 from phasepipe.stages.theory import predict_thresholds
+from phasepipe.store.folder import SweepFolder
 
 SMALL = {
     "loss": {"kind": "normalised_quartic", "a": 0.01},
@@ -145,3 +145,19 @@ def finished(tmp_path_factory, make_finished):
     ):
         whole(sweep, folder)
     return sweep, folder
+
+
+@pytest.fixture(scope="session")
+def run_sweep(make_sweep, client):
+    """Runs a small sweep into a results folder, on the session's workers or on those of ``on``."""
+
+    def run(results, on=client, **changes):
+        address = {"kind": "address", "address": on.scheduler.address}
+        sweep = make_sweep(cluster=address, **changes)
+        folder = SweepFolder(results / sweep.name)
+        draw_instances(sweep, folder, cores=1, log=results / "log")
+        run_descent(sweep, folder, cores=1, log=results / "log")
+        estimate_success(sweep, folder, results / "log")
+        return folder
+
+    return run

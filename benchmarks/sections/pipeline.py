@@ -20,12 +20,12 @@ import yaml
 
 import phasepipe as pp
 from benchmarks.harness import Plan, Row, Table, clock
+from phasepipe.execution.blocks import instances_per_block
+from phasepipe.execution.cluster import available_cores
 from phasepipe.physics.flow import run_batch
-from phasepipe.pipeline.blocks import instances_per_block
-from phasepipe.pipeline.cluster import available_cores
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.sweep import Sweep
-from phasepipe.stages.predictor import LabelPredictor
+from phasepipe.simulation.prediction import LabelPredictor
+from phasepipe.specification.configuration import load_sweep
+from phasepipe.specification.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
 TARGET = 10.0  # per cent more than the bare engine, on a sweep of five minutes

@@ -17,9 +17,9 @@ import psutil
 from distributed import Client, LocalCluster
 
 from benchmarks.harness import Plan, Row, Table
-from phasepipe.pipeline.blocks import BlockTask, compute_blocks
-from phasepipe.pipeline.layout import Block
-from phasepipe.pipeline.progress import reporting
+from phasepipe.execution.blocks import BlockTask, compute_blocks
+from phasepipe.execution.progress import reporting
+from phasepipe.store.layout import Block
 
 RUNS_PER_BLOCK = 100
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import Plan, Row, Table, clock
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.store import BlockStore, write_block
-from phasepipe.stages.descent import layout
+from phasepipe.specification.configuration import load_sweep
+from phasepipe.stages.runs import layout
+from phasepipe.store.block_store import BlockStore, write_block
 
 
 def measure(plan: Plan) -> list[Table]:

@@ -10,12 +10,12 @@ import numpy as np
 from distributed import Client
 
 from benchmarks.harness import Plan, Row, Samples, Table, clock
-from phasepipe.pipeline.cluster import connect
-from phasepipe.pipeline.cluster_specs import LocalCluster
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.stages.descent import run_descent
+from phasepipe.execution.cluster import connect
+from phasepipe.specification.cluster import LocalCluster
+from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.instances import draw_instances
+from phasepipe.stages.runs import run_descent
+from phasepipe.store.folder import SweepFolder
 
 # instances that make one worker busy for most of a minute, thirty blocks, so that the last block, for which
 # one of two workers waits, weighs little; and the speed-up that is aimed at

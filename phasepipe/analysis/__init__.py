@@ -2,7 +2,7 @@
 
 Start with a table of counts (:func:`tidy_counts`, any source) or with labelled runs (:func:`success_table`,
 :func:`counts_at_budget`); :func:`scaling_study` does the rest and :func:`scaling_report` writes it down.
-Figures are in ``phasepipe.analysis.figures_scaling``.
+Figures are in ``phasepipe.figures.scaling``.
 """
 
 from phasepipe.analysis.collapse import Collapse, collapse_quality, fit_collapse, fit_smooth_collapse
@@ -11,10 +11,10 @@ from phasepipe.analysis.curves import CurveFit, CurveStatus, curve_table, fit_cu
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
 from phasepipe.analysis.intervals import SuccessInterval, bootstrap_interval, success_interval
 from phasepipe.analysis.planted import PlantedScaling
-from phasepipe.analysis.refine import Refinement, propose_refinement
-from phasepipe.analysis.report import scaling_report, verdict
+from phasepipe.analysis.refinement import Refinement, propose_refinement
+from phasepipe.analysis.scaling import ScalingStudy, extrapolation_table, scaling_dataset, scaling_study
+from phasepipe.analysis.scaling_text import scaling_report, verdict
 from phasepipe.analysis.size_fit import SizeFit
-from phasepipe.analysis.study import ScalingStudy, extrapolation_table, scaling_dataset, scaling_study
 from phasepipe.analysis.success import counts_at_budget, counts_by_instance, success_table
 
 __all__ = [

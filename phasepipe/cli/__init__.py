@@ -13,10 +13,9 @@ from phasepipe.cli.export import export
 from phasepipe.cli.reduce import reduce
 from phasepipe.cli.refine import refine
 from phasepipe.cli.status import status
-from phasepipe.cli.study import study
 from phasepipe.cli.theory import phase_diagram, theory
 from phasepipe.cli.verify import verify
-from phasepipe.pipeline.errors import UserError
+from phasepipe.errors import UserError
 
 app = typer.Typer(
     help="At which signal-to-noise ratio does gradient descent recover the signal?", no_args_is_help=True
@@ -29,7 +28,6 @@ app.command()(compare)
 app.command()(export)
 app.command()(refine)
 app.command()(reduce)
-app.command()(study)
 app.command()(theory)
 app.command()(phase_diagram)
 app.command()(cluster)

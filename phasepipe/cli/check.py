@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from phasepipe.cli.options import Config
-from phasepipe.pipeline.configuration import load_sweep, read_configuration, schema
-from phasepipe.pipeline.folders import check_folder
+from phasepipe.specification.configuration import load_sweep, read_configuration, schema
+from phasepipe.store.folder import check_folder
 
 
 def check(

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from phasepipe.cli.options import Config
-from phasepipe.pipeline.configuration import load_sweep, read_configuration
-from phasepipe.pipeline.parts import SweepError
+from phasepipe.specification.base import SweepError
+from phasepipe.specification.configuration import load_sweep, read_configuration
 
 
 def cluster(
@@ -20,8 +20,8 @@ def cluster(
     config: Config = Path("config/config.yaml"),
 ) -> None:
     """Hold a Dask cluster open for a whole workflow run, until interrupted."""
-    from phasepipe.pipeline.cluster import connect, write_scheduler_file
-    from phasepipe.pipeline.cluster_specs import SchedulerAddress, SchedulerFile
+    from phasepipe.execution.cluster import connect, write_scheduler_file
+    from phasepipe.specification.cluster import SchedulerAddress, SchedulerFile
 
     specification = load_sweep(read_configuration(config), sweep).cluster
     if isinstance(specification, SchedulerFile | SchedulerAddress):

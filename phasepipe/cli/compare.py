@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.parts import SweepError
+from phasepipe.specification.base import SweepError
+from phasepipe.store.folder import SweepFolder
 
 
 def compare(
@@ -21,7 +21,7 @@ def compare(
     """Say whether two sweeps have the same bits, the same fates, compatible statistics, or differ."""
     if not 0 < level < 1:
         raise SweepError(f"--level = {level} is no probability between 0 and 1; take for example 0.01")
-    from phasepipe.stages.comparison import compare as compare_folders
+    from phasepipe.results.compare import compare as compare_folders
 
     found = compare_folders(SweepFolder(first), SweepFolder(second), level)
     table = Table("N", "alpha", "runs", "fates differ", "P first", "P second", "p", "p adjusted")

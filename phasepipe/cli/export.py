@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.query.export import Format, export_sweep
+from phasepipe.results.export import Format, export_sweep
+from phasepipe.store.folder import SweepFolder
 
 
 def export(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from phasepipe.pipeline.folders import SweepFolder
+from phasepipe.store.folder import SweepFolder
 
 
 def reduce(
@@ -15,7 +15,7 @@ def reduce(
     to: Annotated[Path, typer.Option(help="Folder that gets one small folder per sweep.")],
 ) -> None:
     """Keep of finished sweeps what the study asks: counts by instance, windows, mean curvature; kilobytes."""
-    from phasepipe.stages.reduction import reduce_sweep
+    from phasepipe.results.reduce import reduce_sweep
 
     for folder in sweeps:
         target = SweepFolder(to / folder.resolve().name)

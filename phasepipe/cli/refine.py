@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from phasepipe.cli.options import Config
-from phasepipe.pipeline.configuration import load_sweep, read_configuration
-from phasepipe.pipeline.folders import check_folder
-from phasepipe.pipeline.parts import SweepError
+from phasepipe.specification.base import SweepError
+from phasepipe.specification.configuration import load_sweep, read_configuration
+from phasepipe.store.folder import check_folder
 
 
 def refine(
@@ -29,7 +29,7 @@ def refine(
     """Propose the alphas and instances that most reduce the interval of alpha_50 at every N."""
     if not 0 < budget < math.inf:
         raise SweepError(f"--budget = {budget} will not do; name core-seconds, for example 3600")
-    from phasepipe.stages.refinement import propose, refined_cells, write_refinement
+    from phasepipe.results.refine import propose, refined_cells, write_refinement
 
     content = read_configuration(config)
     specification = load_sweep(content, sweep)

@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.parts import SweepError
-from phasepipe.stages.census import Census, take_census
+from phasepipe.results.status import Census, take_census
+from phasepipe.specification.base import SweepError
+from phasepipe.store.folder import SweepFolder
 
 
 def status(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
-from phasepipe.pipeline.parts import CustomLossSpec, SweepError
+from phasepipe.specification.base import CustomLossSpec, SweepError
 
 
 def theory(

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.parts import SweepError
+from phasepipe.specification.base import SweepError
+from phasepipe.store.folder import SweepFolder
 
 
 def verify(
@@ -19,7 +19,7 @@ def verify(
     report_only: Annotated[bool, typer.Option("--report-only", help="Change nothing.")] = False,
 ) -> None:
     """Check all that a sweep has stored; damaged blocks are marked pending for the next run."""
-    from phasepipe.stages.verification import verify as verify_folder
+    from phasepipe.results.verify import verify as verify_folder
 
     found = verify_folder(SweepFolder(results), sample, mend=not report_only)
     if not found:

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.stages.starts import StartGroup
+from phasepipe.specification.start_groups import StartGroup
 
 TRAJECTORIES = 600  # in all; 600 runs of 34 records and four quantities are about 0.6 MB
 _QUANTITIES = ("overlap", "loss", "edge", "outlier")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from phasepipe.stages.starts import StartGroup
+from phasepipe.specification.start_groups import StartGroup
 
 CAPTIONS = Path(__file__).parent / "captions"
 

@@ -10,16 +10,16 @@ import xarray as xr
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.progress import logger, logging_to
-from phasepipe.pipeline.provenance import provenance
-from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import open_store, read_runs
-from phasepipe.report import findings, tables
+from phasepipe.errors import UserError
+from phasepipe.execution.progress import logger, logging_to
+from phasepipe.report import sentences, tables
 from phasepipe.report.explorer import explorer_data
 from phasepipe.report.gallery import pictures
-from phasepipe.stages.starts import start_groups
+from phasepipe.specification.start_groups import start_groups
+from phasepipe.specification.sweep import Sweep
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.provenance import provenance
+from phasepipe.store.tables import open_store, read_runs
 
 VENDOR = Path(__file__).parent / "vendor"
 NAME = "report.html"
@@ -67,20 +67,20 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
     return {
         "sweep": sweep,
         "version": provenance(sweep)["code_version"],
-        "setting": findings.setting(sweep),
-        "fates": findings.fates(known),
+        "setting": sentences.setting(sweep),
+        "fates": sentences.fates(known),
         "groups": [
             {
-                "name": findings.group_heading(group),
-                "half": findings.half_recovery(scaling.isel(start_group=group.position)),
-                "verdict": findings.words(scaling.isel(start_group=group.position), "verdict"),
+                "name": sentences.group_heading(group),
+                "half": sentences.half_recovery(scaling.isel(start_group=group.position)),
+                "verdict": sentences.words(scaling.isel(start_group=group.position), "verdict"),
             }
             for group in groups
         ],
-        "theory": findings.theory_sentences(theory),
-        "windows": findings.windows(first),
-        "early": findings.early_knowledge(fate),
-        "caveats": findings.caveats(sweep, theory, success, scaling),
+        "theory": sentences.theory_sentences(theory),
+        "windows": sentences.windows(first),
+        "early": sentences.early_knowledge(fate),
+        "caveats": sentences.caveats(sweep, theory, success, scaling),
         "pictures": pictures(folder.root / "figures", groups),
         "tables": [
             table

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from phasepipe.report.findings import interval, number
+from phasepipe.report.sentences import interval, number
 
 
 @dataclass(frozen=True)

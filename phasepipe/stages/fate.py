@@ -12,20 +12,20 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phasepipe.analysis.fate import fate_against
-from phasepipe.analysis.fate_figure import fate_figure
+from phasepipe.analysis.fates import fate_against
+from phasepipe.execution.progress import logger, logging_to
+from phasepipe.figures.fate import fate_figure
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import TIME_ATTRIBUTES
 from phasepipe.physics.streams import Stream, generator
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.progress import logger, logging_to
-from phasepipe.pipeline.provenance import provenance
-from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import read_runs, write_table
-from phasepipe.stages.complete import require_complete
-from phasepipe.stages.figures import save
-from phasepipe.stages.grid import ATTRIBUTES
-from phasepipe.stages.starts import start_groups
+from phasepipe.specification.start_groups import start_groups
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.axes import ATTRIBUTES
+from phasepipe.stages.success_figures import save
+from phasepipe.store.completeness import require_complete
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.provenance import provenance
+from phasepipe.store.tables import read_runs, write_table
 
 Float = NDArray[np.float64]
 

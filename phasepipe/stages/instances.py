@@ -16,17 +16,17 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from phasepipe.errors import UserError
+from phasepipe.execution.blocks import BlockTask, Tally
+from phasepipe.execution.filling import Filling, fill_stores
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Variable
-from phasepipe.pipeline.blocks import BlockTask, Tally
-from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.layout import Block, Layout
-from phasepipe.pipeline.store import write_block
-from phasepipe.pipeline.sweep import Sweep
-from phasepipe.stages.draws import draw_problem
-from phasepipe.stages.fill import Filling, fill_stores
-from phasepipe.stages.grid import ATTRIBUTES, alpha_axis, instance_axis, selected_cells
+from phasepipe.simulation.draws import draw_problem
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.axes import ATTRIBUTES, alpha_axis, instance_axis, selected_cells
+from phasepipe.store.block_store import write_block
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.layout import Block, Layout
 
 _CELL = ("alpha", "instance")
 

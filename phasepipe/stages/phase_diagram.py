@@ -13,14 +13,14 @@ import pandas as pd
 from distributed import Client, as_completed
 from matplotlib.figure import Figure
 
-from phasepipe.analysis.phase_diagram import phase_diagram
-from phasepipe.analysis.style import paper_style
+from phasepipe.errors import UserError
+from phasepipe.execution.cluster import connect
+from phasepipe.execution.progress import logger, logging_to, reporting
+from phasepipe.figures.phase_diagram import phase_diagram
+from phasepipe.figures.style import paper_style
 from phasepipe.physics.losses import NormalisedQuartic, Quartic
-from phasepipe.pipeline.cluster import connect
-from phasepipe.pipeline.cluster_specs import LocalCluster
-from phasepipe.pipeline.errors import UserError
-from phasepipe.pipeline.progress import logger, logging_to, reporting
-from phasepipe.stages.figures import write_figure
+from phasepipe.specification.cluster import LocalCluster
+from phasepipe.stages.success_figures import write_figure
 from phasepipe.theory import alpha_init, alpha_threshold, branch_change, phase_point
 
 SMALLEST, LARGEST = 1e-3, 100.0  # of the regulariser a

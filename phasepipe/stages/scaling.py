@@ -8,26 +8,26 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phasepipe.analysis.figures_scaling import (
+from phasepipe.analysis.scaling import ScalingStudy, scaling_dataset, scaling_study
+from phasepipe.analysis.scaling_text import scaling_report, verdict
+from phasepipe.analysis.success import counts_at_budget
+from phasepipe.execution.progress import logger, logging_to
+from phasepipe.figures.scaling import (
     collapse_figure,
     extrapolation_figure,
     residuals_figure,
     scaling_overview_figure,
     success_curves_figure,
 )
-from phasepipe.analysis.report import scaling_report, verdict
-from phasepipe.analysis.scaling_numbers import curve_points, limit_lines, limits_and_widths
-from phasepipe.analysis.study import ScalingStudy, scaling_dataset, scaling_study
-from phasepipe.analysis.success import counts_at_budget
+from phasepipe.figures.scaling_tables import curve_points, limit_lines, limits_and_widths
 from phasepipe.physics.streams import Stream, generator
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.progress import logger, logging_to
-from phasepipe.pipeline.provenance import provenance
-from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import open_store, read_runs, write_table
-from phasepipe.stages.complete import require_complete
-from phasepipe.stages.figures import save
-from phasepipe.stages.starts import StartGroup, start_groups
+from phasepipe.specification.start_groups import StartGroup, start_groups
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.success_figures import save
+from phasepipe.store.completeness import require_complete
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.provenance import provenance
+from phasepipe.store.tables import open_store, read_runs, write_table
 
 
 def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:

@@ -9,15 +9,15 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.success import success_table
+from phasepipe.execution.progress import logger, logging_to
 from phasepipe.physics.records import record_times
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.progress import logger, logging_to
-from phasepipe.pipeline.provenance import provenance
-from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import read_runs, write_table
-from phasepipe.stages.complete import require_complete
-from phasepipe.stages.grid import ATTRIBUTES
-from phasepipe.stages.starts import start_groups
+from phasepipe.specification.start_groups import start_groups
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.axes import ATTRIBUTES
+from phasepipe.store.completeness import require_complete
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.provenance import provenance
+from phasepipe.store.tables import read_runs, write_table
 
 _BUDGETS_PER_DECADE = 4
 _SHORTEST_BUDGET = 1.0

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.progress import logger, logging_to
-from phasepipe.pipeline.provenance import provenance
-from phasepipe.pipeline.sweep import Sweep
-from phasepipe.pipeline.tables import write_table
-from phasepipe.stages.grid import ATTRIBUTES
+from phasepipe.execution.progress import logger, logging_to
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.axes import ATTRIBUTES
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.provenance import provenance
+from phasepipe.store.tables import write_table
 from phasepipe.theory.line import ThresholdLine
 from phasepipe.theory.summary import at_alpha, thresholds
 

@@ -23,10 +23,10 @@ from tests.chaos.place import ROOT, Place
 _PRELOADED = [
     "tests.chaos.inside",
     "distributed",
-    "phasepipe.stages.descent",
+    "phasepipe.stages.runs",
     "phasepipe.stages.instances",
     "phasepipe.stages.success",
-    "phasepipe.stages.verification",
+    "phasepipe.results.verify",
 ]
 
 

@@ -29,26 +29,26 @@ def run(target: Callable[..., None], output: Path, root: Path, *arguments: Any) 
 
 def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) -> None:
     """All stages up to the table of success, as the scripts of the workflow call them."""
-    from phasepipe.pipeline.folders import SweepFolder
-    from phasepipe.stages import descent
-    from phasepipe.stages.script import one_sentence
+    from phasepipe.execution.job import one_sentence
+    from phasepipe.stages import runs
     from phasepipe.stages.success import estimate_success
+    from phasepipe.store.folder import SweepFolder
     from tests.chaos.place import make_sweep
 
     if poisoned is not None:
-        descent._compute = partial(poison, poisoned)
+        runs._compute = partial(poison, poisoned)
     log = Path("log")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with one_sentence(log):
         sweep = make_sweep(cluster=cluster or {"kind": "local", "workers": 2})
         folder = SweepFolder(Path("results") / sweep.name)
-        descent.run_descent(sweep, folder, 2, log)
+        runs.run_descent(sweep, folder, 2, log)
         estimate_success(sweep, folder, log)
 
 
 def poison(label: str, *arguments: Any) -> Any:
     """Compute a block; the one of this label ends its worker as the kernel does when memory runs out."""
-    from phasepipe.stages.descent import _compute
+    from phasepipe.stages.runs import _compute
 
     if arguments[-1].label == label:
         os.kill(os.getpid(), signal.SIGKILL)

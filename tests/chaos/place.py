@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.integrity import mark_pending
-from phasepipe.pipeline.sweep import Sweep
+from phasepipe.specification.configuration import load_sweep
+from phasepipe.specification.sweep import Sweep
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.integrity import mark_pending
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {

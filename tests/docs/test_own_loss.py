@@ -1,4 +1,4 @@
-"""The code of docs/own-loss.md runs as it stands, and its loss goes through a sweep."""
+"""The code of docs/how-to/own-loss.md runs as it stands, and its loss goes through a sweep."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import phasepipe as pp
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.stages.descent import run_descent
+from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.instances import draw_instances
-from phasepipe.stages.spectrum import diagonalise_snapshots
+from phasepipe.stages.runs import run_descent
+from phasepipe.stages.spectra import diagonalise_snapshots
+from phasepipe.store.folder import SweepFolder
 
-PAGE = Path(__file__).parents[2] / "docs" / "own-loss.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-loss.md"
 
 
 def blocks(language):

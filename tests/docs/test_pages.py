@@ -19,7 +19,7 @@ def run_page(name):
 
 
 def test_the_tutorial_runs():
-    names = run_page("tutorial.md")
+    names = run_page("tutorials/tutorial.md")
     assert names["runs"].sizes["start"] == 16
     assert (names["largest_overlap"].values[names["recovered"].values] > 0.3).all()
     assert (names["lowest"] < 0).all()
@@ -28,7 +28,7 @@ def test_the_tutorial_runs():
 
 
 def test_the_page_on_own_starts_runs():
-    names = run_page("own-start.md")
+    names = run_page("how-to/own-start.md")
     np.testing.assert_allclose((names["w0"] ** 2).sum(axis=1), 64)
     assert (names["runs"]["outcome"] > 0).all()
 
@@ -38,15 +38,15 @@ def test_the_page_on_redrawing_runs_on_the_numbers_of_a_sweep(finished, tmp_path
     (tmp_path / "results/demo").symlink_to(finished[1].root)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
-    names = run_page("redraw-a-figure.md")
+    names = run_page("how-to/redraw-a-figure.md")
     assert (tmp_path / "my-success.png").stat().st_size > 10_000
     assert len(names["axes"].containers) == 2  # one curve per N
-    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", (DOCS / "redraw-a-figure.md").read_text()))
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", (DOCS / "how-to/redraw-a-figure.md").read_text()))
     drawn = {path.stem for path in (finished[1].root / "figures").glob("*.csv")}
     assert {name.removesuffix("-1") for name in drawn} <= named
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text().replace("\n", " ")):
         assert target.startswith("http") or (page.parent / target).exists(), target

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK = ROOT / "docs" / "notebooks" / "first-look.ipynb"
+NOTEBOOK = ROOT / "docs" / "tutorials" / "first-look.ipynb"
 
 
 def run(*arguments, cwd):

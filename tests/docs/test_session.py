@@ -1,4 +1,4 @@
-"""The session of docs/session.md runs as it stands on a real sweep, its commands included."""
+"""The session of docs/tutorials/session.md runs as it stands on a real sweep, its commands included."""
 
 import re
 import shlex
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from phasepipe.cli import main
-from phasepipe.pipeline.configuration import load_sweep
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.stages.descent import run_descent
+from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.instances import draw_instances
+from phasepipe.stages.runs import run_descent
+from phasepipe.store.folder import SweepFolder
 
-PAGE = Path(__file__).parents[2] / "docs" / "session.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "session.md"
 SETTINGS = {
     "loss": {"kind": "normalised_quartic", "a": 0.01},
     "N": [48, 32],

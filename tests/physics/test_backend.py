@@ -13,7 +13,7 @@ from phasepipe.physics.field import GradientField
 from phasepipe.physics.flow import Descent, Flow, Protocol, run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import record_times
-from phasepipe.stages.predictor import LabelPredictor
+from phasepipe.simulation.prediction import LabelPredictor
 
 LOSS = pp.NormalisedQuartic(a=0.01)
 N = 64

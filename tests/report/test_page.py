@@ -10,9 +10,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
 import phasepipe as pp
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.report.findings import threshold_caveat
 from phasepipe.report.page import ReportError, write_report
+from phasepipe.report.sentences import threshold_caveat
+from phasepipe.store.folder import SweepFolder
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 import yaml
 import zarr
 
-from phasepipe.pipeline import slurm_jobs
-from phasepipe.pipeline.cluster import ClusterError, connect
-from phasepipe.pipeline.cluster_specs import SchedulerFile, SlurmCluster
-from phasepipe.pipeline.tables import open_store
+from phasepipe.execution import slurm as slurm_jobs
+from phasepipe.execution.cluster import ClusterError, connect
+from phasepipe.specification.cluster import SchedulerFile, SlurmCluster
+from phasepipe.store.tables import open_store
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slurm

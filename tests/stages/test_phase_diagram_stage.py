@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from phasepipe.pipeline.errors import UserError
+from phasepipe.errors import UserError
 from phasepipe.stages.phase_diagram import draw_phase_diagram
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.stages.reduction import reduce_sweep
+from phasepipe.results.reduce import reduce_sweep
+from phasepipe.store.folder import SweepFolder
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import numpy as np
 
 from phasepipe.physics.flow import run_batch
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.pipeline.folders import SweepFolder
-from phasepipe.pipeline.tables import last_asked, open_store
-from phasepipe.stages.draws import draw_problem, draw_starts
-from phasepipe.stages.starts import start_groups
+from phasepipe.simulation.draws import draw_problem, draw_starts
+from phasepipe.specification.start_groups import start_groups
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import last_asked, open_store
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 FOLDERS = sorted(path for path in REFERENCE.iterdir() if path.is_dir())

@@ -10,13 +10,13 @@ import xarray as xr
 from PIL import Image
 from typer.testing import CliRunner
 
-from phasepipe.analysis.claims import shift, universality
-from phasepipe.analysis.claims.finding import Verdict, ranged
-from phasepipe.cli import app
 from phasepipe.physics.starts import StartKind
-from phasepipe.stages.study import CLAIMS, StudyError, filled, write_study
+from study.__main__ import app
+from study.claims import shift, universality
+from study.claims.finding import Verdict, ranged
+from study.page import CLAIMS, StudyError, filled, write_study
 
-PAGE = Path(__file__).parents[2] / "docs" / "study.md"
+PAGE = Path(__file__).parents[2] / "docs" / "evidence" / "study.md"
 STANDING_FOR = (
     "initial-a1",
     "window-a1",
@@ -36,7 +36,7 @@ def page(reduced, tmp_path_factory):
         shutil.copytree(reduced[2].root, place / "reference" / name)
     (place / "docs").mkdir()
     shutil.copy(PAGE, place / "docs")
-    result = CliRunner().invoke(app, ["study", str(place / "reference"), "--to", str(place / "docs")])
+    result = CliRunner().invoke(app, [str(place / "reference"), "--to", str(place / "docs")])
     assert result.exit_code == 0, result.output
     return place / "docs"
 

@@ -1,5 +1,5 @@
 if __name__ == "__main__":  # Dask workers import this file and need none of it
-    from phasepipe.stages.hessian import draw_hessian
-    from phasepipe.stages.script import run_whole
+    from phasepipe.execution.job import run_whole
+    from phasepipe.stages.hessian_figures import draw_hessian
 
     run_whole(snakemake, draw_hessian)

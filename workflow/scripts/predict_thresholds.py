@@ -1,5 +1,5 @@
 if __name__ == "__main__":  # Dask workers import this file and need none of it
-    from phasepipe.stages.script import run_table
+    from phasepipe.execution.job import run_table
     from phasepipe.stages.theory import predict_thresholds
 
     run_table(snakemake, predict_thresholds)

@@ -1,5 +1,5 @@
 if __name__ == "__main__":  # Dask workers import this file and need none of it
-    from phasepipe.stages.descent import run_descent
-    from phasepipe.stages.script import run_blocks
+    from phasepipe.execution.job import run_blocks
+    from phasepipe.stages.runs import run_descent
 
     run_blocks(snakemake, run_descent)

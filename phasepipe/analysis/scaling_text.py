@@ -1,0 +1,194 @@
+"""Finite-size scaling in words: a verdict of one sentence, and tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from phasepipe.analysis.collapse import Collapse
+from phasepipe.analysis.curves import CurveFit
+from phasepipe.analysis.extrapolation import Extrapolation
+from phasepipe.analysis.scaling import ScalingStudy
+from phasepipe.analysis.size_fit import Interval, SizeFit
+
+
+def verdict(extrapolation: Extrapolation) -> str:
+    """One sentence: which forms the data allow, where each puts the limit, and whether theory agrees."""
+    name, plausible = extrapolation.quantity, extrapolation.plausible
+    sizes = f"{len(extrapolation.N)} sizes, N = {extrapolation.N[0]:g} to {extrapolation.N[-1]:g}"
+    if not plausible:
+        forms = ", ".join(dict.fromkeys(fit.formula for fit in extrapolation.fits if not fit.imposed))
+        return (
+            f"None of the forms {forms} describes {name} over {sizes}, so its limit is not determined"
+            f"{_theory(extrapolation)}."
+        )
+    described = [f"{fit.formula} (limit {_range(fit.limit, fit.limit_interval)})" for fit in plausible]
+    if len(plausible) == 1:
+        excluded = [fit for fit in extrapolation.fits if not fit.imposed and fit not in plausible]
+        against = f" and disfavour {_list(fit.formula for fit in excluded)}" if excluded else ""
+        sentence = f"The data ({sizes}) allow {described[0]}{against}"
+    else:
+        sentence = (
+            f"The data ({sizes}) cannot tell {_list(described)} apart, so the limit of {name} is known only "
+            f"to lie in {_interval(extrapolation.limit_range)}"
+        )
+    if all(fit.degrees_of_freedom <= 0 for fit in plausible):
+        sentence += ", with no size to spare for testing any form"
+    return f"{sentence}{_theory(extrapolation)}."
+
+
+def scaling_report(study: ScalingStudy) -> str:
+    """Markdown report of a study: verdict first, then the tables behind it."""
+    level = f"{study.alpha_50.level:.0%}" if study.alpha_50 is not None else "Nominal"
+    lines = ["# Finite-size scaling", ""]
+    if study.alpha_50 is not None:
+        lines += [verdict(study.alpha_50), ""]
+    lines += [*(f"Note: {note}.\n" for note in study.notes)]
+    lines += ["## Success curves", "", _curve_section(study.curves), ""]
+    lines += [
+        f"{fit.status.capitalize()} at N = {fit.N}: {fit.message}.\n" for fit in study.curves if fit.message
+    ]
+    for extrapolation in (study.alpha_50, study.width):
+        if extrapolation is not None:
+            lines += [f"## {extrapolation.quantity} for N to infinity", "", _form_section(extrapolation), ""]
+            lines += _check_sections(extrapolation)
+    if study.collapses:
+        lines += ["## Data collapse", "", _collapse_section(study.collapses), ""]
+    lines += [
+        f"{level} intervals. rho: correlation of the starts of one instance; p: p value of the lack of fit; "
+        "width: distance in alpha between the quartiles of the curve.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _theory(extrapolation: Extrapolation) -> str:
+    limit = extrapolation.imposed_limit
+    if limit is None:
+        return ""
+    imposed = [fit for fit in extrapolation.fits if fit.imposed]
+    passing = [fit.formula for fit in imposed if not fit.goodness < 0.05]
+    if not passing:
+        return f"; the imposed limit {limit:.4g} fits with none of them"
+    if len(passing) == len(imposed):
+        return f"; the imposed limit {limit:.4g} is compatible with all of them"
+    return f"; the imposed limit {limit:.4g} is compatible with {_list(passing)} only"
+
+
+def _curve_section(curves: Sequence[CurveFit]) -> str:
+    rows = [
+        [
+            str(fit.N),
+            _range(fit.alpha_50, (fit.alpha_50_lower, fit.alpha_50_upper)),
+            _range(fit.width, (fit.width_lower, fit.width_upper)),
+            _number(fit.lapse) if fit.lapse > 0 else "none",
+            _number(fit.correlation),
+            _number(fit.goodness),
+            f"{fit.cells.sums.recovered.sum():.0f} / {fit.cells.sums.runs.sum():.0f}",
+            str(fit.status),
+        ]
+        for fit in curves
+    ]
+    return _table(["N", "alpha_50", "width", "lapse", "rho", "p", "recovered / runs", "status"], rows)
+
+
+def _form_section(extrapolation: Extrapolation) -> str:
+    rows = [
+        [
+            fit.formula,
+            f"{_number(fit.limit)} imposed" if fit.imposed else _range(fit.limit, fit.limit_interval),
+            _range(fit.amplitude, fit.amplitude_interval),
+            _range(fit.omega, fit.omega_interval) if np.isfinite(fit.omega) else "",
+            f"{fit.chi2:.2f} / {fit.degrees_of_freedom}",
+            _number(fit.goodness),
+            f"{fit.weight:.2f}",
+        ]
+        for fit in extrapolation.fits
+    ]
+    return _table(["form", "limit", "c", "omega", "chi2 / dof", "p", "AICc weight"], rows)
+
+
+def _check_sections(extrapolation: Extrapolation) -> list[str]:
+    """Held-out largest size and the scan of the smallest size, where there are enough sizes."""
+    formula = {(fit.form, fit.imposed): _label(fit) for fit in extrapolation.fits}
+    lines: list[str] = []
+    held = extrapolation.held_out
+    if len(held):
+        rows = [
+            [
+                formula[row["form"], row["imposed"]],
+                _range(row["predicted"], (row["lower"], row["upper"])),
+                f"{row['z']:+.1f}",
+            ]
+            for row in held.to_dict("records")
+        ]
+        largest = f"N = {extrapolation.N[-1]:g}, observed {_number(extrapolation.value[-1])}"
+        lines += [
+            f"Largest size predicted from the others ({largest}):",
+            "",
+            _table(["form", "predicted", "observed - predicted, in standard errors"], rows),
+            "",
+        ]
+    scan = extrapolation.scan[~extrapolation.scan["imposed"]]
+    if len(scan):
+        rows = [
+            [
+                formula[row["form"], row["imposed"]],
+                f"{row['N_min']:g}",
+                _range(row["limit"], (row["lower"], row["upper"])),
+                f"{row['chi2']:.2f} / {row['degrees_of_freedom']}",
+            ]
+            for row in scan.to_dict("records")
+        ]
+        lines += [
+            "Limit against the smallest size kept:",
+            "",
+            _table(["form", "N_min", "limit", "chi2 / dof"], rows),
+            "",
+        ]
+    return lines
+
+
+def _collapse_section(collapses: Sequence[Collapse]) -> str:
+    rows = [
+        [
+            found.method,
+            _range(found.alpha_c, found.alpha_c_interval),
+            _range(found.inverse_nu, found.inverse_nu_interval),
+            _range(found.omega, found.omega_interval) if np.isfinite(found.omega) else "",
+            f"{found.quality:.2f}",
+            f"{found.entered} of {len(found.points)}",
+        ]
+        for found in collapses
+    ]
+    return _table(["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered"], rows)
+
+
+def _label(fit: SizeFit) -> str:
+    return f"{fit.formula}, imposed" if fit.imposed else fit.formula
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:.3g}" if abs(value) < 0.1 or abs(value) >= 1000 else f"{value:.3f}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{_number(interval[0])}, {_number(interval[1])}]"
+
+
+def _range(value: float, interval: Interval) -> str:
+    return f"{_number(value)} {_interval(interval)}"
+
+
+def _list(items: Iterable[str]) -> str:
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last

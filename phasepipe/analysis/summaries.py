@@ -1,0 +1,364 @@
+"""What a sweep says, small enough to be kept: means over runs by fate, windows, counts by instance.
+
+Arrays of single runs in, tables of cells out. A run that ends early rests where it ended (next to the signal
+or in a certified trap), so its last record stands for it from then on. Starts of one instance share labels
+and sensing matrix: standard errors are those of instances, not of runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phasepipe.analysis.fates import area_under_curve
+from phasepipe.physics.losses import Loss
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.records import TIME_ATTRIBUTES
+
+FATES = ("all", "recovered", "not recovered")
+LEAST = 10  # runs of either fate below which an AUC says nothing
+
+COURSE = {
+    "overlap": "overlap |m| with the signal",
+    "energy": "loss per dimension",
+    "gradient_norm": "norm of the Riemannian gradient |g|/sqrt(N)",
+    "edge": "predicted left edge of the bulk",
+    "outlier": "predicted signal outlier, of the runs that have one",
+    "outlier_overlap": "predicted squared overlap of the outlier with the signal, 0 without outlier",
+    "outlier_share": "share of runs that have an outlier",
+}
+CURVATURE = {
+    "overlap": "overlap |m| with the signal",
+    "lowest_eigenvalue": "lowest eigenvalue of the Hessian",
+    "second_eigenvalue": "second eigenvalue of the Hessian",
+    "lowest_overlap": "squared overlap q_0 of the lowest eigenvector with the signal direction",
+    "largest_overlap": "largest squared overlap of any eigenvector with the signal direction",
+    "lowest_is_largest": "share of runs whose lowest eigenvector has the largest overlap",
+    "index": "share of negative eigenvalues",
+    "signal_curvature": "second derivative h of the loss along the signal direction",
+    "edge": "predicted left edge of the bulk",
+    "outlier": "predicted signal outlier, of the runs that have one",
+    "outlier_overlap": "predicted squared overlap of the outlier with the signal, 0 without outlier",
+    "outlier_share": "share of runs that have an outlier",
+}
+_QUARTILES = {"lower": (0.25, "lower quartile"), "median": (0.5, "median"), "upper": (0.75, "upper quartile")}
+
+Float = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+
+
+def counts_table(outcome: xr.DataArray) -> xr.Dataset:
+    """Runs of every instance by fate.
+
+    Parameters
+    ----------
+    outcome
+        Codes of :class:`~phasepipe.physics.outcomes.Outcome`, dims (alpha, instance, start).
+
+    Returns
+    -------
+    Dataset with ``recovered, trapped, undecided, diverged`` and ``runs`` (all computed but diverged), dims
+    (alpha, instance).
+    """
+    kinds = (Outcome.RECOVERED, Outcome.TRAPPED, Outcome.UNDECIDED, Outcome.DIVERGED)
+    table = {kind.name.lower(): (outcome == kind).sum("start") for kind in kinds}
+    table["runs"] = table["recovered"] + table["trapped"] + table["undecided"]
+    what = {"runs": "runs that count (all computed but diverged)"}
+    return xr.Dataset(
+        {
+            name: counts.astype(np.uint16).assign_attrs(long_name=what.get(name, f"{name} runs"), units="1")
+            for name, counts in table.items()
+        }
+    )
+
+
+def window_table(runs: xr.Dataset) -> xr.Dataset:
+    """When the informative direction is lost, and when runs recover.
+
+    Parameters
+    ----------
+    runs
+        ``outcome, t_bbp, recovery_time`` (alpha, instance, start); ``overlap, loss`` (alpha, instance, start,
+        time).
+
+    Returns
+    -------
+    Dataset with dims (alpha, fate): quartiles ``t_bbp_*`` of the runs that lose their outlier for good,
+    shares ``never`` (without outlier at any time) and ``lasting`` (with outlier to the end), ``energy`` and
+    ``energy_error`` at the end, ``runs``; quartiles ``recovery_time_*`` with dims (alpha,).
+    """
+    columns: dict[str, list[list[float]]] = {}
+    for row in range(runs.sizes["alpha"]):
+        cell = runs.isel(alpha=row)
+        window = cell["t_bbp"].values
+        alive = np.isfinite(_series(cell, "overlap"))
+        energy = _carried(alive, {"energy": _series(cell, "loss")})["energy"][..., -1]
+        for chosen in _by_fate(cell):
+            mean, error, _ = clustered_mean(energy, chosen)
+            ends, count = window[chosen], int(chosen.sum())
+            found = _quartiles("t_bbp", ends[np.isfinite(ends)]) | {
+                "never": float(np.isnan(ends).sum() / count) if count else np.nan,
+                "lasting": float(np.isinf(ends).sum() / count) if count else np.nan,
+                "energy": float(mean),
+                "energy_error": float(error),
+                "runs": float(count),
+            }
+            for name, value in found.items():
+                columns.setdefault(name, [[] for _ in range(runs.sizes["alpha"])])[row].append(value)
+    passages = [times[np.isfinite(times)] for times in runs["recovery_time"].transpose("alpha", ...).values]
+    times = [_quartiles("recovery_time", passage) for passage in passages]
+    table = xr.Dataset(coords={"alpha": runs["alpha"], "fate": list(FATES)})
+    what = {
+        "never": "share of runs that never have an outlier",
+        "lasting": "share of runs that keep their outlier to the end",
+        "energy": "loss per dimension at the end of the run",
+        "energy_error": "standard error of the loss per dimension at the end of the run",
+        "runs": "runs behind the numbers",
+    }
+    for quartile, (_, name) in _QUARTILES.items():
+        what[f"t_bbp_{quartile}"] = f"{name} of the time at which the outlier is lost for good"
+        long_name = f"{name} of the recovery time"
+        column = [found[f"recovery_time_{quartile}"] for found in times]
+        table[f"recovery_time_{quartile}"] = ("alpha", column, {"long_name": long_name, "units": "t"})
+    for name, values in columns.items():
+        units = "t" if name.startswith("t_bbp") else "1"
+        table[name] = (("alpha", "fate"), values, {"long_name": what[name], "units": units})
+    return table
+
+
+def decision_table(runs: xr.Dataset) -> xr.Dataset:
+    """How well the state at every time tells the fate: AUC of overlap and of the predicted outlier overlap.
+
+    Parameters
+    ----------
+    runs
+        ``outcome`` (alpha, instance, start); ``overlap, outlier_overlap`` (alpha, instance, start, time).
+
+    Returns
+    -------
+    Dataset with ``auc`` and ``auc_outlier`` (alpha, time), NaN in cells with fewer than 10 runs of either
+    fate.
+    """
+    shape = (runs.sizes["alpha"], runs.sizes["time"])
+    values = {"auc": np.full(shape, np.nan), "auc_outlier": np.full(shape, np.nan)}
+    for row in range(shape[0]):
+        cell = runs.isel(alpha=row)
+        computed, recovered, lost = _by_fate(cell)
+        if min(recovered.sum(), lost.sum()) < LEAST:
+            continue
+        records = _records(cell)
+        for name, quantity in (("auc", "overlap"), ("auc_outlier", "outlier_overlap")):
+            series = records[quantity][computed]
+            values[name][row] = [area_under_curve(at, recovered[computed]) for at in series.T]
+    what = {
+        "auc": "probability that a recovered run has the larger |m| at this time than another run",
+        "auc_outlier": "the same of the predicted squared overlap of the outlier",
+    }
+    table = xr.Dataset(
+        coords={"alpha": runs["alpha"], "time": ("time", runs["time"].values, TIME_ATTRIBUTES)}
+    )
+    for name, array in values.items():
+        table[name] = (("alpha", "time"), array.astype(np.float32), {"long_name": what[name], "units": "1"})
+    return table
+
+
+def course_table(runs: xr.Dataset) -> xr.Dataset:
+    """Mean of what is recorded of every run against time, by fate.
+
+    Parameters
+    ----------
+    runs
+        ``outcome`` (alpha, instance, start); ``overlap, loss, gradient_norm, edge, outlier, outlier_overlap``
+        (alpha, instance, start, time).
+
+    Returns
+    -------
+    Dataset with dims (alpha, fate, time): means of :data:`COURSE`, their standard errors ``*_error``, and
+    ``runs``.
+    """
+    return _means(runs, _records, COURSE)
+
+
+def curvature_table(spectra: xr.Dataset) -> xr.Dataset:
+    """Mean of what is measured of the Hessian at the snapshots, by fate.
+
+    Parameters
+    ----------
+    spectra
+        ``outcome`` (alpha, instance, start); ``eigenvalues, signal_overlap`` (alpha, instance, start, time,
+        eigenvalue); ``overlap, index, largest_signal_overlap, largest_signal_overlap_rank, signal_curvature,
+        edge, outlier, outlier_overlap`` (alpha, instance, start, time).
+
+    Returns
+    -------
+    Dataset with dims (alpha, fate, time): means of :data:`CURVATURE`, their standard errors ``*_error``, and
+    ``runs``.
+    """
+    return _means(spectra, _measured, CURVATURE)
+
+
+def signal_curvature(
+    loss: Loss,
+    labels: NDArray[np.floating],
+    predictions: NDArray[np.floating],
+    overlap: NDArray[np.floating],
+    mu: NDArray[np.floating],
+    N: int,
+) -> Float:
+    """Second derivative of the loss along the tangent direction of the signal, ``h = e.H e`` (PHYSICS §4).
+
+    Parameters
+    ----------
+    loss
+        The loss.
+    labels
+        ``y``, shape (M,).
+    predictions
+        ``yhat`` at the points, shape (..., M).
+    overlap, mu
+        Overlap and Lagrange multiplier at the points, shape (...).
+    N
+        Dimension.
+
+    Returns
+    -------
+    Shape (...): ``(1/N) sum_i T_i y_e,i^2 - mu`` with ``y_e = (y - m yhat) / sqrt(1 - m^2)``; no sensing
+    matrix is needed.
+    """
+    m = overlap[..., None]
+    along = (labels - m * predictions) / np.sqrt(1 - m**2)
+    return np.asarray((loss.curvature(predictions, labels) * along**2).sum(axis=-1) / N - mu)
+
+
+def _by_fate(cell: xr.Dataset) -> tuple[Bool, Bool, Bool]:
+    """Runs of FATES, shape (instance, start) each."""
+    outcome = cell["outcome"].transpose("instance", "start").values
+    computed = (outcome != Outcome.PENDING) & (outcome != Outcome.DIVERGED)
+    recovered = outcome == Outcome.RECOVERED
+    return computed, recovered, computed & ~recovered
+
+
+def _records(cell: xr.Dataset) -> dict[str, Float]:
+    """Quantities of COURSE, shape (instance, start, time), carried on after the end of a run."""
+    raw = {name: _series(cell, name) for name in ("overlap", "loss", "gradient_norm", "edge", "outlier")}
+    alive = np.isfinite(raw["overlap"])
+    pointing = np.nan_to_num(_series(cell, "outlier_overlap"))
+    has_outlier = np.where(alive, np.isfinite(raw["outlier"]).astype(float), np.nan)
+    return _carried(
+        alive,
+        {
+            "overlap": abs(raw["overlap"]),
+            "energy": raw["loss"],
+            "gradient_norm": raw["gradient_norm"],
+            "edge": raw["edge"],
+            "outlier": raw["outlier"],
+            "outlier_overlap": pointing,
+            "outlier_share": has_outlier,
+        },
+    )
+
+
+def _measured(cell: xr.Dataset) -> dict[str, Float]:
+    """Quantities of CURVATURE, shape (instance, start, time), carried on after the end of a run."""
+    eigenvalues, overlaps = _series(cell, "eigenvalues"), _series(cell, "signal_overlap")
+    outlier, overlap = _series(cell, "outlier"), _series(cell, "overlap")
+    alive = np.isfinite(overlap)
+    return _carried(
+        alive,
+        {
+            "overlap": abs(overlap),
+            "lowest_eigenvalue": eigenvalues[..., 0],
+            "second_eigenvalue": eigenvalues[..., 1],
+            "lowest_overlap": overlaps[..., 0],
+            "largest_overlap": _series(cell, "largest_signal_overlap"),
+            "lowest_is_largest": (_series(cell, "largest_signal_overlap_rank") == 0).astype(float),
+            "index": _series(cell, "index"),
+            "signal_curvature": _series(cell, "signal_curvature"),
+            "edge": _series(cell, "edge"),
+            "outlier": outlier,
+            "outlier_overlap": np.nan_to_num(_series(cell, "outlier_overlap")),
+            "outlier_share": np.isfinite(outlier).astype(float),
+        },
+    )
+
+
+def _series(cell: xr.Dataset, name: str) -> Float:
+    return np.asarray(cell[name].transpose("instance", "start", "time", ...).values, np.float64)
+
+
+def _carried(alive: Bool, series: Mapping[str, Float]) -> dict[str, Float]:
+    """Series (..., time) whose entries after the last one alive repeat it."""
+    steps = np.where(alive, np.arange(alive.shape[-1]), -1)
+    last = np.maximum.accumulate(steps, axis=-1)
+    return {
+        name: np.where(last >= 0, np.take_along_axis(values, np.maximum(last, 0), axis=-1), np.nan)
+        for name, values in series.items()
+    }
+
+
+def _means(
+    data: xr.Dataset, quantities: Callable[[xr.Dataset], dict[str, Float]], what: Mapping[str, str]
+) -> xr.Dataset:
+    """Means of ``quantities`` of every cell by fate, dims (alpha, fate, time)."""
+    dims, shape = ("alpha", "fate", "time"), (data.sizes["alpha"], len(FATES), data.sizes["time"])
+    values = {
+        name: np.full(shape, np.nan, np.float32) for name in (*what, *(f"{name}_error" for name in what))
+    }
+    runs = np.zeros(shape[:2], np.uint32)
+    for row in range(shape[0]):
+        cell = data.isel(alpha=row)
+        found = quantities(cell)
+        for column, chosen in enumerate(_by_fate(cell)):
+            runs[row, column] = chosen.sum()
+            for name, series in found.items():
+                mean, error, _ = clustered_mean(series, chosen)
+                values[name][row, column], values[f"{name}_error"][row, column] = mean, error
+    table = xr.Dataset(
+        coords={
+            "alpha": data["alpha"],
+            "fate": list(FATES),
+            "time": ("time", data["time"].values, TIME_ATTRIBUTES),
+        }
+    )
+    for name, array in values.items():
+        meaning = what.get(name) or f"standard error of {what[name.removesuffix('_error')]}"
+        table[name] = (dims, array, {"long_name": meaning, "units": "1"})
+    table["runs"] = (dims[:2], runs, {"long_name": "runs behind the means", "units": "1"})
+    return table
+
+
+def clustered_mean(values: Float, chosen: Bool) -> tuple[Float, Float, NDArray[np.intp]]:
+    """Mean over the chosen runs with the standard error of instances.
+
+    Parameters
+    ----------
+    values
+        Shape (instance, start, ...); NaN does not count.
+    chosen
+        Runs that count, shape (instance, start).
+
+    Returns
+    -------
+    mean, error, runs
+        Shape (...). The error is that of a ratio estimator whose clusters are the instances; NaN with fewer
+        than two of them.
+    """
+    valid = np.isfinite(values) & chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2))
+    count = valid.sum(axis=(0, 1))
+    safe = np.maximum(count, 1)
+    mean = np.where(count > 0, np.where(valid, values, 0.0).sum(axis=(0, 1)) / safe, np.nan)
+    instances = valid.any(axis=1).sum(axis=0)
+    excess = np.where(valid, values - mean, 0.0).sum(axis=1)
+    factor = instances / np.maximum(instances - 1, 1)
+    error = np.sqrt(factor * (excess**2).sum(axis=0)) / safe
+    return mean, np.where(instances > 1, error, np.nan), count
+
+
+def _quartiles(name: str, values: Float) -> dict[str, float]:
+    return {
+        f"{name}_{quartile}": float(np.quantile(values, share)) if values.size else np.nan
+        for quartile, (share, _) in _QUARTILES.items()
+    }

@@ -1,0 +1,288 @@
+"""Where blocks are computed: a Dask cluster of one's own, somebody else's, or SLURM jobs."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask.utils import parse_bytes
+from distributed import Client, LocalCluster, Security
+from distributed.system import MEMORY_LIMIT
+
+from phasepipe.errors import ClusterError as ClusterError
+from phasepipe.execution.slurm import slurm_client
+from phasepipe.specification.cluster import (
+    ClusterSpec,
+    SchedulerAddress,
+    SchedulerFile,
+    SlurmCluster,
+    TlsFiles,
+)
+from phasepipe.specification.cluster import LocalCluster as LocalSpec
+
+logger = logging.getLogger("phasepipe")
+
+_ANSWER = 10.0  # seconds within which a scheduler should answer
+_FIRST_WORD, _NEXT_WORD = 10.0, 60.0  # seconds until it is told that there are no workers
+
+_WORKER_ENVIRONMENT = {
+    # BLAS threads collapse on small products and fight over cores: one thread per worker process
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # glibc would give arrays of more than 128 kB back at once, and every new one costs a fault per page:
+    # a third of a worker's faults in a short stage at N = 512, its start included
+    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(2**25)),
+}
+_CONFIG = {
+    "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.admin.tick.limit": "30 s",
+    "distributed.worker.memory.terminate": 0.95,
+    # a look at every stack a hundred times a second, for a dashboard that is not there
+    "distributed.worker.profile.enabled": False,
+    # fifty looks a second at the delay of every event loop, ten at memory: in idle processes these two alone
+    # took nearly a tenth of a core with two workers, and every look stops a computing thread
+    "distributed.admin.tick.interval": "500 ms",
+    "distributed.worker.memory.monitor-interval": "500 ms",
+}
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_memory(spec: ClusterSpec) -> float:
+    """Memory limit of a worker of the cluster in bytes; infinite where somebody else decides it."""
+    if isinstance(spec, LocalSpec):
+        return MEMORY_LIMIT / (spec.workers or available_cores())
+    if isinstance(spec, SlurmCluster):
+        return float(parse_bytes(spec.memory)) / (spec.processes or spec.cores)
+    return float("inf")
+
+
+@contextmanager
+def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
+    """A client of the cluster that ``spec`` describes; what was started here is closed at the end.
+
+    Parameters
+    ----------
+    spec
+        Cluster part of the sweep.
+    cores
+        Worker processes of a local cluster if the specification names none; default all cores.
+
+    Raises
+    ------
+    ClusterError
+        If a named cluster cannot be reached.
+    """
+    # tracebacks of a client that lost its scheduler: the stage says it in a sentence
+    for name in ("distributed.client", "distributed.batched"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with dask.config.set(_CONFIG):
+        if isinstance(spec, LocalSpec):
+            with _local(spec.workers or cores or available_cores()) as client:
+                yield client
+        elif isinstance(spec, SlurmCluster):
+            security = _security(spec.security)
+            with dask.config.set(_SLURM_CONFIG), slurm_client(spec, _WORKER_ENVIRONMENT, security) as client:
+                yield client
+        else:
+            with _existing(spec) as client:
+                yield client
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for processes that are started meanwhile; Dask's own setting gives way to the user's."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started meanwhile ignore Ctrl-C, which a terminal sends to all: their parent ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    with _environment(_WORKER_ENVIRONMENT):
+        with _deaf_to_interrupts():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # a port of its own: several stages may run at once
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=logging.CRITICAL,  # tracebacks of dying workers: the stage says it in a sentence
+            )
+        # not the default of this process: what it reads of a store, it reads itself
+        with cluster, Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+# a job that ends at its time limit takes innocent blocks along, again and again in a long stage
+_SLURM_CONFIG = {
+    "distributed.scheduler.allowed-failures": 20,
+    # Dask would close a job whose worker has been away so long, even the new one that took its name
+    "distributed.deploy.lost-worker-timeout": "365 days",
+}
+
+
+def _security(files: TlsFiles | None) -> Security | None:
+    """TLS of scheduler, workers and client by the same files; None leaves it to Dask's configuration."""
+    if files is None:
+        return None
+    for key, path in files.model_dump().items():
+        if not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise ClusterError(
+                f"cluster.security.{key} = {path!r} is not a file that can be read; "
+                "give the path of a PEM file"
+            )
+    paths = {key: str(Path(path).resolve()) for key, path in files.model_dump().items()}
+    roles = {
+        f"tls_{role}_{part}": paths[part]
+        for role in ("scheduler", "worker", "client")
+        for part in ("cert", "key")
+    }
+    security = Security(require_encryption=True, tls_ca_file=paths["ca_file"], **roles)
+    try:
+        security.get_connection_args("client")
+    except OSError as error:  # ssl.SSLError is one
+        raise ClusterError(
+            f"the files of cluster.security do not fit together ({error}); "
+            "ca must have signed cert, and key must be its key"
+        ) from error
+    return security
+
+
+@contextmanager
+def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
+    if isinstance(spec, SchedulerFile):
+        # the client would wait for the file for ever, whatever its timeout
+        if not Path(spec.path).is_file():
+            raise ClusterError(
+                f"cluster.path = {spec.path!r} does not exist; "
+                f"hold a cluster open with: phasepipe cluster --scheduler-file {spec.path}"
+            )
+        _check_scheduler_file(Path(spec.path))
+        arguments, where = {"scheduler_file": spec.path}, spec.path
+    else:
+        arguments, where = {"address": spec.address}, spec.address
+    refused = None
+    try:
+        # not the default of this process: a client that cannot connect would remain so
+        client = Client(**arguments, security=_security(spec.security), timeout=_ANSWER, set_as_default=False)
+    except (OSError, OverflowError, ValueError, TypeError, RuntimeError) as error:
+        refused = " ".join(str(error).split())
+    if refused is not None:
+        # Dask closes the failed client when it is collected as garbage, with the lock of all event loops.
+        # By chance that could be in the starting thread of a next client, whose starter holds that lock.
+        gc.collect()
+        raise ClusterError(
+            f"no Dask scheduler answers at {where}: {refused}; "
+            "is it still running, with the same version of Dask and the same TLS files?"
+        )
+    with client:
+        _check_versions(client, where)
+        with _waiting_told(client, where):
+            yield client
+
+
+def _check_versions(client: Client, where: str) -> None:
+    """Refuse workers that cannot read what we send."""
+    versions: Any = client.get_versions()
+    mine = versions["client"]["packages"]["distributed"]
+    others = {"the scheduler": versions["scheduler"]} | {
+        f"worker {address}": found for address, found in versions["workers"].items()
+    }
+    for who, found in others.items():
+        theirs = found["packages"]["distributed"] if found else None
+        if theirs is not None and theirs != mine:
+            raise ClusterError(
+                f"{who} of the cluster at {where} runs distributed {theirs}, this process {mine}; "
+                "install the same version on both sides"
+            )
+
+
+@contextmanager
+def _waiting_told(client: Client, where: str) -> Iterator[None]:
+    """Say so, now and then, while the scheduler has no workers."""
+    over = threading.Event()
+
+    def watch() -> None:
+        pause = _FIRST_WORD
+        while not over.wait(pause):
+            pause = _NEXT_WORD
+            if not client.scheduler_info(n_workers=-1)["workers"]:
+                message = f"the cluster at {where} has no workers; waiting for them"
+                logger.warning("%s", message)
+                print(f"phasepipe: {message}", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=10)
+
+
+def _check_scheduler_file(path: Path) -> None:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"cluster.path = {str(path)!r} cannot be read as a scheduler file ({error}); "
+            f"write one with: phasepipe cluster --scheduler-file {path}"
+        ) from error
+    if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
+        raise ClusterError(
+            f"cluster.path = {str(path)!r} is no scheduler file; it names no address. "
+            f"Write one with: phasepipe cluster --scheduler-file {path}"
+        )
+
+
+def write_scheduler_file(client: Client, path: Path) -> None:
+    """Tell other processes where the scheduler of ``client`` is.
+
+    Raises
+    ------
+    ClusterError
+        If the file cannot be written.
+    """
+    # Client.write_scheduler_file adds the metrics of the workers, which JSON cannot always hold
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]}))
+        draft.replace(path)
+    except OSError as error:
+        raise ClusterError(
+            f"scheduler file {path} cannot be written ({error.strerror}); choose another folder"
+        ) from error

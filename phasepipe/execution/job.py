@@ -1,0 +1,81 @@
+"""What the scripts of the workflow share: from the snakemake object to a call of a stage."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from phasepipe.errors import UserError
+from phasepipe.execution.workflow_guard import end_with_workflow
+from phasepipe.specification.configuration import load_sweep
+from phasepipe.specification.sweep import Sweep
+from phasepipe.store.folder import SweepFolder
+
+
+@contextmanager
+def one_sentence(log: Path) -> Iterator[None]:
+    """Turn an error that a user can mend into one sentence, in the log too, and exit code 1.
+
+    So is a failing disk, a chunk whose checksum is wrong, Ctrl-C and SIGTERM; the latter also comes when the
+    workflow that started this script is gone.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.raiseExceptions = False  # a log on a disk that fails is no news, and no traceback
+    end_with_workflow()
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(log, "interrupted; finished blocks are stored, the same command computes the rest")
+    except UserError as error:
+        _end(log, str(error))
+    except OSError as error:
+        what = f"{error.strerror or error}: {error.filename or 'a file of the results'}"
+        _end(log, f"{what}; finished blocks are stored: mend the disk and run the same command again")
+    except ValueError as error:
+        if "checksum" not in str(error):
+            raise
+        _end(
+            log,
+            f"a stored chunk is damaged ({error}); run phasepipe verify on the results folder, then again",
+        )
+
+
+def _end(log: Path, sentence: str) -> None:
+    # the log may lie on the disk that is full
+    with suppress(OSError), log.open("a") as file:
+        file.write(f"{sentence}\n")
+    sys.exit(f"phasepipe: {sentence}")
+
+
+def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], None]) -> None:
+    """Run a stage that computes in blocks; the outputs are receipts of what was asked for at every N."""
+    log = Path(snakemake.log[0])
+    with one_sentence(log):
+        sweep, folder = _sweep(snakemake)
+        stage(sweep, folder, snakemake.threads, log)
+        for receipt, grid in zip(snakemake.output, snakemake.params.grids, strict=True):
+            Path(receipt).write_text(json.dumps(grid, indent=1) + "\n")
+
+
+def run_whole(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
+    """Run a stage that covers all N and writes the files that the rule names."""
+    log = Path(snakemake.log[0])
+    with one_sentence(log):
+        stage(*_sweep(snakemake), log)
+
+
+def run_table(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
+    """Run a stage that writes a store over all N; the output is a receipt."""
+    run_whole(snakemake, stage)
+    Path(snakemake.output[0]).touch()
+
+
+def _sweep(snakemake: Any) -> tuple[Sweep, SweepFolder]:
+    sweep = load_sweep(snakemake.config, snakemake.wildcards.sweep)
+    return sweep, SweepFolder(Path(snakemake.config.get("results", "results")) / sweep.name)

@@ -1,0 +1,279 @@
+"""Figures of the Hessian through time: spectra, eigenvalues, signal overlap, t_BBP, phi (PHYSICS §4-5).
+
+Pure functions of labelled arrays that hand back matplotlib figures; no file and no global state. Each
+docstring lists the variables and dimensions that the dataset must hold; extra ones are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from numpy.typing import NDArray
+
+from phasepipe.figures.hessian_tables import eigenvalue_bands, overlap_bands, window_quantiles
+from phasepipe.figures.style import (
+    BLUE,
+    COLUMN_WIDTH,
+    PAGE_WIDTH,
+    PURPLE,
+    SKY,
+    THEORY,
+    VERMILION,
+    new_figure,
+    paper_style,
+    size_colours,
+    size_markers,
+)
+
+GREY = "#777777"
+# colour, label and look of the lines of the two lowest eigenvalues and their prediction
+_LINES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "lambda_0": (BLUE, "λ₀ measured", {"marker": "o"}),
+    "lambda_1": (SKY, "λ₁ measured", {"marker": "s"}),
+    "edge": (GREY, "edge predicted", {"linestyle": "--"}),
+    "outlier": (VERMILION, "outlier predicted", {}),
+}
+
+
+@paper_style()
+def spectra(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
+    """Measured and predicted spectra: one row a moment of the descent, one column an alpha.
+
+    Parameters
+    ----------
+    panels
+        One run a panel: runs of different ``mu`` would blur each other. ``eigenvalues`` (alpha, moment,
+        mode), all of them; ``grid`` and ``density`` (alpha, moment, grid), the predicted bulk; ``edge``,
+        ``outlier`` and ``time`` (alpha, moment); coordinates ``alpha`` and, as text, ``moment``.
+    share_shown
+        Share of the eigenvalues inside the window; the long right tail is cut.
+    """
+    _require(panels, "eigenvalues", "grid", "density", "edge", "outlier", "time")
+    rows, columns = panels.sizes["moment"], panels.sizes["alpha"]
+    figure = new_figure(PAGE_WIDTH, (1.6 * rows + 0.4) / PAGE_WIDTH)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row, moment in enumerate(panels["moment"].values):
+        for column, alpha in enumerate(panels["alpha"].values):
+            axis = axes[row, column]
+            _spectrum_panel(axis, panels.isel(alpha=column, moment=row), share_shown)
+            axis.set_title(f"α = {alpha:g}, {moment} (t = {float(panels.time[column, row]):.3g})")
+            if row == rows - 1:
+                axis.set_xlabel("eigenvalue λ")
+            if column == 0:
+                axis.set_ylabel("density ρ(λ)")
+    _legend_below(figure, axes[0, 0])
+    return figure
+
+
+def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
+    values = panel.eigenvalues.values
+    values = values[np.isfinite(values)]
+    outlier = panel.outlier.item()
+    marks = [values.min(), *_finite([panel.edge.item(), outlier])]
+    right = np.quantile(values, share_shown)
+    left = min(marks) - 0.06 * (right - min(marks))
+    edges = np.linspace(left, right, 61)
+    counts, _ = np.histogram(values, edges)
+    axis.stairs(
+        counts / (values.size * np.diff(edges)),
+        edges,
+        fill=True,
+        color=SKY,
+        alpha=0.6,
+        label="measured spectrum",
+    )
+    inside = (panel.grid.values >= left) & (panel.grid.values <= right)
+    axis.plot(panel.grid.values[inside], panel.density.values[inside], color=BLUE, label="predicted bulk")
+    # one eigenvalue in a thousand is invisible in a histogram: mark it. A NaN keeps its legend entry
+    mark: dict[str, Any] = {
+        "marker": "v",
+        "linestyle": "none",
+        "markersize": 5,
+        "clip_on": False,
+        "zorder": 5,
+    }
+    axis.plot(outlier, 0, color=VERMILION, markeredgecolor="none", label="predicted outlier", **mark)
+    axis.plot(values.min(), 0, color=BLUE, markerfacecolor="none", label="measured λ₀", **mark)
+    axis.axvline(panel.edge.item(), color=GREY, linestyle=":", linewidth=1, label="predicted edge")
+    axis.axvline(0, color="black", linewidth=0.5)
+    axis.set_xlim(left, right)
+    axis.set_ylim(bottom=0)
+
+
+@paper_style()
+def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
+    """The two lowest eigenvalues against time with the predicted edge and outlier, and all less the edge.
+
+    Lines are medians over runs, bands the central half.
+
+    Parameters
+    ----------
+    runs
+        ``eigenvalues`` (run, time, eigenvalue) with at least two; ``edge``, ``outlier`` (run, time);
+        ``t_bbp`` (run), NaN or infinite where there is none; coordinate ``time``.
+    """
+    _require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
+    figure = new_figure(COLUMN_WIDTH, 1.15)
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    bands = eigenvalue_bands(runs)
+    for axis, less in ((top, "nothing"), (bottom, "edge")):
+        for quantity, (colour, label, look) in _LINES.items():
+            at = bands[(bands["less"] == less) & (bands["quantity"] == quantity)]
+            axis.fill_between(at["time"], at["lower"], at["upper"], color=colour, alpha=0.2, linewidth=0)
+            axis.plot(at["time"], at["median"], color=colour, label=label, **look)
+        _mark_window(axis, bands["t_bbp"].iloc[0])
+        _time_axis(axis, runs["time"].values)
+    top.axhline(0, color="black", linewidth=0.5)
+    top.set_xlabel("")
+    top.set_ylabel("eigenvalue λ")
+    bottom.set_ylabel("λ less the predicted edge")
+    top.legend()
+    return figure
+
+
+@paper_style()
+def signal_overlap(runs: xr.Dataset) -> Figure:
+    """Signal overlap of the lowest eigenvector against time, recovered and other runs apart.
+
+    Lines are means over runs; where the prediction has no outlier its overlap counts as 0.
+
+    Parameters
+    ----------
+    runs
+        ``signal_overlap`` (run, time), measured ``q_0``; ``outlier_overlap`` (run, time), predicted, NaN
+        without outlier; ``recovered`` (run), bool; ``t_bbp`` (run); coordinate ``time``. Records after the
+        end of a run hold NaN in ``signal_overlap``.
+    """
+    _require(runs, "signal_overlap", "outlier_overlap", "recovered", "t_bbp")
+    figure = new_figure(PAGE_WIDTH, 0.42)
+    axes = figure.subplots(1, 2, sharey=True)
+    bands = overlap_bands(runs)
+    recovered = runs.recovered.values.astype(bool)
+    looks = {"measured": (BLUE, "q₀ measured", "o"), "predicted": (VERMILION, "q predicted", "")}
+    for axis, chosen, fate in zip(axes, (recovered, ~recovered), ("recovered", "not recovered"), strict=True):
+        axis.set_title(f"{fate}: {chosen.sum()} runs")
+        of_fate = bands[bands["fate"] == fate]
+        for quantity, at in of_fate.groupby("quantity"):
+            colour, label, marker = looks[str(quantity)]
+            low, high = at["mean"] - at["error"], at["mean"] + at["error"]
+            axis.fill_between(at["time"], low, high, color=colour, alpha=0.2, linewidth=0)
+            axis.plot(at["time"], at["mean"], color=colour, label=label, marker=marker)
+        if len(of_fate):
+            _mark_window(axis, of_fate["t_bbp"].iloc[0])
+        _time_axis(axis, runs["time"].values)
+    axes[0].set_ylabel("squared overlap with the signal direction")
+    axes[0].set_ylim(bottom=0)
+    axes[1 if (~recovered).any() else 0].legend()
+    return figure
+
+
+@paper_style()
+def window_lengths(runs: xr.Dataset) -> Figure:
+    """Distribution of t_BBP against alpha for every N; below it, the runs that have none.
+
+    Parameters
+    ----------
+    runs
+        ``t_bbp`` (N, alpha, run): NaN where there never was an outlier, infinite where it outlived the
+        record; ``runs`` (N, alpha), how many there are, 0 at an alpha that an N lacks; coordinates ``N`` and
+        ``alpha``.
+    """
+    _require(runs, "t_bbp", "runs")
+    figure = new_figure(COLUMN_WIDTH, 1.0)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    alpha = runs["alpha"].values
+    spacing = np.diff(alpha).min() if alpha.size > 1 else 1.0
+    sizes = runs["N"].values
+    colours, markers = size_colours(sizes.tolist()), size_markers(sizes.tolist())
+    numbers = window_quantiles(runs)
+    for index, N in enumerate(sizes.tolist()):
+        colour, marker, at = colours[N], markers[N], numbers[numbers["N"] == N]
+        position = at["alpha"] + spacing * 0.08 * (index - (sizes.size - 1) / 2)
+        spread = [at["median"] - at["lower"], at["upper"] - at["median"]]
+        top.errorbar(
+            position, at["median"], yerr=spread, color=colour, marker=marker,
+            capsize=1.5, elinewidth=0.8, label=f"N = {N}",
+        )  # fmt: skip
+        bottom.plot(at["alpha"], at["never"], color=colour, marker=marker)
+        bottom.plot(
+            at["alpha"], at["lasting"], color=colour, marker=marker, linestyle="--", markerfacecolor="none"
+        )
+    top.set_yscale("log")
+    top.yaxis.set_major_formatter("{x:g}")
+    top.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    top.set_ylabel("t_BBP (median, central half)")
+    top.legend()
+    bottom.plot([], [], color=GREY, label="never an outlier")
+    bottom.plot([], [], color=GREY, linestyle="--", label="outlier until the end")
+    bottom.legend()
+    bottom.set_ylim(-0.03, 1.03)
+    bottom.set_ylabel("share of runs")
+    bottom.set_xlabel("signal-to-noise ratio α = M / N")
+    return figure
+
+
+@paper_style()
+def lowest_is_most_informative(shares: xr.Dataset, alpha_init: float | None = None) -> Figure:
+    """Share phi of runs at t = 0 whose lowest eigenvector is the one with the largest signal overlap.
+
+    Parameters
+    ----------
+    shares
+        ``phi``, ``phi_low``, ``phi_high`` (N, alpha); coordinates ``N`` and ``alpha``.
+    alpha_init
+        Transition at initialisation for N to infinity (PHYSICS §6), drawn if given.
+    """
+    _require(shares, "phi", "phi_low", "phi_high")
+    figure = new_figure(COLUMN_WIDTH, 0.8)
+    axis = figure.subplots()
+    alpha = shares["alpha"].values
+    sizes = shares["N"].values.tolist()
+    colours, markers = size_colours(sizes), size_markers(sizes)
+    for index, N in enumerate(sizes):
+        colour, marker = colours[N], markers[N]
+        line = shares.isel(N=index)
+        axis.fill_between(
+            alpha, line.phi_low.values, line.phi_high.values, color=colour, alpha=0.2, linewidth=0
+        )
+        axis.plot(alpha, line.phi.values, color=colour, marker=marker, label=f"N = {N}")
+    if alpha_init is not None:
+        axis.axvline(alpha_init, **THEORY, label=f"α_init = {alpha_init:.3f} (N → ∞)")
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xlabel("signal-to-noise ratio α = M / N")
+    axis.set_ylabel("φ: lowest eigenvector most informative")
+    axis.legend()
+    return figure
+
+
+def _require(dataset: xr.Dataset, *names: str) -> None:
+    missing = [name for name in names if name not in dataset]
+    if missing:
+        raise ValueError(f"the dataset lacks {', '.join(missing)}; it holds {', '.join(map(str, dataset))}")
+
+
+def _finite(values: list[float]) -> list[float]:
+    return [value for value in values if np.isfinite(value)]
+
+
+def _mark_window(axis: Axes, t_bbp: float) -> None:
+    """The median t_BBP, unless most runs keep their outlier to the end."""
+    if np.isfinite(t_bbp):
+        axis.axvline(t_bbp, color=PURPLE, linestyle=":", label="t_BBP (median)")
+
+
+def _time_axis(axis: Axes, time: NDArray[np.float64]) -> None:
+    """Logarithmic in time, with t = 0 in place of minus infinity."""
+    axis.set_xscale("symlog", linthresh=float(time[time > 0].min()), linscale=0.5)
+    axis.set_xlim(0, float(time.max()))
+    axis.set_xlabel("time t")
+
+
+def _legend_below(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    columns = min(len(labels), int(figure.get_figwidth() / 1.3))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)

@@ -1,0 +1,200 @@
+"""Stage *reduction*: a sweep of gigabytes as a few zipped tables, kept with the project."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from phasepipe.analysis.summaries import (
+    counts_table,
+    course_table,
+    curvature_table,
+    decision_table,
+    signal_curvature,
+    window_table,
+)
+from phasepipe.errors import UserError
+from phasepipe.execution.progress import logger
+from phasepipe.results.rerun import stored_problem
+from phasepipe.specification.start_groups import start_groups
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.axes import ATTRIBUTES
+from phasepipe.stages.fate import fate_table
+from phasepipe.store.completeness import require_complete
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import last_asked, open_store, read_runs, write_archive
+
+_COPIED = ("theory", "success", "scaling")
+_RUN = ("outcome", "recovery_time", "t_bbp", "status")
+_RECORDS = ("overlap", "loss", "gradient_norm", "edge", "outlier", "outlier_overlap")
+_SPECTRA = (
+    "eigenvalues",
+    "signal_overlap",
+    "overlap",
+    "mu",
+    "index",
+    "largest_signal_overlap",
+    "largest_signal_overlap_rank",
+    "edge",
+    "outlier",
+    "outlier_overlap",
+)
+# of the attributes of the runs, what says where they come from
+_ORIGIN = (
+    "sweep",
+    "specification",
+    "specification_hash",
+    "asked",
+    "asked_at",
+    "package_versions",
+    "python_version",
+    "code_version",
+    "code",
+    "created",
+)
+
+Table = Callable[[xr.Dataset], xr.Dataset]
+
+
+class NothingToReduceError(UserError):
+    """A folder holds no runs."""
+
+
+def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
+    """Write the tables of the finished sweep in ``folder`` into ``target``.
+
+    Copied are theory, success and scaling where they exist; made from the runs are ``counts`` by instance,
+    ``window``, ``decision`` and ``fate``; where the sweep keeps snapshots also ``course`` and, once they are
+    diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`). Every table carries the origin of the
+    runs, and the commit and machine that reduced them.
+
+    Raises
+    ------
+    NothingToReduceError
+        If ``folder`` holds no runs.
+    IncompleteError
+        If runs that the sweep asks for are not computed.
+    """
+    stores = [open_store(path) for path in folder.stores("runs").values()]
+    if not stores:
+        raise NothingToReduceError(
+            f"{folder.root} holds no runs; name the folder of a sweep, for example results/demo"
+        )
+    sweep = last_asked(store.attrs for store in stores)
+    newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
+    origin = {name: newest[name] for name in _ORIGIN if name in newest} | {"reduced": _here(folder)}
+    tables = {name: open_store(folder.table(name)).load() for name in _COPIED if folder.table(name).exists()}
+    tables |= _from_runs(sweep, folder)
+    if folder.stores("spectra").keys() >= set(sweep.N):
+        tables["curvature"] = _over_sizes(
+            sweep, [curvature_table(_spectra(sweep, N, folder)) for N in sorted(sweep.N)]
+        )
+    tables["fate"] = fate_table(sweep, folder)
+    for name, table in tables.items():
+        kept = {key: value for key, value in table.attrs.items() if key not in origin}
+        write_archive(target.archive(name), table.assign_attrs(kept | origin))
+    size = sum(target.archive(name).stat().st_size for name in tables)
+    logger.info("%s: %s, %.0f kB", target.root, ", ".join(sorted(tables)), size / 1e3)
+
+
+def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
+    """The tables made of the runs, over N, alpha and group of starts."""
+    made: dict[str, Table] = {"counts": _counts, "window": window_table, "decision": decision_table}
+    if len(sweep.snapshot_indices()):
+        made["course"] = course_table
+    found: dict[str, list[xr.Dataset]] = {name: [] for name in made}
+    groups = start_groups(sweep)
+    for N in sorted(sweep.N):
+        stored = read_runs(folder, sweep, N)
+        require_complete(sweep, N, stored)
+        runs = stored[[*_RUN, *_RECORDS]].load()
+        for name, make in made.items():
+            tables = [make(group.select(runs)) for group in groups]
+            found[name].append(xr.concat(tables, "start_group"))
+    labels = {
+        "start_kind": (
+            "start_group",
+            np.array([group.kind for group in groups], np.uint8),
+            ATTRIBUTES["start_kind"],
+        ),
+        "start_m0": ("start_group", np.array([group.m0 for group in groups]), ATTRIBUTES["start_m0"]),
+    }
+    return {name: _over_sizes(sweep, tables).assign_coords(labels) for name, tables in found.items()}
+
+
+def _counts(runs: xr.Dataset) -> xr.Dataset:
+    return counts_table(runs["outcome"])
+
+
+def _over_sizes(sweep: Sweep, tables: list[xr.Dataset]) -> xr.Dataset:
+    """Tables of all N as one; what an N lacks is 0 where it is a count, else NaN."""
+    tables = [table.drop_vars(("N", "measurements"), errors="ignore") for table in tables]
+    fill = {
+        str(name): 0 if values.dtype.kind == "u" else np.nan for name, values in tables[0].data_vars.items()
+    }
+    joined = xr.concat(tables, pd.Index(sorted(sweep.N), name="N"), join="outer", fill_value=fill)
+    first = [dim for dim in ("N", "alpha", "start_group") if dim in joined.dims]
+    joined = joined.transpose(*first, ...)
+    joined["N"].attrs, joined["alpha"].attrs = ATTRIBUTES["N"], ATTRIBUTES["alpha"]
+    return joined
+
+
+def _spectra(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
+    """Spectra at one N with the fate of their runs and the curvature along the signal."""
+    measured = open_store(folder.store("spectra", N))[list(_SPECTRA)]
+    measured = measured.isel(alpha=np.isin(measured["measurements"].values, sweep.measurements(N))).load()
+    runs = read_runs(folder, sweep, N).isel(
+        instance=slice(measured.sizes["instance"]), start=slice(measured.sizes["start"])
+    )
+    points = runs["snapshot"].rename(
+        snapshot_instance="instance", snapshot_start="start", snapshot_time="time"
+    )
+    along = xr.full_like(measured["overlap"], np.nan)
+    for row, M in enumerate(measured["measurements"].values.tolist()):
+        for instance in range(measured.sizes["instance"]):
+            problem = stored_problem(sweep, folder, N, M, instance)
+            states = points.isel(alpha=row, instance=instance).values
+            at = measured.isel(alpha=row, instance=instance)
+            along[row, instance] = signal_curvature(
+                sweep.loss.build(),
+                problem.labels,
+                states @ problem.sensing.T / np.sqrt(N),
+                at["overlap"].values,
+                at["mu"].values,
+                N,
+            )
+    outcome = (("alpha", "instance", "start"), runs["outcome"].values)
+    return measured.assign(signal_curvature=along, outcome=outcome)
+
+
+def _here(folder: SweepFolder) -> dict[str, str]:
+    """When, from which commit and on which machine a sweep was reduced."""
+    commit = subprocess.run(
+        ["git", "-C", str(folder.root), "describe", "--always", "--dirty", "--abbrev=40"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip() or "unknown",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,69 @@
+"""Adaptive refinement: which alphas and instances tell most about alpha_50 within a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from phasepipe.analysis.refinement import Refinement, propose_refinement
+from phasepipe.execution.blocks import evaluation_seconds
+from phasepipe.physics.problem import measurement_count
+from phasepipe.specification.start_groups import start_groups
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.scaling import counts_of_group
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import read_runs
+
+
+def propose(sweep: Sweep, folder: SweepFolder, budget: float) -> Refinement:
+    """What to run next, for the first kind of start.
+
+    Parameters
+    ----------
+    sweep, folder
+        A finished sweep and its results.
+    budget
+        Core-seconds to spend.
+    """
+    group = start_groups(sweep)[0]
+    evaluations = {N: _evaluations(sweep, folder, N) for N in sweep.N}
+    chosen = sweep.starts[group.position].count
+    share = len(sweep.start_keys()) / chosen  # an instance runs the starts of all kinds
+
+    def core_seconds(N: int, alpha: float) -> float:
+        known = evaluations[N]
+        count = float(np.interp(alpha, known.index.to_numpy(float), known.to_numpy(float)))
+        return share * count * evaluation_seconds(N, measurement_count(N, alpha))
+
+    return propose_refinement(counts_of_group(sweep, folder, group), core_seconds, budget, starts=chosen)
+
+
+def _evaluations(sweep: Sweep, folder: SweepFolder, N: int) -> pd.Series[float]:
+    """Mean gradient evaluations of a run against alpha."""
+    runs = read_runs(folder, sweep, N)[["evaluations", "status"]].load()
+    mean = runs["evaluations"].where(runs["status"] == 1).mean(("instance", "start"))
+    return mean.to_series().sort_index()
+
+
+def refined_cells(sweep: Sweep, refinement: Refinement) -> list[dict[str, float | int]]:
+    """The proposal as entries of ``refine``, those that the sweep has included."""
+    totals = {
+        (cell.N, measurement_count(cell.N, cell.alpha)): (cell.alpha, cell.instances) for cell in sweep.refine
+    }
+    for row in refinement.proposal.to_dict("records"):
+        N, alpha = int(row["N"]), float(row["alpha"])
+        M = measurement_count(N, alpha)
+        before = sweep.instances_at(N).get(M, 0)
+        totals[N, M] = (alpha, before + int(row["instances"]))
+    return [
+        {"N": N, "alpha": round(alpha, 9), "instances": instances}
+        for (N, _), (alpha, instances) in sorted(totals.items())
+    ]
+
+
+def write_refinement(path: Path, sweep: Sweep, cells: list[dict[str, float | int]]) -> None:
+    """Write the cells as a configuration file that Snakemake lays over the first one."""
+    path.write_text(yaml.safe_dump({"sweeps": {sweep.name: {"refine": cells}}}, default_flow_style=None))

@@ -1,0 +1,125 @@
+"""Repeats runs of a finished sweep exactly, with more records and points kept if wanted.
+
+What repeats to the bit is the set of starts of one instance that were computed together, so that set is
+run again. Records are interpolants of accepted steps: denser ones leave the path as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phasepipe.physics.problem import Problem
+from phasepipe.physics.records import RECORD, RUN, VARIABLES, record_times
+from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
+from phasepipe.simulation.prediction import PREDICTED, WINDOW, window_end
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.instances import check_digests, read_digests
+from phasepipe.stages.runs import run_instances
+from phasepipe.store.folder import SweepFolder
+
+_START_KEYS = ("start_kind", "start_m0", "start_number")
+_SAME = 1e-9  # relative distance below which two record times are one
+
+
+def stored_problem(sweep: Sweep, folder: SweepFolder, N: int, M: int, instance: int) -> Problem:
+    """Draw an instance again and prove it to be the stored one by its digest.
+
+    Raises
+    ------
+    InstanceMismatchError
+        If the random stream gives something else in this version of NumPy.
+    """
+    problem = draw_problem(sweep, N, M, instance)
+    check_digests(read_digests(folder.store("instances", N), M)[[instance]], [problem])
+    return problem
+
+
+def repeat_run(
+    sweep: Sweep,
+    folder: SweepFolder,
+    stored: xr.Dataset,
+    start: int,
+    records_per_decade: int | None = None,
+    snapshots: bool | Sequence[float] = False,
+) -> xr.Dataset:
+    """Run one start of one instance again, together with those it was computed with.
+
+    Parameters
+    ----------
+    sweep, folder
+        The sweep.
+    stored
+        Its runs at one N, alpha and instance, as stored: dimensions (start, time).
+    start
+        Position of the run in ``stored``.
+    records_per_decade
+        Record times per factor of ten, beside those of the sweep.
+    snapshots
+        Times at which the point w(t) is kept (they become record times), or True for all records.
+
+    Returns
+    -------
+    Dataset with dimensions (time,) and, with snapshots, (snapshot_time, component). The attribute
+    ``repeats_stored_bits`` is "yes", or names what differs from ``stored`` at its record times.
+    """
+    N, M, instance = (int(stored[name]) for name in ("N", "measurements", "instance"))
+    together = (stored["batch"].values == stored["batch"].values[start]) & (stored["status"].values == 1)
+    problem = stored_problem(sweep, folder, N, M, instance)
+    points = draw_starts(
+        sweep, problem, chosen_keys({name: stored[name].values for name in _START_KEYS}, together)
+    )
+    row = int(together[:start].sum())
+    wanted = () if isinstance(snapshots, bool) else tuple(snapshots)
+    times = _merged(sweep.times(), sweep.t_max, records_per_decade, wanted)
+    kept = np.arange(len(times)) if snapshots is True else np.flatnonzero(_near(times, np.array(wanted)))
+    only_this = np.arange(len(points)) == row
+    protocol = replace(sweep.protocol(), times=times, snapshots=kept)
+    runs = run_instances(sweep, [problem], [points], protocol, only_this)
+    at_stored = runs.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
+    run = runs.isel(start=row)
+    if len(kept):
+        run = run.isel(snapshot_run=0, drop=True)
+    # the moment is interpolated between records: those of the sweep give the number that is stored
+    run["t_bbp"] = ((), window_end(at_stored)[row], WINDOW["t_bbp"].attributes())
+    again = run.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
+    labels = {name: stored[name].isel(start=start) for name in ("start", *_START_KEYS) if name in stored}
+    run = run.assign_coords(
+        {name: stored[name] for name in ("N", "alpha", "measurements", "instance")} | labels
+    )
+    return run.assign_attrs(repeats_stored_bits=_verdict(again, stored.isel(start=start)))
+
+
+def _near(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.bool_]:
+    close = np.isclose(times[:, None], wanted[None, :], rtol=_SAME, atol=0)
+    return np.asarray(close.any(axis=1))
+
+
+def _merged(
+    stored: NDArray[np.float64], t_max: float, per_decade: int | None, wanted: Sequence[float]
+) -> NDArray[np.float64]:
+    """The stored record times, bit for bit, and more between them."""
+    outside = [time for time in wanted if not 0 <= time <= t_max]
+    if outside:
+        raise ValueError(f"snapshot time {outside[0]:g} lies outside [0, t_max = {t_max:g}] of the sweep")
+    more = np.array(sorted(wanted))
+    if per_decade is not None:
+        if per_decade < 1:
+            raise ValueError(f"records_per_decade = {per_decade} is not positive; take for example 32")
+        dense = record_times(t_max, per_decade)
+        more = np.concatenate([more, dense[~_near(dense, more)]])
+    return np.sort(np.concatenate([stored, np.unique(more[~_near(more, stored)])]))
+
+
+def _verdict(again: xr.Dataset, stored: xr.Dataset) -> str:
+    names = [name for name, variable in VARIABLES.items() if variable.dims in (RUN, RECORD)]
+    different = [
+        name
+        for name in (*names, *PREDICTED, *WINDOW)
+        if not np.array_equal(again[name].values, stored[name].values, equal_nan=True)
+    ]
+    return f"no: {', '.join(different)} differ" if different else "yes"

@@ -1,0 +1,59 @@
+"""From the integers of a sweep to its problems and starts, in one place for all who need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasepipe.physics import starts
+from phasepipe.physics.problem import Problem
+from phasepipe.physics.starts import StartKind
+from phasepipe.specification.sweep import StartKey, Sweep
+
+
+def draw_problem(sweep: Sweep, N: int, M: int, instance: int) -> Problem:
+    """Instance number ``instance`` of ``sweep`` with ``M`` measurements in dimension ``N``."""
+    return Problem.draw(
+        N,
+        M / N,
+        sweep.seed,
+        instance,
+        zero_signal=sweep.zero_signal,
+        ensemble=sweep.sensing.build(),
+        noise=sweep.noise,
+    )
+
+
+def chosen_keys(keys: Mapping[str, NDArray[np.generic]], chosen: NDArray[np.bool_]) -> list[StartKey]:
+    """Keys of the ``chosen`` positions of the start axis, from its stored coordinates ``keys``."""
+    columns = (keys[name][chosen].tolist() for name in ("start_kind", "start_m0", "start_number"))
+    return list(zip(*columns, strict=True))
+
+
+def draw_starts(sweep: Sweep, problem: Problem, keys: Sequence[StartKey]) -> NDArray[np.float64]:
+    """Starts of one instance with these keys (kind, m0, number), in their order; shape (keys, N)."""
+    # consecutive numbers of one kind are drawn at once, which is cheaper where a start takes a descent
+    numbered = enumerate(keys)
+    blocks = groupby(numbered, lambda item: (item[1][0], repr(item[1][1]), item[1][2] - item[0]))
+    return np.concatenate([_block(sweep, problem, [key for _, key in block]) for _, block in blocks])
+
+
+def _block(sweep: Sweep, problem: Problem, keys: Sequence[StartKey]) -> NDArray[np.float64]:
+    kind, m0, first = keys[0]
+    count, seed = len(keys), sweep.seed
+    match StartKind(kind):
+        case StartKind.RANDOM:
+            return starts.random(problem, count, seed, first)
+        case StartKind.WARM:
+            return starts.warm(problem, count, seed, m0=m0, first=first)
+        case StartKind.SPECTRAL:
+            return starts.spectral(problem)
+        case StartKind.CURVATURE:
+            return starts.curvature(problem, sweep.loss.build(), count, seed, first)
+        case StartKind.THRESHOLD:
+            return starts.threshold(
+                problem, sweep.loss.build(), count, seed, preparation=sweep.t_max, first=first
+            )

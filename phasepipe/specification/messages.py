@@ -1,0 +1,100 @@
+"""One sentence for what is wrong with a configuration: the key, the value and what would do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from phasepipe.specification.base import AlphaRange, Model
+
+_WIDEST = 60  # characters of a value that are shown
+_MAPPING_TYPES = {"dict_type", "model_type", "model_attributes_type"}
+
+
+def sentence(where: str, error: ValidationError, model: type[BaseModel]) -> str:
+    """The first complaint of pydantic, for a user who never heard of pydantic.
+
+    Parameters
+    ----------
+    where
+        What is complained about, for example ``sweep 'demo'``.
+    error
+        The complaint.
+    model
+        Model that was validated.
+    """
+    return f"{where}: {_complaint(error.errors(include_url=False)[0], model)}"
+
+
+def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
+    path, parent = _locate(first["loc"], model)
+    key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key {key!r}{_suggestion(path[-1], parent)}"
+    if kind == "missing":
+        return f"key {key!r} is missing"
+    if kind == "union_tag_not_found":
+        return f"key '{key}.kind' is missing; take one of {', '.join(_kinds(path[0], model))}"
+    if kind == "union_tag_invalid":
+        return f"{key}.kind = {context['tag']!r} will not do; take one of {context['expected_tags']}"
+    if kind == "too_short":
+        return f"{key} is empty; name at least one"
+    if kind == "value_error":
+        message = str(context["error"])
+        return message if not key or message.startswith(key) else f"{key}: {message}"
+    cure = "a mapping of keys to values" if kind in _MAPPING_TYPES else None
+    message = f"it should be {cure}" if cure else re.sub(r"^.*?should", "it should", first["msg"])
+    return f"{key} = {_shown(first['input'])} will not do; {message}"
+
+
+def _shown(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """All models that an annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _kind(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return None if field is None else str(get_args(field.annotation)[0])
+
+
+def _kinds(section: str, model: type[BaseModel]) -> list[str]:
+    return [kind for part in _models(model.model_fields[section].annotation) if (kind := _kind(part))]
+
+
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
+    """The key as the user wrote it, and the model it belongs to.
+
+    pydantic puts the chosen branch of a union into the location, which no user ever wrote.
+    """
+    branches: dict[int | str, type[BaseModel] | None]
+    branches = {kind: part for part in Model.__subclasses__() if (kind := _kind(part))}
+    branches |= {"range": AlphaRange, "list": None, "common": None, "per_N": None}
+    path: list[str] = []
+    parent, inside = model, True  # inside: at a mapping whose keys are the fields of parent
+    for part in loc:
+        if not inside and part in branches:
+            parent, inside = branches[part] or parent, branches[part] is not None
+        elif part != "[key]":
+            path.append(str(part))
+            field = parent.model_fields.get(str(part)) if inside else None
+            if field is not None:
+                inside = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+                parent = _models(field.annotation)[0] if inside else parent
+    return path, parent
+
+
+def _suggestion(key: str, model: type[BaseModel]) -> str:
+    known = [name for name in model.model_fields if name != "name"]
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(known)}"

@@ -1,0 +1,66 @@
+"""Axes and blocks that the stages of a sweep share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasepipe.execution.blocks import instances_per_block
+from phasepipe.execution.cluster import worker_memory
+from phasepipe.physics.starts import StartKind
+from phasepipe.specification.sweep import Sweep
+from phasepipe.store.layout import Axis
+
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "alpha": {"long_name": "realised signal-to-noise ratio M/N", "units": "1"},
+    "measurements": {"long_name": "number of measurements M", "units": "1"},
+    "instance": {"long_name": "number of the instance", "units": "1"},
+    "start": {"long_name": "position of the start", "units": "1"},
+    "start_kind": {
+        "long_name": "kind of start",
+        "units": "1",
+        "flag_values": [int(kind) for kind in StartKind],
+        "flag_meanings": " ".join(kind.name.lower() for kind in StartKind),
+    },
+    "start_m0": {"long_name": "prescribed overlap of the start", "units": "1"},
+    "start_number": {"long_name": "number of the start within its kind", "units": "1"},
+    "N": {"long_name": "dimension", "units": "1"},
+    "status": {"flag_values": [0, 1], "flag_meanings": "pending done"},
+}
+
+
+def alpha_axis(sweep: Sweep, N: int) -> Axis:
+    """One position per number of measurements; every alpha is a block of its own."""
+    M = np.array(sweep.measurements(N), np.int64)
+    return Axis({"measurements": M, "alpha": M / N}, 1)
+
+
+def instance_axis(sweep: Sweep, N: int) -> Axis:
+    """Instances, cut so that a block of runs lasts a few seconds and fits into a worker."""
+    chunk = sweep.block_instances or instances_per_block(
+        N,
+        sweep.measurements(N),
+        len(sweep.start_keys()),
+        worker_memory(sweep.cluster),
+        np.dtype(sweep.dtype).itemsize,
+    )
+    return Axis({"instance": np.arange(max(sweep.instances_at(N).values()))}, chunk)
+
+
+def selected_cells(sweep: Sweep, N: int, instances: int) -> NDArray[np.bool_]:
+    """Which of ``instances`` the sweep asks for at every alpha of :func:`alpha_axis`; (alpha, instance)."""
+    counts = sweep.instances_at(N)
+    return np.arange(instances) < np.array([counts[M] for M in sweep.measurements(N)])[:, None]
+
+
+def start_axis(sweep: Sweep) -> Axis:
+    """Starts of an instance; the starts asked for first make one block, later ones further blocks."""
+    kinds, overlaps, numbers = zip(*sweep.start_keys(), strict=True)
+    keys: dict[str, NDArray[Any]] = {
+        "start_kind": np.array(kinds, np.uint8),
+        "start_m0": np.array(overlaps, np.float64),
+        "start_number": np.array(numbers, np.int64),
+    }
+    return Axis(keys, len(kinds))

@@ -1,0 +1,137 @@
+"""Stage *figures*, Hessian: spectra, eigenvalues and overlaps through time beside their prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from statsmodels.stats.proportion import proportion_confint
+
+from phasepipe.execution.progress import logger, logging_to
+from phasepipe.figures.hessian import (
+    lowest_eigenvalues,
+    lowest_is_most_informative,
+    signal_overlap,
+    spectra,
+    window_lengths,
+)
+from phasepipe.figures.hessian_tables import (
+    eigenvalue_bands,
+    overlap_bands,
+    spectrum_rows,
+    window_quantiles,
+)
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.success_figures import save
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import open_store, read_runs
+
+_MOMENTS = ("start", "near t_BBP", "end")
+
+
+def draw_hessian(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
+    """Draw the figures ``figures/hessian-*`` from the spectra; trajectories at the largest N."""
+    with logging_to(log):
+        alpha_init = float(open_store(folder.table("theory"))["alpha_init"])
+        sizes = {N: _with_fates(sweep, N, folder) for N in sorted(sweep.N)}
+        largest = sizes[max(sizes)]
+        middle = largest.isel(alpha=_most_mixed(largest))
+        phi = _phi(sizes)
+        panels, runs, windows = _panels(largest, alpha_init), _as_runs(middle), _windows(sweep, folder)
+        lowest = runs.isel(eigenvalue=0)
+        limit = None if np.isnan(alpha_init) else alpha_init
+        figures = {
+            "spectra": (spectra(panels), spectrum_rows(panels)),
+            "eigenvalues": (lowest_eigenvalues(runs), eigenvalue_bands(runs)),
+            "overlap": (signal_overlap(lowest), overlap_bands(lowest)),
+            "windows": (window_lengths(windows), window_quantiles(windows)),
+            "phi": (lowest_is_most_informative(phi, limit), phi.to_dataframe().dropna().reset_index()),
+        }
+        for name, (figure, numbers) in figures.items():
+            save(figure, folder, f"hessian-{name}", numbers)
+        logger.info("figures: Hessian drawn at N = %d, alpha = %.4g", max(sizes), float(middle["alpha"]))
+
+
+def _with_fates(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
+    """Spectra at one N with ``t_bbp`` and ``recovered`` of their runs."""
+    measured = open_store(folder.store("spectra", N))
+    measured = measured.isel(alpha=np.isin(measured["measurements"].values, sweep.measurements(N))).load()
+    runs = open_store(folder.store("runs", N))[["t_bbp", "outcome"]]
+    kept = runs.isel(
+        alpha=np.isin(runs["measurements"].values, sweep.measurements(N)),
+        instance=slice(measured.sizes["instance"]),
+        start=slice(measured.sizes["start"]),
+    ).load()
+    return measured.assign(
+        t_bbp=(kept["t_bbp"].dims, kept["t_bbp"].values),
+        recovered=(kept["outcome"].dims, kept["outcome"].values == Outcome.RECOVERED),
+    )
+
+
+def _as_runs(data: xr.Dataset) -> xr.Dataset:
+    return data.rename(instance="of_instance").stack(run=("of_instance", "start"), create_index=False)
+
+
+def _most_mixed(data: xr.Dataset) -> int:
+    """Position of the alpha whose share of recovered runs is nearest to one half."""
+    share = data["recovered"].mean(("instance", "start"))
+    return int(np.abs(share.values - 0.5).argmin())
+
+
+def _panels(data: xr.Dataset, alpha_init: float) -> xr.Dataset:
+    """One run at the lowest alpha, at the alpha nearest above alpha_init, and at the highest alpha."""
+    alphas = data["alpha"].values
+    above = np.flatnonzero(alphas > alpha_init)
+    between = int(above[0]) if len(above) else len(alphas) // 2
+    columns = sorted({0, between, len(alphas) - 1})
+    panels = [_panel(data.isel(alpha=column)) for column in columns]
+    return xr.concat(panels, "alpha").assign_coords(alpha=alphas[columns])
+
+
+def _panel(data: xr.Dataset) -> xr.Dataset:
+    """The run whose outlier lives longest among those that lose it, else the first, at three moments."""
+    runs = _as_runs(data)
+    window = runs["t_bbp"].values
+    chosen = int(np.nanargmax(np.where(np.isfinite(window), window, -1)))
+    run = runs.isel(run=chosen)
+    alive = np.flatnonzero(np.isfinite(run["mu"].values))
+    times = run["time"].values[alive]
+    near = (
+        alive[np.abs(times - window[chosen]).argmin()]
+        if np.isfinite(window[chosen])
+        else alive[len(alive) // 2]
+    )
+    at = run.isel(time=[alive[0], near, alive[-1]]).rename(time="moment")
+    names = {"all_eigenvalues": "eigenvalues", "density_eigenvalue": "grid", "grid": "grid_point"}
+    panel = at[["all_eigenvalues", "density_eigenvalue", "density", "edge", "outlier"]]
+    panel = panel.assign(time=("moment", at["moment"].values)).drop_vars(["moment", "alpha"], errors="ignore")
+    return panel.rename(names).assign_coords(moment=list(_MOMENTS))
+
+
+def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
+    """``t_bbp`` of all runs, dimensions (N, alpha, run), and their number."""
+    sizes = []
+    for N in sorted(sweep.N):
+        everywhere = min(sweep.instances_at(N).values())
+        runs = read_runs(folder, sweep, N)[["t_bbp"]].isel(instance=slice(everywhere)).load()
+        flat = runs["t_bbp"].values.reshape(runs.sizes["alpha"], -1)
+        values = {"t_bbp": (("alpha", "run"), flat), "runs": ("alpha", np.full(len(flat), flat.shape[1]))}
+        sizes.append(xr.Dataset(values, {"alpha": runs["alpha"].values}))
+    fill = {"t_bbp": np.nan, "runs": 0}
+    return xr.concat(sizes, "N", join="outer", fill_value=fill).assign_coords(N=sorted(sweep.N))
+
+
+def _phi(sizes: dict[int, xr.Dataset]) -> xr.Dataset:
+    """Share of runs at t = 0 whose lowest eigenvector has the largest signal overlap, with intervals."""
+    tables = []
+    for data in sizes.values():
+        rank = data["largest_signal_overlap_rank"].isel(time=0)
+        hits = (rank == 0).sum(("instance", "start")).values
+        count = rank.notnull().sum(("instance", "start")).values
+        low, high = proportion_confint(hits, count, method="wilson")
+        columns = {"phi": hits / count, "phi_low": low, "phi_high": high}
+        table = {name: (("alpha",), np.asarray(values)) for name, values in columns.items()}
+        tables.append(xr.Dataset(table, {"alpha": data["alpha"].values}))
+    return xr.concat(tables, "N", join="outer").assign_coords(N=list(sizes))

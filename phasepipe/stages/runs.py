@@ -1,0 +1,190 @@
+"""Stage *descent*: the fate and the time series of every run of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+
+from phasepipe.execution.blocks import BlockTask, Tally, block_bytes, block_seconds
+from phasepipe.execution.filling import Filling, fill_stores
+from phasepipe.physics.flow import Protocol, run_batch
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.problem import Problem
+from phasepipe.physics.records import (
+    RUN,
+    SNAPSHOT,
+    TIME_ATTRIBUTES,
+    VARIABLES,
+    Variable,
+    outcome_attributes,
+)
+from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
+from phasepipe.simulation.prediction import PREDICTED, WINDOW, LabelPredictor, window_end
+from phasepipe.specification.sweep import Sweep
+from phasepipe.stages import instances
+from phasepipe.stages.axes import ATTRIBUTES, alpha_axis, instance_axis, selected_cells, start_axis
+from phasepipe.store.block_store import write_block
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.layout import Block, Layout
+
+_CELL = ("alpha", "instance")
+# the first starts of the first instances; a chunk holds one instance, so that blocks never share one
+_SNAPSHOT_DIMS = ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time", "component")
+
+# BLAS picks its kernel by the number of rows: only the set computed together repeats to the bit
+BATCH = {"batch": Variable(RUN, "uint32", "position of the first of the starts computed together")}
+
+Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
+
+
+def layout(sweep: Sweep, N: int) -> Layout:
+    """Arrays of the runs store."""
+    times = sweep.times()
+    variables = {
+        name: variable._replace(dims=(*_CELL, *variable.dims))
+        for name, variable in (VARIABLES | PREDICTED | WINDOW | BATCH).items()
+    }
+    sizes = {"time": len(times)}
+    coordinates: dict[str, Coordinate] = {
+        "N": ((), np.array(N), ATTRIBUTES["N"]),
+        "time": (("time",), times, TIME_ATTRIBUTES),
+    }
+    if len(sweep.snapshot_indices()):
+        variables["snapshot"] = SNAPSHOT._replace(dims=_SNAPSHOT_DIMS)
+        kept = times[sweep.snapshot_indices()]
+        coordinates["snapshot_time"] = (("snapshot_time",), kept, TIME_ATTRIBUTES)
+        sizes |= snapshot_sizes(sweep) | {"snapshot_time": len(kept), "component": N}
+    cells = instance_axis(sweep, N)
+    return Layout(
+        stage="runs",
+        selected=selected_cells(sweep, N, len(cells)),
+        axes={
+            "alpha": alpha_axis(sweep, N),
+            "instance": cells,
+            "start": start_axis(sweep),
+        },
+        sizes=sizes,
+        chunks={"snapshot_instance": 1},
+        variables=variables,
+        coordinates=coordinates,
+        attributes=ATTRIBUTES | {"outcome": outcome_attributes()},
+    )
+
+
+def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
+    """How many instances, and starts of each, keep their points."""
+    return {
+        "snapshot_instance": min(sweep.snapshots.instances, sweep.instances),
+        "snapshot_start": min(sweep.snapshots.starts, len(sweep.start_keys())),
+    }
+
+
+def run_descent(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+    """Compute all runs of ``sweep`` that the stores lack, and their instances."""
+    fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "runs", cores, log)
+
+
+def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
+    path, specification = folder.store("runs", N), sweep.model_dump_json()
+    beside = instances.filling(sweep, N, folder)
+    # read here, once: on the workers it would cost every block a dozen milliseconds
+    digests = cache(partial(instances.read_digests, beside.path))
+
+    def task(block: Block, drawn: Block | None) -> BlockTask:
+        M = int(block.keys["measurements"][0])
+        numbers = block.keys["instance"]
+        description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {numbers[0]} to {numbers[-1]}"
+        instances_here, starts = block.todo[0].shape
+        memory = block_bytes(N, M, starts, instances_here, np.dtype(sweep.dtype).itemsize)
+        known = _Instances(beside.path, digests(M)[numbers[_rows(block)]], drawn)
+        compute = partial(_compute, path, known, specification, N)
+        return BlockTask(block, compute, block_seconds(N, M, block.count), description, memory)
+
+    return Filling(f"runs N = {N}", path, layout(sweep, N), task, beside)
+
+
+@dataclass(frozen=True)
+class _Instances:
+    """What is known of the instances that a block of runs needs: their digests, and what the store lacks."""
+
+    path: Path
+    digests: NDArray[np.uint64]
+    pending: Block | None
+
+    def settle(self, sweep: Sweep, problems: list[Problem], rows: NDArray[np.intp]) -> None:
+        """Check the ``problems``, which are these ``rows`` of the block, or store them."""
+        pending = np.zeros(len(rows), bool) if self.pending is None else self.pending.todo[0][rows]
+        instances.check_digests(self.digests[~pending], compress(problems, ~pending))
+        if self.pending is not None:
+            instances.store_instances(self.path, sweep, self.pending, compress(problems, pending))
+
+
+def _rows(block: Block) -> NDArray[np.intp]:
+    """Positions in a block of the instances that have runs to compute."""
+    return np.flatnonzero(block.todo[0].any(axis=1))
+
+
+def _compute(path: Path, known: _Instances, specification: str, N: int, block: Block) -> Tally:
+    sweep = Sweep.model_validate_json(specification)
+    M = int(block.keys["measurements"][0])
+    todo, rows = block.todo[0], _rows(block)
+    problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][rows]]
+    known.settle(sweep, problems, rows)
+    points = [
+        draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
+        for problem, row in zip(problems, rows, strict=True)
+    ]
+    kept = _kept(sweep, block)
+    runs = run_instances(sweep, problems, points, sweep.protocol(), kept[block.todo])
+    if kept.any():
+        _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
+    values = {name: runs[name].values for name in (*VARIABLES, *PREDICTED)}
+    first = block.region[2].start + np.argmax(todo[rows], axis=1)
+    batch = np.repeat(first, todo[rows].sum(axis=1)).astype(np.uint32)
+    write_block(path, block, values | {"t_bbp": window_end(runs), "batch": batch})
+    fates, counts = np.unique(runs["outcome"].values, return_counts=True)
+    return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
+
+
+def run_instances(
+    sweep: Sweep,
+    problems: list[Problem],
+    points: list[NDArray[np.float64]],
+    protocol: Protocol,
+    snapshot_runs: NDArray[np.bool_],
+) -> xr.Dataset:
+    """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels."""
+    loss = sweep.loss.build()
+    predicting = replace(protocol, predictor=LabelPredictor(loss, problems[0].N))
+    return run_batch(problems, loss, points, predicting, snapshot_runs)
+
+
+def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:
+    """Runs of a block whose points are kept, shape of the block."""
+    kept = np.zeros(block.todo.shape, bool)
+    if len(sweep.snapshot_indices()):
+        limits = snapshot_sizes(sweep).values()
+        inside = [
+            np.arange(span.start, span.stop) < limit
+            for span, limit in zip(block.region[1:], limits, strict=True)
+        ]
+        kept[0] = inside[0][:, None] & inside[1][None, :]
+    return kept
+
+
+def _write_snapshots(
+    path: Path, block: Block, entries: NDArray[np.intp], points: NDArray[np.float32]
+) -> None:
+    """Store the points of the block's ``entries`` (alpha, instance, start), in their order."""
+    array = zarr.open_group(str(path), mode="r+")["snapshot"]
+    first = [span.start for span in block.region]
+    for (alpha, instance, start), path_points in zip(entries + first, points, strict=True):
+        array[alpha, instance, start] = path_points  # type: ignore[index]

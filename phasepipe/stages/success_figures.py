@@ -1,0 +1,105 @@
+"""Stage *figures*: the pictures of a sweep as PNG, SVG and PDF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from phasepipe.execution.progress import logger, logging_to
+from phasepipe.figures.loss import loss_figure, stuck_loss
+from phasepipe.figures.style import paper_style
+from phasepipe.figures.success import success_figure
+from phasepipe.specification.base import LossSpec, NormalisedQuarticSpec, QuarticSpec
+from phasepipe.specification.start_groups import StartGroup, start_groups
+from phasepipe.specification.sweep import Sweep
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import open_store, read_runs
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def describe_loss(loss: LossSpec) -> str:
+    """Name of the loss for people."""
+    if isinstance(loss, NormalisedQuarticSpec):
+        return f"normalised quartic loss, a = {loss.a:g}"
+    return "quartic loss" if isinstance(loss, QuarticSpec) else f"loss {loss.path}"
+
+
+def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
+    """Draw ``figures/success.*`` and ``figures/loss.*``, one picture of either per start kind.
+
+    The success curves are at the full time budget; the loss against time is that of the runs that did not
+    recover, at the alpha where fates are most mixed.
+    """
+    with logging_to(log):
+        table = open_store(folder.table("success")).isel(budget=-1).load()
+        theory = open_store(folder.table("theory")).load()
+        lines = {r"$\alpha_{\mathrm{init}}$": "alpha_init", r"$\alpha_{\mathrm{TS}}$": "alpha_threshold"}
+        known = {label: float(theory[name]) for label, name in lines.items() if not np.isnan(theory[name])}
+        for group in start_groups(sweep):
+            with paper_style():
+                figure = success_figure(
+                    table.isel(start_group=group.position),
+                    _title(sweep, group),
+                    {} if sweep.zero_signal else known,
+                )
+            shown = table.isel(start_group=group.position).drop_vars(["start_kind", "start_m0"])
+            save(figure, folder, f"success{group.suffix}", shown.to_dataframe().reset_index())
+            _draw_loss(sweep, folder, group, table.isel(start_group=group.position), theory)
+        logger.info("figures: success curves and losses drawn")
+
+
+def _draw_loss(
+    sweep: Sweep, folder: SweepFolder, group: StartGroup, table: xr.Dataset, theory: xr.Dataset
+) -> None:
+    alpha = _most_mixed(table)
+    losses = {}
+    for N in sorted(sweep.N):
+        runs = group.select(read_runs(folder, sweep, N)[["outcome", "loss"]])
+        near = np.flatnonzero(np.isclose(runs["alpha"].values, alpha, atol=0.5 / N))
+        if near.size:
+            losses[N] = stuck_loss(runs.isel(alpha=near[0]).load())
+    energy = float(theory["threshold_energy"].sel(alpha=alpha, method="nearest"))
+    title = (
+        f"{describe_loss(sweep.loss)}, {group.name}\n" + rf"$\alpha$ = {alpha:.3g}, median and central half"
+    )
+    with paper_style():
+        figure = loss_figure(losses, title, None if np.isnan(energy) else energy)
+    numbers = [
+        loss.to_series().unstack("quantile").add_prefix("quantile_").reset_index().assign(N=N, alpha=alpha)
+        for N, loss in losses.items()
+    ]
+    save(figure, folder, f"loss{group.suffix}", pd.concat(numbers) if numbers else None)
+
+
+def _most_mixed(table: xr.Dataset) -> float:
+    """Alpha at which P(recovery), averaged over N, is nearest to a half, among those that most N have."""
+    sizes = table["p"].count("N").values
+    mixture = np.abs(table["p"].mean("N").values - 0.5)
+    return float(table["alpha"].values[np.argmin(np.where(sizes == sizes.max(), mixture, np.inf))])
+
+
+def _title(sweep: Sweep, group: StartGroup) -> str:
+    control = ", zero-signal control" if sweep.zero_signal else ""
+    what = f"{describe_loss(sweep.loss)}, {group.name}{control}"
+    return f"{what}\nrecovered by t = {sweep.t_max:g}, 95 % intervals"
+
+
+def save(figure: Figure, folder: SweepFolder, name: str, numbers: pd.DataFrame | None = None) -> None:
+    """Write a figure of a sweep in all formats, and beside it the numbers that it shows as CSV."""
+    with paper_style():
+        write_figure(figure, folder.root / "figures", name)
+    if numbers is not None:
+        numbers.to_csv(folder.root / "figures" / f"{name}.csv", index=False, float_format="%.8g")
+
+
+def write_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure in all formats, without dates, so that equal results give equal files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    for extension in FORMATS:
+        figure.savefig(folder / f"{name}.{extension}", metadata=metadata[extension])

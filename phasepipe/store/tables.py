@@ -1,0 +1,157 @@
+"""Reading stores as xarray datasets, and writing small results that cover all N."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from zarr.storage import ZipStore
+
+from phasepipe.specification.sweep import Sweep
+from phasepipe.store.block_store import CODECS, StoreMismatchError
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.metadata_copy import write_skeleton
+
+_LABELS = "labels"
+_RUN_AXES = {"alpha", "instance", "start"}
+
+
+def open_store(path: Path) -> xr.Dataset:
+    """A store, zipped or not, as a lazy dataset, its growing axes in ascending order.
+
+    Values are read when they are used, by this process, without Dask: a chunk is a few kilobytes, and a task
+    costs more than reading it.
+    """
+    return _in_order(_stored(path))
+
+
+def open_chunked(path: Path) -> xr.Dataset:
+    """As :func:`open_store`, in Dask arrays, for computing with more than fits into memory.
+
+    Series are chunked as stored. Of what is one number a run, all blocks of an alpha are one task.
+    """
+    data = _stored(path)
+    for name, variable in data.data_vars.items():
+        sizes = dict(variable.encoding["preferred_chunks"])
+        if set(variable.dims) <= _RUN_AXES:
+            sizes |= dict.fromkeys(set(variable.dims) - {"alpha"}, -1)
+        # a key of its own: the store may grow, and Dask takes equal keys for equal values
+        data[name] = variable.chunk(sizes, token=uuid.uuid4().hex)
+    return _in_order(data)
+
+
+def _stored(path: Path) -> xr.Dataset:
+    store = ZipStore(path, mode="r") if path.suffix == ".zip" else path
+    data: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)
+    return data
+
+
+def _in_order(data: xr.Dataset) -> xr.Dataset:
+    data = _with_text(data)
+    for name in ("alpha", "budget"):
+        if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
+            data = data.sortby(name)
+    return data
+
+
+def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
+    """The runs at ``N`` that the sweep asks for; the store may hold more."""
+    return asked_runs(open_store(folder.store("runs", N)), sweep, N)
+
+
+def last_asked(attributes: Iterable[Mapping[Any, Any]]) -> Sweep:
+    """The newest specification that the stores with these root attributes were opened for.
+
+    A store whose N the last run did not touch still names an older one.
+
+    Raises
+    ------
+    StoreMismatchError
+        If none names any.
+    """
+    asked = [store for store in attributes if "asked" in store]
+    if not asked:
+        raise StoreMismatchError(
+            "the stores do not say what was asked for (an earlier version made them); "
+            "run the sweep again with snakemake under another name"
+        )
+    return Sweep.model_validate(max(asked, key=lambda store: str(store["asked_at"]))["asked"])
+
+
+def asked_runs(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
+    """Those of the runs ``data`` at ``N`` that the sweep asks for."""
+    asked = {(kind, repr(m0), number) for kind, m0, number in sweep.start_keys()}
+    stored = zip(
+        data["start_kind"].values.tolist(),
+        map(repr, data["start_m0"].values.tolist()),
+        data["start_number"].values.tolist(),
+        strict=True,
+    )
+    chosen = {
+        "alpha": np.isin(data["measurements"].values, sweep.measurements(N)),
+        "instance": data["instance"].values < max(sweep.instances_at(N).values()),
+        "start": np.array([key in asked for key in stored], bool),
+    }
+    # a whole axis stays a slice, which is read faster than a list of places
+    return data.isel({axis: np.flatnonzero(mask) for axis, mask in chosen.items() if not mask.all()})
+
+
+def _without_text(table: xr.Dataset) -> xr.Dataset:
+    """Text as numbers and a list of labels: Zarr has no settled format for strings."""
+    coded = table.copy()
+    for name, variable in table.variables.items():
+        if variable.dtype.kind in "UO":
+            labels, codes = np.unique(variable.values.astype(str), return_inverse=True)
+            attributes = variable.attrs | {_LABELS: labels.tolist()}
+            coded[name] = (variable.dims, codes.reshape(variable.shape).astype(np.uint16), attributes)
+    return coded
+
+
+def _with_text(data: xr.Dataset) -> xr.Dataset:
+    """Undo :func:`_without_text`."""
+    coded = [name for name, variable in data.variables.items() if _LABELS in variable.attrs]
+    for name in coded:
+        attributes = dict(data[name].attrs)
+        labels = np.array(attributes.pop(_LABELS), dtype=str)
+        data = data.assign({name: (data[name].dims, labels[data[name].values], attributes)})
+    return data.set_coords([name for name in coded if name in data.dims])
+
+
+def write_table(path: Path, table: xr.Dataset) -> None:
+    """Replace the store at ``path`` by ``table``, all at once and with checksums."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _to_zarr(table, draft)
+    shutil.rmtree(path, ignore_errors=True)
+    draft.rename(path)
+    write_skeleton(path)
+
+
+def write_archive(path: Path, table: xr.Dataset) -> None:
+    """Replace the zipped store at ``path`` by ``table``: one file, of the same bytes for the same table."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        _to_zarr(table, Path(scratch))
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(Path(scratch).rglob("*")):
+                if file.is_file():
+                    # an entry made from a name alone carries no date
+                    entry = zipfile.ZipInfo(file.relative_to(scratch).as_posix())
+                    archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    draft.replace(path)
+
+
+def _to_zarr(table: xr.Dataset, folder: Path) -> None:
+    table = _without_text(table)
+    encoding = {str(name): {"compressors": CODECS} for name in table.variables}
+    table.to_zarr(folder, mode="w", encoding=encoding, consolidated=False, zarr_format=3)

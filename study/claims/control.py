@@ -1,0 +1,199 @@
+"""Claim 6: without the window there is no finite-size advantage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+
+from phasepipe.analysis.curves import CurveFit
+from phasepipe.figures.style import BLACK, BLUE, PAGE_WIDTH, THEORY, VERMILION, new_figure, paper_style
+from study.claims.finding import (
+    Finding,
+    Part,
+    Sweeps,
+    Tables,
+    Verdict,
+    available,
+    plus_minus,
+    regulariser,
+    rows_of,
+)
+from study.claims.recovery import (
+    draw_level,
+    draw_midpoints,
+    group_curves,
+    midpoint,
+    midpoints,
+    size_axis,
+    start_names,
+)
+
+SWEEPS = ("control-a0.01", "control-a1")
+WITH_SIGNAL, ZERO_SIGNAL = "control-a0.01", "control-zero-signal"
+SAME_ENERGY = 0.02  # relative difference that counts as none
+GONE = (
+    0.9  # of alpha_threshold: what alpha_50 from threshold states has to reach for the advantage to be gone
+)
+
+
+def assess(sweeps: Sweeps) -> Finding:
+    """alpha_50(N) from random starts and from planted threshold states; and what is left without signal."""
+    found = available(sweeps, SWEEPS, ("counts", "theory"))
+    zero = available(sweeps, (ZERO_SIGNAL,), ("window",))
+    parts, tables_out, curves = [], {}, {}
+    for name, tables in found.items():
+        label, counts = f"a = {regulariser(tables):g}", tables["counts"]
+        curves[name] = {kind: group_curves(counts, group) for group, kind in enumerate(start_names(counts))}
+        limit = float(tables["theory"]["alpha_threshold"])
+        random, planted = curves[name]["random"], curves[name]["threshold"]
+        parts += [_later(label, random, planted), _gone(label, random, planted, limit)]
+        tables_out[f"alpha_50 with 95 % intervals, {label}"] = midpoints(curves[name])
+    depths = [energies(tables, found[WITH_SIGNAL]) for tables in zero.values() if WITH_SIGNAL in found]
+    for rows in depths:
+        parts.append(_same_energy(rows))
+        tables_out["Energy per N at t = 100 of runs that do not recover, and without signal"] = _printed(rows)
+    with paper_style():
+        panels = len(found) + len(depths)
+        figure = new_figure(PAGE_WIDTH, 0.38)
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        for axis, (name, tables) in zip(axes, found.items(), strict=False):
+            for kind, colour, marker in (("random", BLUE, "o"), ("threshold", VERMILION, "s")):
+                draw_midpoints(axis, curves[name][kind], colour, marker, f"{kind} starts")
+            size_axis(axis, [fit.N for fit in curves[name]["random"]])
+            axis.set_ylabel(r"$\alpha_{50}$")
+            axis.set_title(f"a = {regulariser(tables):g}", loc="left")
+            draw_level(axis, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$")
+            axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0, 0.9))
+        for rows in depths:
+            _draw_energies(axes[-1], rows)
+    caption = (
+        "alpha_50 from random starts and from planted threshold states, which lack the descent in which "
+        "the window is open; 95 % intervals, open triangles are bounds where the grid of alpha does not "
+        "contain it. Last panel: energy at t = 100 of runs that do not recover, and of runs without any "
+        "signal (standard errors; dashed: threshold states for N to infinity)."
+    )
+    return Finding(parts, figure, caption, tables_out)
+
+
+def _later(label: str, random: list[CurveFit], planted: list[CurveFit]) -> Part:
+    later = {fit.N: fit for fit in planted}
+    pairs = [(fit, later[fit.N]) for fit in random if fit.N in later]
+    higher = [fit.alpha_50_upper < other.alpha_50_lower for fit, other in pairs]
+    holds = None
+    if pairs:
+        holds = (
+            True
+            if all(higher)
+            else (False if any(fit.alpha_50_lower > other.alpha_50_upper for fit, other in pairs) else None)
+        )
+    fit, other = pairs[-1]
+    return Part(
+        f"{label}: without the window recovery needs a higher alpha",
+        "the interval of alpha_50 from threshold states lies above that of random starts at every N; not "
+        "confirmed if it lies below at one",
+        Verdict.of(holds),
+        f"at N = {fit.N} {midpoint(other)} against {midpoint(fit)}; higher at {sum(higher)} of "
+        f"{len(pairs)} N",
+    )
+
+
+def _gone(label: str, random: list[CurveFit], planted: list[CurveFit], limit: float) -> Part:
+    fit = planted[-1]
+    holds = None
+    if fit.alpha_50_lower > GONE * limit:
+        holds = True
+    elif fit.alpha_50_upper < GONE * limit:
+        holds = False
+    started = {other.N: other.alpha_50 for other in random}.get(fit.N, np.nan)
+    share = (fit.alpha_50 - started) / (limit - started)
+    found = f"at N = {fit.N} alpha_50 = {midpoint(fit)}, alpha_threshold = {limit:.3f}"
+    if np.isfinite(share):
+        found += f"; {share:.0%} of the distance from random starts to alpha_threshold"
+    return Part(
+        f"{label}: with the window the whole finite-size advantage goes",
+        f"alpha_50 from threshold states reaches {GONE:.0%} of alpha_threshold at the largest N, by its "
+        "interval",
+        Verdict.of(holds),
+        found,
+    )
+
+
+def energies(zero: Tables, control: Tables) -> pd.DataFrame:
+    """Energy at the end of runs without signal and of runs that do not recover, at every common (N, alpha).
+
+    Columns ``N, alpha, runs, zero, zero_error`` (without signal), ``random, random_error, threshold,
+    threshold_error`` (not recovered, by start), ``theory`` (threshold states for N to infinity).
+    """
+    without = zero["window"].isel(start_group=0).sel(fate="all")
+    stuck = control["window"].sel(fate="not recovered")
+    groups = {name: position for position, name in enumerate(start_names(stuck))}
+    rows = []
+    for N in np.intersect1d(without["N"], stuck["N"]).tolist():
+        for alpha in np.intersect1d(without["alpha"], stuck["alpha"]).tolist():
+            at = {"N": N, "alpha": alpha}
+            row = at | {"runs": int(without["runs"].sel(at))}
+            row |= _energy("zero", without.sel(at))
+            for name, position in groups.items():
+                row |= _energy(name, stuck.sel(at).isel(start_group=position))
+            row["theory"] = float(control["theory"]["threshold_energy"].sel(alpha=alpha, method="nearest"))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _energy(name: str, cell: xr.Dataset) -> dict[str, float]:
+    return {name: float(cell["energy"]), f"{name}_error": float(cell["energy_error"])}
+
+
+def _same_energy(rows: pd.DataFrame) -> Part:
+    gap = rows["random"] - rows["zero"]
+    error = np.hypot(rows["random_error"], rows["zero_error"])
+    known = np.isfinite(gap) & np.isfinite(error)
+    holds = None
+    if known.any():
+        holds = bool(((abs(gap) < 3 * error) | (abs(gap) < SAME_ENERGY * rows["zero"]))[known].all())
+    found = "; ".join(
+        f"N = {row.N}, alpha = {row.alpha:.2f}: {plus_minus(row.random, row.random_error)} against "
+        f"{plus_minus(row.zero, row.zero_error)} without signal"
+        for row in rows_of(rows[known])
+    )
+    return Part(
+        "a = 0.01: runs that do not recover end as deep as runs without any signal",
+        f"their mean energies at the end agree within 3 standard errors or {SAME_ENERGY:.0%} at every N "
+        "and alpha",
+        Verdict.of(holds),
+        found or "no common N and alpha",
+    )
+
+
+def _printed(rows: pd.DataFrame) -> pd.DataFrame:
+    table = rows[["N", "runs"]].assign(alpha=rows["alpha"].map("{:.2f}".format))
+    for name, title in (
+        ("zero", "no signal"),
+        ("random", "random starts"),
+        ("threshold", "threshold starts"),
+    ):
+        table[f"energy, {title}"] = [plus_minus(*row) for row in rows[[name, f"{name}_error"]].to_numpy()]
+    return table.assign(**{"theory, N → ∞": rows["theory"].map("{:.3f}".format)})
+
+
+def _draw_energies(axes: Axes, rows: pd.DataFrame) -> None:
+    looks = {
+        "zero": ("no signal", BLACK, "^"),
+        "random": ("random", BLUE, "o"),
+        "threshold": ("threshold", VERMILION, "s"),
+    }
+    for position, (alpha, at) in enumerate(rows.groupby("alpha")):
+        for name, (label, colour, marker) in looks.items():
+            axes.errorbar(
+                at["N"], at[name], at[f"{name}_error"], color=colour, marker=marker, elinewidth=0.8,
+                label=None if position else label,
+            )  # fmt: skip
+        axes.axhline(at["theory"].iloc[0], **THEORY)
+        axes.annotate(f"α = {alpha:.3g}", (at["N"].iloc[-1], at["zero"].iloc[-1]), (0, 6), fontsize=6.5,
+                      textcoords="offset points", ha="right")  # fmt: skip
+    size_axis(axes, rows["N"].unique().tolist())
+    axes.set_ylabel("energy at the end, per N")
+    axes.set_title("not recovered, a = 0.01", loc="left")
+    axes.legend(fontsize=6)

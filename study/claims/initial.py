@@ -1,0 +1,176 @@
+"""Claim 1: what the Hessian at a random start knows of the signal, on either side of alpha_init."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from statsmodels.stats.proportion import proportion_confint
+
+from phasepipe.analysis.extrapolation import extrapolate
+from phasepipe.figures.style import (
+    PAGE_WIDTH,
+    THEORY,
+    new_figure,
+    paper_style,
+    size_colours,
+    size_markers,
+)
+from phasepipe.physics.losses import NormalisedQuartic
+from phasepipe.theory.initial import initial_spectrum
+from study.claims.finding import (
+    Finding,
+    Part,
+    Sweeps,
+    Tables,
+    Verdict,
+    available,
+    plus_minus,
+    ranged,
+    regulariser,
+)
+
+SWEEPS = ("initial-a0.01", "initial-a1", "initial-a2")
+BELOW, ABOVE = 0.8, 1.25  # of alpha_init: nearer to it the transition is rounded at these N
+AGREEMENT = 0.1  # relative difference from the theory that counts as agreement
+_POINTS = 14  # alphas on the line of the theory above alpha_init, denser towards it
+
+
+def assess(sweeps: Sweeps) -> Finding:
+    """Overlap of the lowest eigenvector with the signal at t = 0 against alpha, measured and predicted."""
+    found = available(sweeps, SWEEPS, ("curvature", "theory", "counts"))
+    parts, rows = [], []
+    for tables in found.values():
+        label, theory = f"a = {regulariser(tables):g}", tables["theory"]
+        start, alpha_init = _at_start(tables), float(theory["alpha_init"])
+        parts += [_below(label, start, alpha_init), _above(label, start, theory, alpha_init)]
+        rows.append(_rows(label, start, theory))
+    with paper_style():
+        figure = new_figure(PAGE_WIDTH, 0.62)
+        grid = figure.subplots(2, len(found), squeeze=False, sharex="col")
+        for column, tables in enumerate(found.values()):
+            _draw(grid[0, column], grid[1, column], tables)
+        grid[0, 0].set_ylabel("squared overlap $q_0$")
+        grid[1, 0].set_ylabel("share most informative φ")
+        grid[0, 0].legend(fontsize=6)
+    caption = (
+        "Top: squared overlap of the lowest eigenvector of the Hessian at a random start with the "
+        "direction of the signal; points measured with standard errors, thin lines predicted from the "
+        "labels of the same runs, dashed N to infinity. Bottom: share of the runs whose lowest eigenvector "
+        "is the one with the largest overlap, with 95 % intervals."
+    )
+    return Finding(parts, figure, caption, {"q_0 at a random start": pd.concat(rows, ignore_index=True)})
+
+
+def _at_start(tables: Tables) -> xr.Dataset:
+    return tables["curvature"].isel(time=0).sel(fate="all")
+
+
+def _cells(start: xr.Dataset, name: str, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sizes that have this alpha (as one of the grid; M is rounded), values and errors."""
+    near = start.sel(alpha=np.abs(start["alpha"] - alpha) < 0.005)
+    value, error = near[name].max("alpha"), near[f"{name}_error"].max("alpha")
+    known = np.isfinite(value.values) & (error.values > 0)
+    return near["N"].values[known], value.values[known].astype(float), error.values[known].astype(float)
+
+
+def _alphas(start: xr.Dataset) -> Iterator[float]:
+    """Alphas of the grid; those that differ by the rounding of M count as one."""
+    former = -np.inf
+    for alpha in start["alpha"].values.tolist():
+        if alpha - former > 0.01:
+            former = alpha
+            yield alpha
+
+
+def _below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
+    criterion = (
+        f"at every alpha up to {BELOW:g} alpha_init q_0 falls as a power of N to 0 (p > 0.01, interval of "
+        "omega above 0); not confirmed if a power law does not fit"
+    )
+    statement = f"{label}: below alpha_init the lowest direction carries no information on the signal"
+    held: list[bool | None] = []
+    seen = []
+    for alpha in _alphas(start):
+        sizes, value, error = _cells(start, "lowest_overlap", alpha)
+        if alpha > BELOW * alpha_init or len(sizes) < 2:
+            continue
+        power = extrapolate(sizes, value, error, imposed_limit=0.0, forms=["power"], quantity="q_0")
+        fit = next(fit for fit in power.fits if fit.imposed)
+        held.append(False if not fit.believable else (True if fit.omega_interval[0] > 0 else None))
+        seen.append(
+            f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, omega "
+            f"{ranged(fit.omega, *fit.omega_interval, digits=2)}"
+        )
+    holds = False if False in held else (True if held and all(held) else None)
+    return Part(statement, criterion, Verdict.of(holds), "; ".join(seen) or "no alpha there")
+
+
+def _above(label: str, start: xr.Dataset, theory: xr.Dataset, alpha_init: float) -> Part:
+    criterion = (
+        f"at every alpha from {ABOVE:g} alpha_init on q_0 at the largest N agrees with N to infinity within "
+        f"3 standard errors or {AGREEMENT:.0%}"
+    )
+    statement = f"{label}: above alpha_init the lowest direction points to the signal, as predicted"
+    held, worst, seen = [], 0.0, ""
+    for alpha in _alphas(start):
+        sizes, value, error = _cells(start, "lowest_overlap", alpha)
+        if alpha < ABOVE * alpha_init or not len(sizes):
+            continue
+        expected = float(theory["initial_overlap"].sel(alpha=alpha, method="nearest"))
+        gap = value[-1] - expected
+        held.append(abs(gap) <= max(3 * error[-1], AGREEMENT * expected))
+        if abs(gap) / expected >= worst:
+            worst = abs(gap) / expected
+            seen = (
+                f"largest difference at alpha = {alpha:.2f}: {plus_minus(value[-1], error[-1])} at "
+                f"N = {sizes[-1]}, theory {expected:.3f}"
+            )
+    return Part(statement, criterion, Verdict.of(all(held) if held else None), seen or "no alpha there")
+
+
+def _rows(label: str, start: xr.Dataset, theory: xr.Dataset) -> pd.DataFrame:
+    rows = []
+    for alpha in _alphas(start):
+        sizes, value, error = _cells(start, "lowest_overlap", alpha)
+        row = {"loss": label, "alpha": f"{alpha:.2f}"}
+        row |= {f"N = {N}": plus_minus(v, e) for N, v, e in zip(sizes, value, error, strict=True)}
+        predicted = _cells(start, "outlier_overlap", alpha)[1]
+        row["from labels, largest N"] = f"{predicted[-1]:.3f}" if len(predicted) else "0"
+        row["N → ∞"] = f"{float(theory['initial_overlap'].sel(alpha=alpha, method='nearest')):.3f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _draw(top: Axes, bottom: Axes, tables: Tables) -> None:
+    start, alpha_init = _at_start(tables), float(tables["theory"]["alpha_init"])
+    sizes = start["N"].values.tolist()
+    colours, markers = size_colours(sizes), size_markers(sizes)
+    for N in sizes:
+        at = start.sel(N=N)
+        at = at.isel(alpha=np.flatnonzero(at["runs"].values > 0))
+        alpha = at["alpha"].values
+        top.errorbar(
+            alpha, at["lowest_overlap"], at["lowest_overlap_error"], fmt=markers[N], color=colours[N],
+            label=f"N = {N}",
+        )  # fmt: skip
+        top.plot(alpha, at["outlier_overlap"], color=colours[N], linewidth=0.7)
+        share, runs = at["lowest_is_largest"].values, at["runs"].values
+        low, high = proportion_confint(np.rint(share * runs), runs, method="wilson")
+        spread = np.maximum([share - low, high - share], 0)
+        bottom.errorbar(
+            alpha, share, spread, marker=markers[N], color=colours[N], elinewidth=0.7, linewidth=0.7
+        )
+    lowest, highest = start["alpha"].values[[0, -1]]
+    line = alpha_init + (highest - alpha_init) * np.linspace(0.01, 1, _POINTS) ** 2
+    loss = NormalisedQuartic(regulariser(tables))
+    expected = [initial_spectrum(loss, alpha).overlap for alpha in line.tolist()]
+    top.plot([lowest, alpha_init, *line], [0, 0, *expected], label="N → ∞", **THEORY)
+    for axes in (top, bottom):
+        axes.axvline(alpha_init, color="0.6", linestyle=":", linewidth=0.9)
+    top.set_title(rf"a = {regulariser(tables):g}, $α_{{init}}$ = {alpha_init:.3f}", loc="left")
+    bottom.set(xlabel="α = M/N", ylim=(-0.03, 1.03))
+    top.set_ylim(bottom=0)

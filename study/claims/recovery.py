@@ -1,0 +1,127 @@
+"""Success curves of reduced sweeps: what several claims ask of the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+
+from phasepipe.analysis.counts import counts_from_xarray
+from phasepipe.analysis.curves import CurveFit, CurveStatus, fit_curves
+from phasepipe.figures.scaling_tables import curve_points
+from phasepipe.figures.style import THEORY, size_colours, size_markers
+from phasepipe.physics.starts import StartKind
+from study.claims.finding import ranged
+
+
+def start_names(counts: xr.Dataset) -> list[str]:
+    """Names of the groups of starts, for example ``random`` or ``warm, m0 = 0.1``."""
+    kinds = [StartKind(int(kind)).name.lower() for kind in counts["start_kind"].values]
+    overlaps = counts["start_m0"].values.tolist()
+    return [
+        kind if np.isnan(m0) else f"{kind}, m0 = {m0:g}" for kind, m0 in zip(kinds, overlaps, strict=True)
+    ]
+
+
+def group_counts(counts: xr.Dataset, group: int = 0) -> pd.DataFrame:
+    """Recoveries and runs by instance of one group of starts."""
+    return counts_from_xarray(counts.isel(start_group=group, drop=True))
+
+
+def group_curves(counts: xr.Dataset, group: int = 0) -> list[CurveFit]:
+    """Fitted success curves of one group of starts, one per N; sizes with a single alpha are left out."""
+    table = group_counts(counts, group)
+    several = table.groupby("N")["alpha"].transform("nunique") > 1
+    return fit_curves(table[several]) if several.any() else []
+
+
+def midpoint(fit: CurveFit) -> str:
+    """alpha_50 with its interval, or the bound that the grid gives."""
+    return ranged(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
+
+
+def midpoints(fits: dict[str, list[CurveFit]]) -> pd.DataFrame:
+    """Table of alpha_50 with 95 % intervals: one row per N, one column per name."""
+    sizes = sorted({fit.N for of_name in fits.values() for fit in of_name})
+    columns: dict[str, list[Any]] = {"N": sizes}
+    for name, of_name in fits.items():
+        known = {fit.N: midpoint(fit) for fit in of_name}
+        columns[name] = [known.get(N, "–") for N in sizes]
+    return pd.DataFrame(columns)
+
+
+def draw_curves(axes: Axes, fits: Sequence[CurveFit]) -> None:
+    """Success probability against alpha for every N with 95 % intervals, and the fits."""
+    colours, markers = size_colours(fit.N for fit in fits), size_markers(fit.N for fit in fits)
+    for fit in fits:
+        draw_curve(axes, fit, colours[fit.N], markers[fit.N], f"N = {fit.N}")
+    axes.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
+    axes.set(xlabel="α = M/N", ylabel="success probability P", ylim=(-0.03, 1.03))
+
+
+def draw_curve(axes: Axes, fit: CurveFit, colour: str, marker: str, label: str) -> None:
+    """One success curve; a fit that the data reject is dashed."""
+    points = curve_points([fit])
+    spread = [points["probability"] - points["lower"], points["upper"] - points["probability"]]
+    axes.errorbar(
+        points["alpha"], points["probability"], np.maximum(spread, 0), fmt=marker, color=colour,
+        elinewidth=0.7, label=label,
+    )  # fmt: skip
+    if fit.slope > 0:
+        alpha = np.linspace(fit.cells.alpha[0], fit.cells.alpha[-1], 200)
+        axes.plot(
+            alpha,
+            fit.probability(alpha),
+            "--" if fit.status is CurveStatus.ISOTONIC else "-",
+            color=colour,
+            linewidth=0.9,
+        )
+
+
+def draw_midpoints(axes: Axes, fits: Sequence[CurveFit], colour: str, marker: str, label: str) -> None:
+    """alpha_50 against N with 95 % intervals; a bound where the grid does not contain it."""
+    known = [fit for fit in fits if np.isfinite(fit.alpha_50)]
+    spread = np.abs([[fit.alpha_50 - fit.alpha_50_lower, fit.alpha_50_upper - fit.alpha_50] for fit in known])
+    axes.errorbar(
+        [fit.N for fit in known],
+        [fit.alpha_50 for fit in known],
+        np.minimum(spread.T, 1e3) if known else None,
+        color=colour,
+        marker=marker,
+        elinewidth=0.8,
+        capsize=1.5,
+        label=label,
+    )
+    for fit in fits:
+        if fit.status is CurveStatus.NOT_BRACKETED:
+            above = np.isfinite(fit.alpha_50_lower)
+            bound = fit.alpha_50_lower if above else fit.alpha_50_upper
+            if np.isfinite(bound):
+                axes.plot(fit.N, bound, "^" if above else "v", color=colour, fillstyle="none")
+
+
+def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
+    """N on a logarithmic axis with a tick at every size."""
+    axes.set_xscale("log")
+    axes.set_xticks(list(sizes), [str(N) for N in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel("N")
+
+
+def draw_level(axes: Axes, alpha: float, name: str, *, vertical: bool = False) -> None:
+    """A value of alpha known for N to infinity, named beside its line."""
+    if not np.isfinite(alpha):
+        return
+    if vertical:
+        axes.axvline(alpha, **THEORY)
+        axes.text(alpha, 1.01, name, fontsize=6.5, ha="center", transform=axes.get_xaxis_transform())
+    else:
+        axes.axhline(alpha, **THEORY)
+        axes.text(
+            1.0, alpha, f"{name} = {alpha:.3f}", fontsize=6.5, va="bottom", ha="right", clip_on=True,
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip

@@ -1,0 +1,85 @@
+"""Claim 7b: which regulariser ``a`` of the normalised quartic loss recovers best at each N?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phasepipe.analysis.curves import CurveFit
+from phasepipe.figures.style import PAGE_WIDTH, THEORY, new_figure, paper_style, size_colours, size_markers
+from study.claims.finding import Finding, Part, Sweeps, Verdict, available, ranged, regulariser
+from study.claims.recovery import group_curves, midpoints
+
+SWEEPS = (
+    "regulariser-0.001",
+    "scaling-a0.01",
+    "regulariser-0.1",
+    "regulariser-0.3",
+    "scaling-a1",
+    "regulariser-3",
+)
+FEWEST = 3  # values of a below which there is nothing to compare
+
+
+def assess(sweeps: Sweeps) -> Finding:
+    """alpha_50 against ``a`` at every N that all the sweeps have."""
+    found = available(sweeps, SWEEPS, ("counts", "theory"))
+    curves = {
+        regulariser(tables): {fit.N: fit for fit in group_curves(tables["counts"])}
+        for tables in found.values()
+    }
+    if len(curves) < FEWEST:
+        return Finding([])
+    sizes = sorted(set.intersection(*(set(of_a) for of_a in curves.values())))
+    parts = [_best(N, {a: of_a[N] for a, of_a in curves.items()}) for N in sizes]
+    limits = {regulariser(tables): tables["theory"] for tables in found.values()}
+    columns = {f"a = {a:g}": [of_a[N] for N in sizes] for a, of_a in curves.items()}
+    with paper_style():
+        figure = new_figure(PAGE_WIDTH * 0.6, 0.7)
+        axes = figure.subplots()
+        colours, markers = size_colours(sizes), size_markers(sizes)
+        for N in sizes:
+            values = sorted((a, of_a[N]) for a, of_a in curves.items() if np.isfinite(of_a[N].alpha_50))
+            spread = [
+                [fit.alpha_50 - fit.alpha_50_lower for _, fit in values],
+                [fit.alpha_50_upper - fit.alpha_50 for _, fit in values],
+            ]
+            axes.errorbar(
+                [a for a, _ in values], [fit.alpha_50 for _, fit in values], np.minimum(spread, 1e3),
+                color=colours[N], marker=markers[N], elinewidth=0.8, label=f"N = {N}",
+            )  # fmt: skip
+        grid = sorted(limits)
+        axes.plot(
+            grid, [float(limits[a]["alpha_threshold"]) for a in grid], label="$α_{threshold}$", **THEORY
+        )
+        axes.plot(
+            grid, [float(limits[a]["alpha_init"]) for a in grid],
+            **(THEORY | {"linestyle": ":"}), label="$α_{init}$",
+        )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set(xlabel="regulariser a", ylabel=r"$\alpha_{50}$")
+        axes.legend(fontsize=6)
+    caption = (
+        "alpha_50 of random starts against the regulariser a, 95 % intervals, and the transitions for N to "
+        "infinity."
+    )
+    return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": midpoints(columns)})
+
+
+def _best(N: int, fits: dict[float, CurveFit]) -> Part:
+    known = {a: fit for a, fit in fits.items() if np.isfinite(fit.alpha_50)}
+    ranking = sorted(known, key=lambda a: known[a].alpha_50)
+    statement = f"N = {N}: one of the values of a recovers best"
+    criterion = "the interval of the lowest alpha_50 lies below all others"
+    if len(ranking) < FEWEST:
+        return Part(statement, criterion, Verdict.UNDECIDED, "too few alpha_50 are inside their grids")
+    best = known[ranking[0]]
+    tied = [a for a in ranking[1:] if known[a].alpha_50_lower <= best.alpha_50_upper]
+    found = ", ".join(
+        f"a = {a:g}: {ranged(known[a].alpha_50, known[a].alpha_50_lower, known[a].alpha_50_upper)}"
+        for a in ranking[:3]
+    )
+    beyond = [
+        fit for a, fit in fits.items() if a not in known and not fit.alpha_50_lower > best.alpha_50_upper
+    ]
+    holds = None if tied or beyond else True
+    return Part(statement, criterion, Verdict.of(holds), f"lowest alpha_50 at {found}")

@@ -1,0 +1,336 @@
+"""Claim 4: recovery well below alpha_threshold, a slow shift, success decided in the window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+
+from phasepipe.analysis.curves import CurveFit, curve_table
+from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
+from phasepipe.analysis.size_fit import SizeFit
+from phasepipe.figures.scaling import FORM_COLOURS, FORM_LABELS
+from phasepipe.figures.scaling_tables import sizes_towards_infinity
+from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours
+from study.claims.finding import (
+    Finding,
+    Part,
+    Sweeps,
+    Tables,
+    Verdict,
+    available,
+    ranged,
+    ranges,
+    regulariser,
+    rows_of,
+)
+from study.claims.recovery import draw_curves, draw_level, group_curves, midpoints
+
+SWEEPS = ("scaling-a0.01", "scaling-a1")
+SLOW = 0.5  # omega of the shift below which it dies out more slowly than 1/sqrt(N)
+EARLY, DECIDED = 0.6, 0.8  # AUC of |m| that tell little and much of the fate
+TOLD = 0.9  # AUC of |m| at which the fate counts as told
+
+
+def assess(sweeps: Sweeps) -> Finding:
+    """Success curves from N = 64 on, alpha_50(N) and its continuation, and when fates are decided."""
+    found = available(sweeps, SWEEPS, ("counts", "theory", "fate", "window", "decision"))
+    curves = {name: group_curves(tables["counts"]) for name, tables in found.items()}
+    parts: list[Part] = []
+    forms, fates = [], []
+    limits: dict[str, Extrapolation] = {}
+    for name, tables in found.items():
+        a, limit = regulariser(tables), float(tables["theory"]["alpha_threshold"])
+        label = f"a = {a:g}"
+        parts.append(_below(label, curves[name], limit, float(tables["theory"]["alpha_init"])))
+        resolved = [fit for fit in curves[name] if np.isfinite([fit.alpha_50, fit.alpha_50_error]).all()]
+        if len(resolved) >= 2:
+            limits[name] = _extrapolated(resolved, limit)
+            parts.append(_slow(label, limits[name]))
+            parts.append(_form(label, limits[name]))
+            forms.append(_form_table(label, limits[name]))
+        moments = fates_at_the_window(tables)
+        parts.append(_decided(label, moments))
+        fates.append(moments.assign(a=f"{a:g}"))
+    figure_of = {f"a = {regulariser(tables):g}": name for name, tables in found.items()}
+    tables_out = {
+        "alpha_50 with 95 % intervals (t = 100, random starts)": midpoints(
+            {label: curves[name] for label, name in figure_of.items()}
+        )
+    }
+    if forms:
+        tables_out["Forms of the shift"] = pd.concat(forms, ignore_index=True)
+    tables_out["How well |m| tells the fate, at the alpha nearest to P = 1/2"] = _printed(
+        pd.concat(fates, ignore_index=True)
+    )
+    with paper_style():
+        figure = new_figure(PAGE_WIDTH, 0.31 * len(found))
+        grid = figure.subplots(len(found), 3, squeeze=False)
+        for row, (name, tables) in zip(grid, found.items(), strict=True):
+            draw_curves(row[0], curves[name])
+            row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
+            _draw_shift(row[1], tables, limits.get(name), curves[name])
+            _draw_decision(row[2], tables)
+        grid[0, 0].legend(fontsize=6, handletextpad=0.2)
+    caption = (
+        "Left: success probability by t = 100 with 95 % intervals and logistic fits, dashed where the data "
+        "reject the fit. Middle: alpha_50 against 1/log N with every form continued to N = infinity (free "
+        "limit solid, limit of the theory imposed dashed, pale if rejected). Right: probability that a "
+        "recovered run has the larger overlap |m| at time t, in units of the median t_BBP, at the alpha "
+        "nearest to P = 1/2, colours as on the left; points with 95 % intervals."
+    )
+    return Finding(parts, figure, caption, tables_out)
+
+
+def quotable(sweeps: Sweeps) -> str:
+    """One sentence: alpha_50 at every N with its interval, between the thresholds of the theory."""
+    sentences = []
+    for name, tables in available(sweeps, SWEEPS, ("counts", "theory")).items():
+        theory, curves = tables["theory"], group_curves(tables["counts"])
+        values = ", ".join(
+            f"{ranged(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)} at N = {fit.N}" for fit in curves
+        )
+        sentences.append(
+            f"For a = {regulariser(sweeps[name]):g} half of the random starts recover the signal by t = 100 "
+            f"at alpha_50 = {values} (95 % intervals), where N to infinity theory has alpha_init = "
+            f"{float(theory['alpha_init']):.4f} and alpha_threshold = "
+            f"{float(theory['alpha_threshold']):.6f}."
+        )
+    return " ".join(sentences)
+
+
+def _below(label: str, curves: list[CurveFit], limit: float, initial: float) -> Part:
+    highest = max(curves, key=lambda fit: fit.alpha_50_upper)
+    # an alpha_50 beyond the grid is known to be below the threshold if P there exceeds 1/2
+    holds = bool(np.isfinite(highest.alpha_50_upper) and highest.alpha_50_upper < limit)
+    known = [fit for fit in curves if np.isfinite(fit.alpha_50)]
+    last = known[-1] if known else None
+    found = (
+        f"alpha_50 = {ranged(last.alpha_50, last.alpha_50_lower, last.alpha_50_upper)} at N = {last.N}, "
+        f"{last.alpha_50 / limit:.0%} of alpha_threshold = {limit:.3f}"
+        if last
+        else "no alpha_50 is inside its grid"
+    )
+    if last and last.alpha_50_upper < initial:
+        found += f", and still below alpha_init = {initial:.3f}"
+    return Part(
+        f"{label}: at finite N recovery succeeds well below alpha_threshold",
+        "the interval of alpha_50 lies below alpha_threshold at every N",
+        Verdict.of(holds if known else None),
+        found,
+    )
+
+
+def _extrapolated(curves: list[CurveFit], limit: float) -> Extrapolation:
+    table = curve_table(curves)
+    instances = float(sum(fit.cells.sums.instances.sum() for fit in curves))
+    return extrapolate(
+        table["N"], table["alpha_50"], table["alpha_50_error"], imposed_limit=limit, observations=instances
+    )
+
+
+def _imposed(extrapolation: Extrapolation, form: str) -> SizeFit | None:
+    return next((fit for fit in extrapolation.fits if fit.imposed and fit.form == form), None)
+
+
+def _slow(label: str, extrapolation: Extrapolation) -> Part:
+    power = _imposed(extrapolation, "power")
+    assert power is not None
+    assert extrapolation.imposed_limit is not None
+    shift = extrapolation.imposed_limit - extrapolation.value
+    lower, upper = power.omega_interval
+    holds = None if not power.believable else upper < SLOW
+    misfit = "" if power.believable else f", which does not fit (p = {power.goodness:.1g})"
+    return Part(
+        f"{label}: the shift alpha_threshold - alpha_50(N) dies out very slowly",
+        f"a power law N^-omega to alpha_threshold fits, and the interval of omega lies below {SLOW:g}",
+        Verdict.of(holds),
+        f"the shift goes from {shift[0]:.2f} at N = {extrapolation.N[0]:g} to {shift[-1]:.2f} at "
+        f"N = {extrapolation.N[-1]:g}; omega = {ranged(power.omega, lower, upper)}{misfit}",
+    )
+
+
+def _form(label: str, extrapolation: Extrapolation) -> Part:
+    imposed = [fit for fit in extrapolation.fits if fit.imposed]
+    fitting = [fit for fit in imposed if fit.believable]
+    logarithmic = [fit for fit in fitting if fit.form == "inverse_log"]
+    best = min(imposed, key=lambda fit: fit.aicc)
+    behind = {fit.form: fit.aicc - best.aicc for fit in imposed}
+    if not logarithmic or behind["inverse_log"] > 6:
+        holds: bool | None = False
+    else:
+        holds = True if all(behind[fit.form] > 6 for fit in fitting if fit.form != "inverse_log") else None
+    plausible = ", ".join(
+        f"{fit.formula} to {ranged(fit.limit, *fit.limit_interval, digits=2)}"
+        for fit in extrapolation.plausible
+    )
+    ranking = ", ".join(f"{fit.formula} p = {_p_value(fit)}, AICc +{behind[fit.form]:.1f}" for fit in imposed)
+    return Part(
+        f"{label}: the shift is logarithmic, alpha_threshold - c / log N",
+        "with the limit alpha_threshold imposed c / log N fits (p > 0.01), and every other form that fits is "
+        "at least 6 behind in AICc; not confirmed if it does not fit or is itself 6 behind",
+        Verdict.of(holds),
+        f"with the limit imposed: {ranking}; with a free limit the data go to {plausible or 'no form fits'}",
+    )
+
+
+def _p_value(fit: SizeFit) -> str:
+    return f"{fit.goodness:.2g}" if np.isfinite(fit.goodness) else "–"
+
+
+def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
+    rows = [
+        {
+            "loss": label,
+            "form": fit.formula,
+            "limit": f"{fit.limit:.3f} imposed"
+            if fit.imposed
+            else ranged(fit.limit, *fit.limit_interval, digits=2),
+            "omega": ranged(fit.omega, *fit.omega_interval) if np.isfinite(fit.omega) else "–",
+            "χ²/dof": f"{fit.chi2:.1f}/{fit.degrees_of_freedom}",
+            "p": _p_value(fit),
+            "AICc weight": f"{fit.weight:.2f}",
+        }
+        for fit in extrapolation.fits
+    ]
+    return pd.DataFrame(rows)
+
+
+def fates_at_the_window(tables: Tables) -> pd.DataFrame:
+    """AUC of the overlap |m| at t = 0 and at the median t_BBP, at every N at the alpha nearest to P = 1/2.
+
+    Columns ``N, alpha, share, moment, early, early_low, early_high, late, late_low, late_high, told,
+    lowest_fifth, highest_fifth``: ``told`` is the time at which the AUC passes 0.9, the last two are
+    P(recovered) of the fifths of the runs with the smallest and largest |m| at the median t_BBP.
+    """
+    rows = []
+    for N in tables["fate"]["N"].values.tolist():
+        cell = _mixed(tables["fate"].sel(N=N))
+        if cell is None:
+            continue
+        first, then = (cell.sel(quantity=name) for name in ("initial_overlap", "overlap"))
+        bins = then["probability"].values[np.isfinite(then["probability"].values)]
+        rows.append(
+            {
+                "N": N,
+                "alpha": float(cell["alpha"]),
+                "share": float(cell["share_recovered"]),
+                "moment": float(cell["moment"]),
+                **{f"early{end}": float(first[f"auc{end}"]) for end in ("", "_low", "_high")},
+                **{f"late{end}": float(then[f"auc{end}"]) for end in ("", "_low", "_high")},
+                "told": _time_told(tables["decision"].isel(start_group=0).sel(N=N, alpha=cell["alpha"])),
+                "lowest_fifth": bins[0] if bins.size else np.nan,
+                "highest_fifth": bins[-1] if bins.size else np.nan,
+            }
+        )
+    columns = ["N", "alpha", "share", "moment", "early", "early_low", "early_high", "late", "late_low"]
+    return pd.DataFrame(rows, columns=[*columns, "late_high", "told", "lowest_fifth", "highest_fifth"])
+
+
+def _time_told(decision: xr.Dataset) -> float:
+    """First recorded time at which the AUC of |m| is at least TOLD, infinite if there is none."""
+    told = decision["time"].values[decision["auc"].values >= TOLD]
+    return float(told[0]) if told.size else np.inf
+
+
+def _mixed(fate: xr.Dataset) -> xr.Dataset | None:
+    """The alpha nearest to P = 1/2 of those whose fates could be related to the overlap."""
+    known = np.isfinite(fate["auc"].sel(quantity="overlap").values)
+    distance = np.where(known, abs(fate["share_recovered"].values - 0.5), np.inf)
+    return fate.isel(alpha=int(distance.argmin())) if known.any() else None
+
+
+def _decided(label: str, moments: pd.DataFrame) -> Part:
+    criterion = (
+        f"at the alpha nearest to P = 1/2 the AUC of |m| is below {EARLY:g} at t = 0 and its interval lies "
+        f"above {DECIDED:g} at the median t_BBP, at every N"
+    )
+    statement = f"{label}: success is decided in the window before t_BBP"
+    if moments.empty:
+        return Part(statement, criterion, Verdict.UNDECIDED, "no cell has enough runs of either fate")
+    holds = bool((moments["early"] < EARLY).all() and (moments["late_low"] > DECIDED).all())
+    found = (
+        f"AUC {moments['early'].min():.2f} to {moments['early'].max():.2f} at t = 0, "
+        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP, {TOLD:g} only at "
+        f"{_ratio(moments)} t_BBP; of the fifth of the runs with the largest |m| there "
+        f"{moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} recover, of that "
+        f"with the smallest {moments['lowest_fifth'].min():.0%} to {moments['lowest_fifth'].max():.0%}"
+    )
+    return Part(statement, criterion, Verdict.of(holds), found)
+
+
+def _ratio(moments: pd.DataFrame) -> str:
+    times = moments["told"] / moments["moment"]
+    return f"{times.min():.0f} to {times.max():.0f}"
+
+
+def _printed(moments: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "a": moments["a"],
+            "N": moments["N"],
+            "alpha": moments["alpha"].map("{:.3f}".format),
+            "P": moments["share"].map("{:.2f}".format),
+            "median t_BBP": moments["moment"].map("{:.2f}".format),
+            "AUC at t = 0": ranges(moments[["early", "early_low", "early_high"]], 2),
+            "AUC at t_BBP": ranges(moments[["late", "late_low", "late_high"]], 2),
+            f"AUC {TOLD:g} at t =": moments["told"].map("{:.3g}".format),
+            "P, smallest fifth of |m|": moments["lowest_fifth"].map("{:.2f}".format),
+            "P, largest fifth": moments["highest_fifth"].map("{:.2f}".format),
+        }
+    )
+
+
+def _draw_shift(
+    axes: Axes, tables: Tables, extrapolation: Extrapolation | None, curves: list[CurveFit]
+) -> None:
+    theory = tables["theory"]
+    limit = float(theory["alpha_threshold"])
+    draw_level(axes, limit, "$α_{threshold}$")
+    draw_level(axes, float(theory["alpha_init"]), "$α_{init}$")
+    sizes = np.array([fit.N for fit in curves], float)
+    largest = 1 / np.log(sizes.min())
+    if extrapolation is not None:
+        lines = sizes_towards_infinity(sizes.min())
+        for fit in extrapolation.fits:
+            axes.plot(
+                [*1 / np.log(lines), 0],
+                [*fit.predict(lines), fit.limit],
+                "--" if fit.imposed else "-",
+                color=FORM_COLOURS[fit.form],
+                linewidth=0.9,
+                alpha=1.0 if fit.believable else 0.3,
+                label=None if fit.imposed else FORM_LABELS[fit.form],
+            )
+        axes.errorbar(
+            1 / np.log(extrapolation.N), extrapolation.value, extrapolation.reach, fmt="ko", zorder=5
+        )
+        axes.legend(fontsize=6, handlelength=1.2, loc="lower left")
+        lowest = float(extrapolation.value.min())
+        axes.set_ylim(lowest - 0.15 * (limit - lowest), limit + 0.2 * (limit - lowest))
+    shown = np.sort(sizes)[[0, (len(sizes) - 1) // 2, -1]]
+    axes.set_xticks([0, *(1 / np.log(shown))], ["∞", *(f"{N:g}" for N in shown)])
+    axes.set_xlim(-0.005, 1.06 * largest)
+    axes.set(xlabel="N, on a scale of 1/log N", ylabel=r"$\alpha_{50}$")
+
+
+def _draw_decision(axes: Axes, tables: Tables) -> None:
+    moments, decision = fates_at_the_window(tables), tables["decision"].isel(start_group=0)
+    colours = size_colours(tables["fate"]["N"].values.tolist())
+    for row in rows_of(moments):
+        cell = decision.sel(N=row.N, alpha=row.alpha)
+        time = decision["time"].values / row.moment
+        axes.plot(time, cell["auc"].values, color=colours[row.N], linewidth=0.9)
+        axes.errorbar(
+            1,
+            row.late,
+            [[row.late - row.late_low], [row.late_high - row.late]],
+            fmt="o",
+            color=colours[row.N],
+        )
+    axes.axvline(1, color="0.6", linestyle=":", linewidth=0.9)
+    axes.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
+    axes.set_xscale("symlog", linthresh=0.01, linscale=0.6)
+    axes.set_xlim(0, 30)
+    axes.set(xlabel="time $t / t_{BBP}$", ylabel="AUC of |m| for the fate", ylim=(0.45, 1.02))

@@ -1,0 +1,199 @@
+"""Claim 3: above alpha_threshold the trap itself is unstable towards the signal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+
+from phasepipe.analysis.curves import CurveFit
+from phasepipe.figures.scaling_tables import curve_points
+from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
+from study.claims.finding import (
+    Finding,
+    Part,
+    Sweeps,
+    Tables,
+    Verdict,
+    available,
+    plus_minus,
+    ranged,
+    ranges,
+    regulariser,
+    rows_of,
+)
+from study.claims.recovery import draw_curves, draw_level, group_curves
+
+SWEEPS = ("trap-a0.01", "trap-a1")
+BELOW, ABOVE = 0.9, 1.1  # of alpha_threshold: nearer to it the transition is rounded at these N
+MOST = 0.95
+
+
+def assess(sweeps: Sweeps) -> Finding:
+    """Planted threshold states: their curvature towards the signal, and whether runs from there recover."""
+    found = available(sweeps, SWEEPS, ("counts", "course", "curvature", "theory"))
+    parts, rows = [], []
+    curves = {name: group_curves(tables["counts"]) for name, tables in found.items()}
+    for name, tables in found.items():
+        limit, states = float(tables["theory"]["alpha_threshold"]), planted_states(tables, curves[name])
+        label = f"a = {regulariser(tables):g}"
+        parts += [
+            _unstable(label, states, limit),
+            _stable(label, states, limit),
+            _recovers(label, states, limit),
+        ]
+        rows.append(_printed(label, states))
+    with paper_style():
+        figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
+        grid = figure.subplots(len(found), 3, squeeze=False)
+        for row, (name, tables) in zip(grid, found.items(), strict=True):
+            draw_curves(row[0], curves[name])
+            row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
+            _draw_states(row[1], row[2], planted_states(tables, curves[name]))
+            for axes in row:
+                draw_level(axes, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$", vertical=True)
+        grid[0, 0].legend(fontsize=6)
+    caption = (
+        "Starts are threshold states planted into a problem with a signal. Left: success probability with "
+        "95 % intervals. Middle: share of the planted states whose Hessian has an outlier towards the "
+        "signal, predicted from labels. Right: lowest eigenvalue measured there (points, standard errors) "
+        "and second derivative of the loss along the signal (lines)."
+    )
+    return Finding(parts, figure, caption, {"Planted threshold states": pd.concat(rows, ignore_index=True)})
+
+
+def planted_states(tables: Tables, curves: list[CurveFit]) -> pd.DataFrame:
+    """One row per (N, alpha): P from there, and the Hessian at the planted state.
+
+    Columns ``N, alpha, p, p_low, p_high, outlier, outlier_error`` (share with a predicted outlier), ``lowest,
+    lowest_error`` (lowest eigenvalue), ``overlap, overlap_error`` (its q_0), ``along, along_error`` (second
+    derivative along the signal), ``expected`` (outlier overlap for N to infinity).
+    """
+    course = tables["course"].isel(start_group=0, time=0).sel(fate="all")
+    curvature = tables["curvature"].isel(time=0).sel(fate="all")
+    theory = tables["theory"]["threshold_overlap"]
+    rows = []
+    for point in rows_of(curve_points(curves)):
+        at = {"N": point.N, "alpha": point.alpha}
+        rows.append(
+            {
+                **at,
+                "p": point.probability,
+                "p_low": point.lower,
+                "p_high": point.upper,
+                **_with_error(course.sel(at), "outlier", "outlier_share"),
+                **_with_error(curvature.sel(at), "lowest", "lowest_eigenvalue"),
+                **_with_error(curvature.sel(at), "overlap", "lowest_overlap"),
+                **_with_error(curvature.sel(at), "along", "signal_curvature"),
+                "expected": float(theory.sel(alpha=point.alpha, method="nearest")),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _with_error(table: xr.Dataset, name: str, variable: str) -> dict[str, float]:
+    return {name: float(table[variable]), f"{name}_error": float(table[f"{variable}_error"])}
+
+
+def _ends(states: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """States at the smallest and at the largest N, by alpha of the grid."""
+    by_alpha = states.assign(grid=states["alpha"].round(2))
+    smallest, largest = (by_alpha[by_alpha["N"] == N] for N in (states["N"].min(), states["N"].max()))
+    return smallest.set_index("grid"), largest.set_index("grid")
+
+
+def _unstable(label: str, states: pd.DataFrame, limit: float) -> Part:
+    _, large = _ends(states)
+    above = large[large["alpha"] >= ABOVE * limit]
+    holds = bool((above["outlier"] >= MOST).all()) if len(above) else None
+    found = "; ".join(
+        f"alpha = {row.alpha:.2f}: {row.outlier:.0%} have it, lowest eigenvalue "
+        f"{plus_minus(row.lowest, row.lowest_error, 2)}"
+        for row in rows_of(above)
+    )
+    return Part(
+        f"{label}: above alpha_threshold threshold states have a direction of escape towards the signal",
+        f"from {ABOVE:g} alpha_threshold on at least {MOST:.0%} of them have an outlier at the largest N",
+        Verdict.of(holds),
+        found or "no alpha there",
+    )
+
+
+def _stable(label: str, states: pd.DataFrame, limit: float) -> Part:
+    small, large = _ends(states)
+    both = small.merge(large, left_index=True, right_index=True, suffixes=("_small", "_large"))
+    below = both[both["alpha_large"] <= BELOW * limit]
+    change = below["outlier_large"] - below["outlier_small"]
+    error = np.hypot(below["outlier_error_large"], below["outlier_error_small"])
+    holds: bool | None = None
+    if len(below) and states["N"].nunique() > 1:
+        holds = True if (change < -2 * error).all() else (False if (change > 2 * error).any() else None)
+    found = "; ".join(
+        f"alpha = {row.alpha_large:.2f}: {row.outlier_small:.0%} at N = {row.N_small}, "
+        f"{row.outlier_large:.0%} at N = {row.N_large}"
+        for row in rows_of(below)
+    )
+    return Part(
+        f"{label}: below alpha_threshold the share of threshold states with such a direction falls with N",
+        f"up to {BELOW:g} alpha_threshold the share falls from the smallest to the largest N by more than 2 "
+        "standard errors at every alpha; not confirmed if it rises at one",
+        Verdict.of(holds),
+        found or "no alpha there",
+    )
+
+
+def _recovers(label: str, states: pd.DataFrame, limit: float) -> Part:
+    _, large = _ends(states)
+    above, below = large[large["alpha"] >= ABOVE * limit], large[large["alpha"] <= BELOW * limit]
+    holds: bool | None = None
+    if len(above) and len(below):
+        if (above["p_low"] > 0.5).all() and (below["p_high"] < 0.5).all():
+            holds = True
+        elif (above["p_high"] < 0.5).any() or (below["p_low"] > 0.5).any():
+            holds = False
+    found = "; ".join(
+        f"alpha = {row.alpha:.2f}: P = {ranged(row.p, row.p_low, row.p_high, 2)}" for row in rows_of(large)
+    )
+    return Part(
+        f"{label}: runs from threshold states recover above alpha_threshold and stay below it",
+        f"at the largest N P exceeds 1/2 from {ABOVE:g} alpha_threshold on and is below 1/2 up to {BELOW:g} "
+        "alpha_threshold, by 95 % intervals; not confirmed if an interval lies on the other side",
+        Verdict.of(holds),
+        found,
+    )
+
+
+def _printed(label: str, states: pd.DataFrame) -> pd.DataFrame:
+    def pairs(name: str, digits: int) -> list[str]:
+        return [plus_minus(v, e, digits) for v, e in states[[name, f"{name}_error"]].to_numpy()]
+
+    return pd.DataFrame(
+        {
+            "loss": label,
+            "N": states["N"],
+            "alpha": states["alpha"].map("{:.3f}".format),
+            "P [95 %]": ranges(states[["p", "p_low", "p_high"]], 2),
+            "share with outlier": pairs("outlier", 2),
+            "λ₀": pairs("lowest", 3),
+            "q₀": pairs("overlap", 3),
+            "q, N → ∞": states["expected"].map(lambda q: f"{q:.3f}" if np.isfinite(q) else "–"),
+            "curvature along signal": pairs("along", 2),
+        }
+    )
+
+
+def _draw_states(middle: Axes, right: Axes, states: pd.DataFrame) -> None:
+    colours, markers = size_colours(states["N"]), size_markers(states["N"])
+    for N, at in states.groupby("N"):
+        colour, marker = colours[N], markers[N]  # type: ignore[index]
+        middle.errorbar(
+            at["alpha"], at["outlier"], at["outlier_error"], color=colour, marker=marker, elinewidth=0.7
+        )
+        right.errorbar(
+            at["alpha"], at["lowest"], at["lowest_error"], fmt=marker, color=colour, elinewidth=0.7
+        )
+        right.plot(at["alpha"], at["along"], color=colour, linewidth=0.9)
+    middle.set(xlabel="α = M/N", ylabel="share with outlier", ylim=(-0.03, 1.03))
+    right.axhline(0, color="black", linewidth=0.5)
+    right.set(xlabel="α = M/N", ylabel="$λ_0$ and curvature along signal")

@@ -1,0 +1,196 @@
+"""Stage *study*: reduced sweeps, claim by claim, as figures and numbers on a page between its markers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from phasepipe.errors import UserError
+from phasepipe.execution.progress import logger
+from phasepipe.figures.style import paper_style
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import open_store
+from study.claims import (
+    control,
+    initial,
+    initialisation,
+    regularisers,
+    shift,
+    trap,
+    universality,
+    window,
+)
+from study.claims.finding import Finding, Sweeps, Verdict
+
+PAGE = "study.md"
+IMAGES = "images/study"
+TABLES = ("theory", "counts", "window", "decision", "fate", "course", "curvature")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim: its number, name of its figure, title, the sweeps that answer it, and how."""
+
+    number: str
+    name: str
+    title: str
+    sweeps: Sequence[str]
+    assess: Callable[[Sweeps], Finding]
+
+
+CLAIMS = (
+    Claim("1", "initial", "The Hessian at a random start", initial.SWEEPS, initial.assess),
+    Claim("2", "window", "The window and what comes after", window.SWEEPS, window.assess),
+    Claim("3", "trap", "The trap above alpha_threshold", trap.SWEEPS, trap.assess),
+    Claim("4", "shift", "The shift of alpha_50(N)", shift.SWEEPS, shift.assess),
+    Claim("5", "starts", "Initialisation", initialisation.SWEEPS, initialisation.assess),
+    Claim("6", "control", "Controls", (*control.SWEEPS, control.ZERO_SIGNAL), control.assess),
+    Claim("7a", "universality", "Ensembles and label noise",
+          (universality.REFERENCE, *universality.OTHERS), universality.assess),
+    Claim("7b", "regulariser", "The regulariser a", regularisers.SWEEPS, regularisers.assess),
+)  # fmt: skip
+
+
+class StudyError(UserError):
+    """The study cannot be written; the message says why."""
+
+
+def write_study(reference: Path, to: Path) -> None:
+    """Fill ``study.md`` in ``to`` from the reduced sweeps in ``reference``, and draw ``images/study/*.png``.
+
+    Each claim owns the lines between ``<!-- claim 1 -->`` and ``<!-- end of claim 1 -->``; the table of
+    verdicts those of ``<!-- verdicts -->``, the sentence to quote those of ``<!-- sentence -->``, and where
+    the numbers come from those of ``<!-- origin -->``. A claim whose sweeps are not there says "not run
+    yet".
+
+    Raises
+    ------
+    StudyError
+        If there are no reduced sweeps, no page, or a page without these markers.
+    """
+    page = to / PAGE
+    if not page.exists():
+        raise StudyError(f"{page} does not exist; --to names the folder that holds {PAGE}")
+    sweeps = read_reduced(reference)
+    text, rows = page.read_text(), []
+    for claim in CLAIMS:
+        logger.info("study: claim %s, %s", claim.number, claim.title)
+        missing = [name for name in claim.sweeps if name not in sweeps]
+        found = claim.assess(sweeps) if len(missing) < len(claim.sweeps) else Finding([])
+        if found.figure is not None:
+            (to / IMAGES).mkdir(parents=True, exist_ok=True)
+            with paper_style():
+                found.figure.savefig(to / IMAGES / f"{claim.name}.png")
+        verdict = found.verdict if found.parts else str(Verdict.NOT_RUN)
+        incomplete = f" (without {', '.join(missing)}, not run yet)" if missing and found.parts else ""
+        rows.append(
+            {
+                "claim": f"[{claim.number}. {claim.title}](#{_anchor(claim)})",
+                "verdict": f"**{verdict}**{incomplete}",
+            }
+        )
+        text = filled(text, f"claim {claim.number}", _section(claim, found, missing))
+    sentence = shift.quotable(sweeps) if any(name in sweeps for name in shift.SWEEPS) else ""
+    text = filled(text, "verdicts", markdown(pd.DataFrame(rows)))
+    text = filled(text, "sentence", sentence or "Not run yet.")
+    text = filled(text, "origin", markdown(_origins(sweeps)))
+    page.write_text(text)
+
+
+def read_reduced(reference: Path) -> dict[str, dict[str, xr.Dataset]]:
+    """The tables of all reduced sweeps in a folder, loaded.
+
+    Raises
+    ------
+    StudyError
+        If there are none.
+    """
+    folders = [SweepFolder(path) for path in sorted(reference.glob("*")) if path.is_dir()]
+    sweeps = {
+        folder.root.name: {
+            name: open_store(folder.archive(name)).load() for name in TABLES if folder.archive(name).exists()
+        }
+        for folder in folders
+    }
+    sweeps = {name: tables for name, tables in sweeps.items() if "counts" in tables}
+    if not sweeps:
+        raise StudyError(
+            f"{reference} holds no reduced sweeps; make them with phasepipe reduce results/study/* --to "
+            f"{reference}"
+        )
+    return sweeps
+
+
+def filled(text: str, name: str, content: str) -> str:
+    """The page with ``content`` between the markers of ``name``.
+
+    Raises
+    ------
+    StudyError
+        If the page lacks them.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise StudyError(f"{PAGE} lacks the markers {begin} and {end}; put them where the numbers belong")
+    return f"{before}{begin}\n{content.strip()}\n{end}{after}"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of text and numbers in Markdown; cells that are missing stay empty."""
+    cells = table.astype(object).where(table.notna(), "")
+    rows = [
+        list(map(str, cells.columns)),
+        ["---"] * len(cells.columns),
+        *cells.astype(str).to_numpy().tolist(),
+    ]
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _anchor(claim: Claim) -> str:
+    heading = f"{claim.number}. {claim.title}".lower().replace(" ", "-")
+    return re.sub(r"[^a-z0-9_-]", "", heading)
+
+
+def _section(claim: Claim, found: Finding, missing: Sequence[str]) -> str:
+    if not found.parts:
+        return f"**Not run yet.** Missing: {', '.join(missing)}."
+    lines = [f"**Verdict: {found.verdict}.**", ""]
+    if missing:
+        lines += [f"Not run yet: {', '.join(missing)}.", ""]
+    for criterion in dict.fromkeys(part.criterion for part in found.parts):
+        held = [part for part in found.parts if part.criterion == criterion]
+        lines += [f"* {part.statement}: **{part.verdict}**. {part.found}." for part in held]
+        lines += ["", f"  *Criterion: {criterion}.*", ""]
+    if found.figure is not None:
+        lines += ["", f"![{claim.title}]({IMAGES}/{claim.name}.png)", "", f"*{found.caption}*"]
+    for caption, table in found.tables.items():
+        lines += ["", f"{caption}:", "", markdown(table)]
+    return "\n".join(lines)
+
+
+def _origins(sweeps: Sweeps) -> pd.DataFrame:
+    rows = []
+    for name, tables in sweeps.items():
+        counts = tables["counts"]
+        versions, reduced = counts.attrs["package_versions"], counts.attrs["reduced"]
+        rows.append(
+            {
+                "sweep": name,
+                "runs": int(counts["runs"].sum()),
+                "diverged": int(counts["diverged"].sum()),
+                "computed": str(counts.attrs["asked_at"])[:10],
+                "phasepipe": versions["phasepipe"],
+                "numpy": versions["numpy"],
+                "commit": reduced["commit"][:10],
+                "machine": reduced["machine"],
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,143 @@
+"""What is kept of a sweep says what its runs say."""
+
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import phasepipe as pp
+from phasepipe.analysis.summaries import clustered_mean, signal_curvature
+from phasepipe.physics.hessian import tangent_hessian
+from phasepipe.physics.outcomes import Outcome
+from phasepipe.results.reduce import NothingToReduceError, reduce_sweep
+from phasepipe.store.completeness import IncompleteError
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.layout import Status
+from phasepipe.store.tables import open_store, write_archive
+
+
+def test_counts_are_those_of_the_runs(reduced):
+    sweep, folder, target = reduced
+    counts = pp.open_sweep(target.root)["counts"].to_dataset().load()
+    assert counts["recovered"].dims == ("N", "alpha", "start_group", "instance")
+    for N in sweep.N:
+        runs = open_store(folder.store("runs", N)).load()
+        warm = ~np.isnan(runs["start_m0"].values)
+        for group, chosen in enumerate((~warm, warm)):
+            outcome = runs["outcome"].isel(start=np.flatnonzero(chosen))
+            of_group = counts.sel(N=N, alpha=runs["alpha"].values).isel(start_group=group)
+            for name in ("recovered", "trapped", "undecided"):
+                expected = (outcome == Outcome[name.upper()]).sum("start").values
+                np.testing.assert_array_equal(of_group[name].values, expected)
+            assert (of_group["runs"] == chosen.sum()).all()
+
+
+def test_windows_energies_and_records_are_those_of_the_runs(reduced):
+    _, folder, target = reduced
+    tree = pp.open_sweep(target.root)
+    runs = open_store(folder.store("runs", 24)).load()
+    runs = runs.isel(start=np.flatnonzero(np.isnan(runs["start_m0"].values)), alpha=1)
+    cell = {"N": 24, "alpha": float(runs["alpha"]), "start_group": 0}
+    stuck = runs["outcome"].values != Outcome.RECOVERED
+    lost = runs["t_bbp"].values[stuck]
+    window = tree["window"].to_dataset().sel(cell, method=None).sel(fate="not recovered").load()
+    assert window["runs"] == stuck.sum() > 3
+    assert window["t_bbp_median"] == pytest.approx(np.median(lost[np.isfinite(lost)]))
+    assert window["never"] == np.isnan(lost).mean()
+    last = [series[np.isfinite(series)][-1] for series in runs["loss"].values[stuck]]
+    assert window["energy"] == pytest.approx(np.mean(last), rel=1e-6)
+    course = tree["course"].to_dataset().sel(cell).sel(fate="not recovered").load()
+    assert float(course["energy"][-1]) == pytest.approx(np.mean(last), rel=1e-5)
+    assert float(course["overlap"][0]) == pytest.approx(
+        abs(runs["overlap"].values[stuck][:, 0]).mean(), rel=1e-5
+    )
+
+
+def test_curvature_is_that_of_the_snapshots(reduced):
+    sweep, folder, target = reduced
+    curvature = pp.open_sweep(target.root)["curvature"].to_dataset().load()
+    spectra = open_store(folder.store("spectra", 16)).load()
+    at = curvature.sel(N=16, alpha=spectra["alpha"].values, fate="all").isel(time=0)
+    eigenvalues = spectra["eigenvalues"].isel(time=0, eigenvalue=0).mean(("instance", "start"))
+    np.testing.assert_allclose(at["lowest_eigenvalue"], eigenvalues, rtol=1e-5)
+    points = open_store(folder.store("runs", 16))["snapshot"].load()
+    along = np.zeros(points.shape[1:3])
+    for instance in range(points.shape[1]):
+        problem = pp.Problem.draw(16, 2.5, sweep.seed, instance)
+        for start in range(points.shape[2]):
+            along[instance, start] = dense_curvature(
+                problem, sweep.loss.build(), points.values[1, instance, start, 0]
+            )
+    assert float(at["signal_curvature"][1]) == pytest.approx(along.mean(), rel=1e-4)
+
+
+def dense_curvature(problem, loss, w):
+    """e.H e from the dense Hessian."""
+    w = w.astype(float)
+    lower, basis = tangent_hessian(problem, loss, w)
+    hessian = np.tril(lower) + np.tril(lower, -1).T
+    m = w @ problem.signal / problem.N
+    direction = basis.coordinates((problem.signal - m * w) / np.sqrt(problem.N * (1 - m**2)))
+    return direction @ hessian @ direction
+
+
+def test_signal_curvature_is_that_of_the_dense_hessian():
+    problem, loss = pp.Problem.draw(N=20, alpha=3.0, seed=1, instance=2), pp.NormalisedQuartic(a=0.3)
+    points = pp.starts.warm(problem, 3, 0, m0=0.4)
+    measured = pp.spectrum(problem, loss, points, k=1)
+    found = signal_curvature(
+        loss,
+        problem.labels,
+        points @ problem.sensing.T / np.sqrt(20),
+        measured["overlap"].values,
+        measured["mu"].values,
+        20,
+    )
+    np.testing.assert_allclose(found, [dense_curvature(problem, loss, w) for w in points], rtol=1e-5)
+
+
+def test_errors_of_means_are_those_of_instances():
+    rng = np.random.default_rng(1)
+    errors, means = [], []
+    for _ in range(400):
+        # two thirds of the variance are shared by the five starts of an instance
+        values = rng.normal(size=(30, 1)) * np.sqrt(2) + rng.normal(size=(30, 5))
+        mean, error, count = clustered_mean(values, rng.random((30, 5)) < 0.8)
+        means.append(mean)
+        errors.append(error)
+    assert count < 150
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.1)
+
+
+def test_a_reduced_sweep_knows_where_it_comes_from(reduced):
+    sweep, folder, target = reduced
+    tree = pp.open_sweep(target.root)
+    assert tree.phase.sweep.model_dump(exclude={"cluster"}) == sweep.model_dump(exclude={"cluster"})
+    runs, kept = open_store(folder.store("runs", 24)).attrs, tree["counts"].attrs
+    for name in ("specification", "code", "package_versions", "created"):
+        assert kept[name] == runs[name]
+    assert set(kept["reduced"]) == {"at", "commit", "machine"}
+    assert {"theory", "success", "scaling", "fate", "curvature"} <= set(tree.children)
+
+
+def test_an_archive_is_one_file_of_the_same_bytes_for_the_same_table(tmp_path):
+    table = xr.Dataset({"p": ("alpha", [0.5, np.nan])}, {"alpha": [2.0, 3.0], "fate": ["lost", "found"]})
+    for name in ("one", "other"):
+        write_archive(tmp_path / f"{name}.zarr.zip", table)
+    assert (tmp_path / "one.zarr.zip").read_bytes() == (tmp_path / "other.zarr.zip").read_bytes()
+    xr.testing.assert_identical(open_store(tmp_path / "one.zarr.zip").load(), table)
+
+
+def test_holes_are_refused_and_named(reduced, tmp_path):
+    _, folder, _ = reduced
+    copy = SweepFolder(tmp_path / "holes")
+    shutil.copytree(folder.root, copy.root)
+    status = zarr.open_group(str(copy.store("runs", 16)), mode="r+")["status"]
+    status[0, 0, 0] = 1 - Status.DONE
+    with pytest.raises(IncompleteError, match=r"1 of .* at N = 16"):
+        reduce_sweep(copy, SweepFolder(tmp_path / "reduced"))
+    with pytest.raises(NothingToReduceError, match="holds no runs"):
+        reduce_sweep(SweepFolder(tmp_path / "nowhere"), SweepFolder(tmp_path / "reduced"))
+    assert not (tmp_path / "reduced").exists()

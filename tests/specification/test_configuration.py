@@ -1,0 +1,376 @@
+"""Every mistake in a configuration is one sentence, before anything is computed."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasepipe.specification.base import SweepError
+from phasepipe.specification.configuration import load_sweep, read_configuration, schema
+
+ROOT = Path(__file__).parents[2]
+
+LOSSES = {
+    "whole": "class Loss:\n    def __init__(self, width=1.0): self.width = width\n"
+    "    def value(self, f, y): return (f - y) ** 2\n"
+    "    def slope(self, f, y): return 2 * (f - y)\n    def curvature(self, f, y): return 2 + 0 * f\n",
+    "no_curvature": "class Loss:\n    def value(self, f, y): return f\n    def slope(self, f, y): return f\n",
+    "broken": "raise RuntimeError('half a module')\n",
+}
+
+
+def random(count):
+    return {"kind": "random", "count": count}
+
+
+def warm(count, m0):
+    return {"kind": "warm", "count": count, "m0": m0}
+
+
+def slurm(**keys):
+    return {"cluster": {"kind": "slurm", **keys}}
+
+
+def descending(start, stop, step):
+    return {"start": start, "stop": stop, "step": step}
+
+
+REFUSED = {
+    "unknown key": ({"t_maxx": 5}, ["'t_maxx'", "did you mean 't_max'"]),
+    "unknown key like nothing": ({"zzzz": 5}, ["'zzzz'", "the keys are loss, N"]),
+    "unknown key named like a kind": ({"flow": 5}, ["unknown key 'flow'"]),
+    "unknown key inside": (
+        {"snapshots": {"instance": 1}},
+        ["'snapshots.instance'", "did you mean 'instances'"],
+    ),
+    "unknown key of a start": (
+        {"starts": [random(1) | {"m0": 0.1}]},
+        ["'starts.0.m0'", "the keys are kind, count"],
+    ),
+    "second name": ({"name": "other"}, ["'name'", "under sweeps"]),
+    "missing loss": ({"loss": None}, ["key 'loss' is missing"]),
+    "missing start count": ({"starts": [{"kind": "random"}]}, ["key 'starts.0.count' is missing"]),
+    "missing kind": ({"starts": [{"count": 3}]}, ["'starts.0.kind' is missing", "random, warm"]),
+    "missing address": ({"cluster": {"kind": "address"}}, ["key 'cluster.address' is missing"]),
+    "wrong address": ({"cluster": {"kind": "address", "address": "here"}}, ["cluster.address = 'here'"]),
+    "address without port": (
+        {"cluster": {"kind": "address", "address": "tcp://here"}},
+        ["cluster.address = 'tcp://here'"],
+    ),
+    "unknown cluster": ({"cluster": {"kind": "pbs"}}, ["cluster.kind = 'pbs'", "'slurm'"]),
+    "unknown slurm key": (slurm(partition="main"), ["unknown key 'cluster.partition'"]),
+    "no jobs": (slurm(jobs=0), ["cluster.jobs = 0", "greater than 0"]),
+    "more jobs at least than at most": (
+        slurm(jobs=2, minimum_jobs=3),
+        ["cluster.minimum_jobs = 3", "jobs = 2"],
+    ),
+    "more processes than cores": (slurm(cores=2, processes=3), ["cluster.processes = 3", "cores = 2"]),
+    "walltime is a word": (slurm(walltime="long"), ["cluster.walltime = 'long'"]),
+    "walltime of seconds": (slurm(walltime="0:00:30"), ["cluster.walltime = 0:00:30", "minute"]),
+    "margin is all": (slurm(walltime="0:10:00", margin=600), ["cluster.margin = 600", "fraction"]),
+    "memory without unit": (slurm(memory="4"), ["cluster.memory = '4'"]),
+    "directive that is none": (
+        slurm(job_extra_directives=["constraint"]),
+        ["job_extra_directives.0 = 'constraint'"],
+    ),
+    "two lines in one": (slurm(queue="a\nrm"), ["cluster.queue"]),
+    "half of TLS": (slurm(security={"ca_file": "ca.pem"}), ["security.cert' is missing"]),
+    "unknown loss": ({"loss": {"kind": "cubic"}}, ["loss.kind = 'cubic'", "'quartic'"]),
+    "negative a": ({"loss": {"kind": "normalised_quartic", "a": -1}}, ["loss.a = -1", "greater than 0"]),
+    "infinite a": ({"loss": {"kind": "normalised_quartic", "a": math.inf}}, ["loss.a = inf", "finite"]),
+    "loss is a word": ({"loss": "quartic"}, ["loss = 'quartic'", "mapping"]),
+    "no N": ({"N": []}, ["N is empty"]),
+    "N is a number": ({"N": 64}, ["N = 64", "list"]),
+    "N is a word": ({"N": ["many"]}, ["N.0 = 'many'", "integer"]),
+    "N too small": ({"N": [1]}, ["N.0 = 1", "greater than or equal to 2"]),
+    "N beyond measure": ({"N": [10**400]}, ["N.0 = 1000", "less than"]),
+    "N twice": ({"N": [12, 16, 12]}, ["N = 12 stands twice"]),
+    "no alpha": ({"alpha": []}, ["alpha is empty"]),
+    "no measurement": ({"alpha": [2, 0.01]}, ["alpha = 0.01", "M = 0", "at least"]),
+    "negative alpha": ({"alpha": [-2]}, ["alpha.0 = -2", "greater than 0"]),
+    "alpha beyond measure": ({"alpha": [1e308]}, ["alpha.0 = 1e+308", "less than"]),
+    "one M from two alphas": ({"alpha": [2, 2.01]}, ["alpha = 2.0 and alpha = 2.01", "M = 24", "drop one"]),
+    "empty range": ({"alpha": descending(4, 2, 0.5)}, ["alpha is an empty range", "stop"]),
+    "endless range": ({"alpha": descending(1, math.inf, 0.5)}, ["alpha.stop = inf"]),
+    "range too fine": ({"alpha": descending(1, 2, 1e-12)}, ["alpha.step = 1e-12", "larger step"]),
+    "range without step": ({"alpha": {"start": 1, "stop": 2}}, ["key 'alpha.step' is missing"]),
+    "alpha for other N": ({"alpha": {16: [2]}}, ["alpha is given for N = [16]", "N is [12]"]),
+    "empty alpha of one N": ({"alpha": {12: []}}, ["alpha.12 is empty"]),
+    "alpha for a word": ({"alpha": {"twelve": [2]}}, ["alpha", "'twelve'", "integer"]),
+    "no instances": ({"instances": 0}, ["instances = 0", "greater than"]),
+    "instances yes": ({"instances": True}, ["instances = True", "yes"]),
+    "half an instance": ({"instances": 2.5}, ["instances = 2.5", "integer"]),
+    "no starts": ({"starts": []}, ["starts is empty"]),
+    "start count 0": ({"starts": [random(0)]}, ["starts.0.count = 0", "greater than"]),
+    "m0 of one": ({"starts": [warm(1, 1.0)]}, ["starts.0.m0 = 1.0", "less than 1"]),
+    "m0 negative": ({"starts": [random(1), warm(1, -0.1)]}, ["starts.1.m0 = -0.1", "greater than"]),
+    "m0 not a number": ({"starts": [warm(1, math.nan)]}, ["starts.0.m0 = nan"]),
+    "kind twice": ({"starts": [random(1), random(2)]}, ["random stand twice", "add their counts"]),
+    "warm without signal": ({"starts": [warm(1, 0.1)], "zero_signal": True}, ["need a signal"]),
+    "threshold without signal": (
+        {"starts": [{"kind": "threshold", "count": 1}], "zero_signal": True},
+        ["threshold starts need a signal"],
+    ),
+    "threshold of signs": (
+        {"starts": [{"kind": "threshold", "count": 1}], "sensing": {"kind": "signs"}},
+        ["starts of kind threshold", "sensing.kind = 'gaussian'", "'signs'"],
+    ),
+    "two spectral starts": ({"starts": [{"kind": "spectral", "count": 2}]}, ["starts.0.count = 2"]),
+    "unknown sensing": ({"sensing": {"kind": "sparse"}}, ["sensing.kind = 'sparse'", "'signs'"]),
+    "correlation of one": ({"sensing": {"kind": "correlated", "rho": 1}}, ["sensing.rho = 1", "less than 1"]),
+    "no correlation": ({"sensing": {"kind": "correlated"}}, ["key 'sensing.rho' is missing"]),
+    "negative noise": ({"noise": -0.1}, ["noise = -0.1", "greater than or equal to 0"]),
+    "noise without signal": ({"noise": 0.1, "zero_signal": True}, ["noise = 0.1", "zero_signal"]),
+    "tolerance too small": (
+        {"dynamics": {"kind": "flow", "relative_tolerance": 1e-7}},
+        ["relative_tolerance = 1e-07", "float32", "1e-2"],
+    ),
+    "no learning rate": ({"dynamics": {"kind": "descent"}}, ["key 'dynamics.learning_rate' is missing"]),
+    "no time": ({"t_max": 0}, ["t_max = 0", "greater than 0"]),
+    "endless time": ({"t_max": math.inf}, ["t_max = inf", "finite"]),
+    "time is a word": ({"t_max": "long"}, ["t_max = 'long'", "number"]),
+    "threshold of one": ({"recovery_threshold": 1}, ["recovery_threshold = 1", "less than 1"]),
+    "half precision": ({"dtype": "float16"}, ["dtype = 'float16'", "float32"]),
+    "unknown device": ({"device": "tpu"}, ["device = 'tpu'", "'cpu' or 'gpu'"]),
+    "negative seed": ({"seed": -1}, ["seed = -1", "greater than or equal to 0"]),
+    "snapshots between records": ({"snapshots": {"per_decade": 3}}, ["snapshots.per_decade = 3", "divide"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_refused_by_one_sentence(configuration, changes, words):
+    with pytest.raises(SweepError) as refused:
+        load_sweep(configuration(**changes))
+    assert_sentence(str(refused.value), "sweep 'small': ", words)
+
+
+def assert_sentence(message, opening, words):
+    assert message.startswith(opening)
+    assert "\n" not in message
+    assert "pydantic" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ({"path": "Loss"}, ["loss.path = 'Loss'", "no module"]),
+        (
+            {"path": "nowhere_at_all.Loss"},
+            ["loss.path = 'nowhere_at_all.Loss'", "does not import", "install"],
+        ),
+        ({"path": "broken.Loss"}, ["does not import", "half a module"]),
+        ({"path": "whole.Lost"}, ["module whole has no 'Lost'"]),
+        ({"path": "no_curvature.Loss"}, ["lacks curvature", "value, slope and curvature"]),
+        ({"path": "whole.Loss", "parameters": {"wide": 2}}, ["parameters {'wide': 2}", "wide"]),
+        ({"path": "whole.Loss", "parameters": {"width": [1]}}, ["loss.parameters.width"]),
+        ({}, ["key 'loss.path' is missing"]),
+    ],
+)
+def test_own_loss_refused_by_one_sentence(configuration, tmp_path, loss, words):
+    for name, source in LOSSES.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    with pytest.raises(SweepError) as refused:
+        load_sweep(configuration(loss={"kind": "custom", "directory": str(tmp_path), **loss}))
+    assert_sentence(str(refused.value), "sweep 'small': ", words)
+
+
+def test_own_loss_loads_with_its_parameters(configuration, tmp_path):
+    (tmp_path / "whole.py").write_text(LOSSES["whole"])
+    loss = {"kind": "custom", "path": "whole.Loss", "directory": str(tmp_path), "parameters": {"width": 2.5}}
+    assert load_sweep(configuration(loss=loss)).loss.build().width == 2.5
+
+
+def test_only_the_module_that_was_named_is_imported(configuration, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    for name, source in {"alone": LOSSES["whole"], "sibling": "", "colorsys": LOSSES["broken"]}.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    loss = {"kind": "custom", "path": "alone.Loss", "directory": str(tmp_path)}
+    for _ in range(2):
+        load_sweep(configuration(loss=loss)).loss.build()
+    assert "alone" in sys.modules
+    assert "sibling" not in sys.modules
+    assert hasattr(importlib.import_module("colorsys"), "rgb_to_hsv")  # Python's own, not the user's file
+    assert sys.path.count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("path", ["os.system", "alone", ".Loss", "a b.Loss", "../alone.Loss", "", "alone."])
+def test_a_path_that_names_no_loss_is_refused(configuration, tmp_path, path):
+    (tmp_path / "alone.py").write_text(LOSSES["whole"])
+    with pytest.raises(SweepError) as refused:
+        load_sweep(configuration(loss={"kind": "custom", "path": path, "directory": str(tmp_path)}))
+    assert_sentence(str(refused.value), "sweep 'small': ", ["loss.path"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, ["key 'sweep' is missing"]),
+        ({"sweep": "a"}, ["key 'sweeps' is missing"]),
+        ({"sweep": "a", "sweeps": {}}, ["sweeps is empty"]),
+        ({"sweep": "a", "sweeps": {"b": {}}}, ["no sweep 'a'", "the sweeps are b"]),
+        ({"sweep": "a", "sweeps": {"a": None}}, ["sweeps.a = None", "mapping"]),
+        ({"sweep": "a", "sweeps": {1: {}}}, ["sweeps.1", "string"]),
+        ({"sweep": "a", "sweeps": {"a": {}}, "result": "x"}, ["unknown key 'result'", "'results'"]),
+    ],
+)
+def test_whole_configuration_refused_by_one_sentence(content, words):
+    with pytest.raises(SweepError) as refused:
+        load_sweep(content)
+    assert_sentence(str(refused.value), "configuration: ", words)
+
+
+def test_device_reaches_the_engine_and_is_no_part_of_the_identity(make_sweep):
+    sweep = make_sweep(device="gpu")
+    assert sweep.protocol().device == "gpu"
+    assert sweep.identity() == make_sweep().identity()
+
+
+def test_sensing_and_noise_enter_the_identity_only_where_they_are_not_the_default(make_sweep):
+    plain = make_sweep().identity()
+    assert {"sensing", "noise"}.isdisjoint(plain)
+    assert make_sweep(sensing={"kind": "gaussian"}, noise=0).identity() == plain
+    assert make_sweep(sensing={"kind": "signs"}).identity() == plain | {"sensing": {"kind": "signs"}}
+    assert make_sweep(noise=0.1).identity() == plain | {"noise": 0.1}
+
+
+def test_name_that_is_no_folder_is_refused(configuration):
+    settings = configuration()["sweeps"]["small"]
+    with pytest.raises(SweepError, match=r"name = '\.\./up'"):
+        load_sweep({"sweep": "../up", "sweeps": {"../up": settings}})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ["cannot be read", "No such file"]),
+        (b"sweep: [", ["not valid YAML"]),
+        (b"\xff\xfe\xfa", ["not valid YAML"]),
+        (b"- a\n- b\n", ["not a mapping"]),
+        (b"", ["not a mapping"]),
+    ],
+)
+def test_file_refused_by_one_sentence(tmp_path, content, words):
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SweepError) as refused:
+        read_configuration(path)
+    assert_sentence(str(refused.value), f"configuration {path} ", words)
+
+
+def test_loading_fills_in_what_a_user_may_leave_out(make_sweep):
+    sweep = make_sweep(loss={"a": 0.5}, alpha={"start": 1.5, "stop": 2.5, "step": 0.25}, t_max="1e1")
+    assert sweep.alphas(12) == [1.5, 1.75, 2.0, 2.25, 2.5]
+    assert sweep.measurements(12) == [18, 21, 24, 27, 30]
+    assert sweep.loss.build().a == 0.5
+    assert sweep.t_max == 10  # PyYAML reads 1e1 as a word
+
+
+def places(value, path=()):
+    """Every place in a nested mapping."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+def replaced(value, path, new):
+    """A copy with another value, or without the entry if ``new`` is ``...``."""
+    head, *rest = path
+    entries = dict(value.items() if isinstance(value, dict) else enumerate(value))
+    if rest:
+        entries[head] = replaced(entries[head], rest, new)
+    elif new is ...:
+        entries.pop(head, None)
+    else:
+        entries[head] = new
+    return entries if isinstance(value, dict) else list(entries.values())
+
+
+RICH = {
+    "alpha": {12: {"start": 1.5, "stop": 3.0, "step": 0.5}},
+    "starts": [random(2), warm(1, 0.5)],
+    "dynamics": {"kind": "flow", "relative_tolerance": 0.01},
+    "snapshots": {"instances": 1, "starts": 1, "per_decade": 4},
+    "cluster": {"kind": "local", "workers": 2},
+    "sensing": {"kind": "correlated", "rho": 0.2},
+    "store_sensing": False,
+    "dtype": "float32",
+}
+ODD = st.one_of(
+    st.just(...),
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 20),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(["", "kind", "random", "local", "flow", "custom", "range", "1e3", "é\n"]),
+    st.text(max_size=5),
+    st.lists(st.integers(0, 4), max_size=2),
+    st.dictionaries(st.sampled_from(["kind", "start", "a", "x", 12, "list"]), st.integers(0, 4), max_size=2),
+)
+
+
+CLUSTERS = [
+    RICH["cluster"],
+    {
+        "kind": "address",
+        "address": "tls://10.0.0.1:8786",
+        "security": {"ca_file": "a", "cert": "b", "key": "c"},
+    },
+    {"kind": "scheduler_file", "path": "cluster.json"},
+    {
+        "kind": "slurm",
+        "jobs": 4,
+        "minimum_jobs": 1,
+        "cores": 8,
+        "processes": 4,
+        "memory": "16GB",
+        "walltime": "1-02:00:00",
+        "margin": 60,
+        "queue": "main",
+        "interface": "ib0",
+        "job_extra_directives": ["--exclusive"],
+        "job_script_prologue": ["module load python"],
+        "log_directory": "logs",
+    },
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_a_corrupted_sweep_loads_or_is_refused_by_one_line(configuration, data):
+    content = configuration(**RICH | {"cluster": data.draw(st.sampled_from(CLUSTERS), label="cluster")})
+    for _ in range(data.draw(st.integers(1, 3), label="corruptions")):
+        path = data.draw(st.sampled_from([("sweep",), *places(content)]))
+        content = replaced(content, path, data.draw(ODD))
+    try:
+        sweep = load_sweep(content)
+    except SweepError as error:
+        lines = str(error).splitlines()
+    else:
+        lines = [json.dumps(sweep.grid_key(N)) for N in sweep.N[:1]]
+    assert len(lines) == 1
+
+
+def test_schema_in_the_repository_is_the_one_of_the_models():
+    stored = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert stored == schema(), "run: phasepipe schema > workflow/schemas/config.schema.json"
+
+
+def test_shipped_configuration_loads_and_fits_the_schema():
+    content = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    for name in content["sweeps"]:
+        load_sweep(content, name)
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(content, schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content | {"sweeps": {"demo": {"N": 3}}}, schema())

@@ -1,0 +1,173 @@
+"""Damage is found, marked pending and computed again to the same bits."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+from numcodecs import Pickle
+
+from phasepipe.results.verify import verify
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.metadata_copy import read_skeleton, skeleton_files
+
+SWEEP = {"snapshots": {"instances": 2, "starts": 1}}
+FLIPS = 200
+PER_ROUND = 20
+
+
+@pytest.fixture(scope="module")
+def finished(run_sweep, tmp_path_factory):
+    return run_sweep(tmp_path_factory.mktemp("finished"), **SWEEP)
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    shutil.copytree(finished.root.parent, tmp_path / "results")
+    return SweepFolder(tmp_path / "results" / finished.root.name)
+
+
+def store_files(root):
+    return sorted(file for file in root.glob("*/N*.zarr/**/*") if file.is_file())
+
+
+def content(root):
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in store_files(root)}
+
+
+def test_an_undamaged_sweep_is_in_order(folder):
+    before = content(folder.root)
+    found = verify(folder, sample=4, mend=True)
+    assert set(found) == {"instances/N12", "runs/N12", "success"}
+    for name, findings in found.items():
+        assert not findings.damaged, (name, findings)
+        assert not findings.notes, (name, findings)
+        assert findings.chunks > 0
+    assert content(folder.root) == before
+
+
+def test_flipped_bits_are_found_and_repaired(folder, finished, run_sweep):
+    rng = np.random.default_rng(20261123)
+    good = content(finished.root)
+    for _ in range(FLIPS // PER_ROUND):
+        files = rng.choice(store_files(folder.root), PER_ROUND, replace=False)
+        for file in files:
+            data = bytearray(file.read_bytes())
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            file.write_bytes(data)
+        reported = verify(folder, sample=0, mend=False)
+        assert any(findings.damaged for findings in reported.values())
+        found = verify(folder, sample=0, mend=True)
+        assert any(findings.damaged for findings in found.values())
+        run_sweep(folder.root.parent, **SWEEP)
+        assert content(folder.root) == good
+        assert not any(findings.damaged for findings in verify(folder, sample=0, mend=True).values())
+
+
+@pytest.mark.parametrize("array", ["outcome", "recovery_time", "t_bbp", "outlier", "status"])
+def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
+    (folder.store("runs", 12) / array / "c/0/0/0").rename(folder.root / "lost") if array != "outlier" else (
+        folder.store("runs", 12) / array / "c/0/0/0/0"
+    ).rename(folder.root / "lost")
+    damaged = verify(folder, sample=0, mend=True)["runs/N12"].damaged
+    assert damaged or array == "status"  # without status the block is pending anyway
+    run_sweep(folder.root.parent, **SWEEP)
+    assert content(folder.root) == content(finished.root)
+
+
+def test_a_lost_snapshot_is_found_and_repaired(folder, finished, run_sweep):
+    # the first two instances keep the points of their first start
+    (folder.store("runs", 12) / "snapshot/c/1/1/0/0/0").unlink()
+    found = verify(folder, sample=0, mend=True)["runs/N12"]
+    assert found.blocks == {(1, 0, 0): "snapshot: a chunk is lost"}
+    run_sweep(folder.root.parent, **SWEEP)
+    assert content(folder.root) == content(finished.root)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_copy_of_metadata_is_repaired_from_its_twin(folder, which):
+    store = folder.store("runs", 12)
+    metadata = store / "outcome/zarr.json"
+    good = metadata.read_bytes()
+    copies = [copy.read_bytes() for copy in skeleton_files(store)]
+    skeleton_files(store)[which].write_bytes(copies[which].replace(b"a", b"b", 1))
+    metadata.write_bytes(good[:-40])
+    found = verify(folder, sample=0, mend=False)["runs/N12"]
+    assert found.files == [skeleton_files(store)[which].name, "outcome/zarr.json"]
+    verify(folder, sample=0, mend=True)
+    assert metadata.read_bytes() == good
+    assert [copy.read_bytes() for copy in skeleton_files(store)] == copies
+
+
+@pytest.mark.parametrize("file", ["p/c/0/0/0/0", "p/zarr.json", "zarr.json", "N/c/0"])
+def test_a_damaged_table_is_found_and_its_receipt_removed(folder, file):
+    receipt = folder.root / "success.done"
+    receipt.touch()
+    path = folder.table("success") / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+    assert verify(folder, sample=0, mend=False)["success"].damaged
+    assert receipt.exists()
+    verify(folder, sample=0, mend=True)
+    assert not receipt.exists()
+
+
+def test_a_wrong_number_with_a_right_checksum_is_found_by_running_again(folder):
+    group = zarr.open_group(str(folder.store("runs", 12)), mode="r+")
+    outcome = group["outcome"][...]
+    group["outcome"][...] = np.where(outcome == 2, 3, np.where(outcome == 3, 2, outcome)).astype("uint8")
+    found = verify(folder, sample=8, mend=False)["runs/N12"]
+    assert any("came out otherwise" in reason for reason in found.blocks.values())
+
+
+def test_a_damaged_receipt_stage_runs_again(folder):
+    receipt = folder.root / "runs/N12.done"
+    receipt.touch()
+    file = folder.store("runs", 12) / "overlap/c/0/0/0/0"
+    data = bytearray(file.read_bytes())
+    data[3] ^= 4
+    file.write_bytes(data)
+    verify(folder, sample=0, mend=False)
+    assert receipt.exists()
+    verify(folder, sample=0, mend=True)
+    assert not receipt.exists()
+
+
+def test_a_copy_of_metadata_never_writes_outside_its_store(folder):
+    store = folder.store("runs", 12)
+    stored = json.loads(skeleton_files(store)[0].read_text())
+    stored["files"]["../../../escaped"] = "eA=="
+    import hashlib
+
+    stored["digest"] = hashlib.sha256(json.dumps(stored["files"], sort_keys=True).encode()).hexdigest()
+    for copy in skeleton_files(store):
+        copy.write_text(json.dumps(stored))
+    assert read_skeleton(store) is None
+
+
+class Malice:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return open, (str(self.file), "w")
+
+
+def test_no_pickle_of_a_store_is_executed(folder, tmp_path):
+    proof = tmp_path / "executed"
+    store = folder.store("runs", 12)
+    metadata = json.loads((store / "outcome/zarr.json").read_text())
+    metadata["data_type"] = "object"
+    metadata["codecs"] = [{"name": "numcodecs.pickle", "configuration": {"id": Pickle.codec_id}}]
+    (store / "outcome/zarr.json").write_text(json.dumps(metadata))
+    for chunk in (store / "outcome/c").rglob("0"):
+        if chunk.is_file():
+            chunk.write_bytes(pickle.dumps(Malice(proof)))
+    for copy in skeleton_files(store):
+        copy.unlink()
+    with pytest.raises(Exception, match=r"(?i)object|pickle|dtype|data type|codec"):
+        zarr.open_group(str(store), mode="r")["outcome"][...]
+    assert not proof.exists()
