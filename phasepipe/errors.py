@@ -9,3 +9,7 @@ class UserError(Exception):
 
 class ClusterError(UserError):
     """The cluster cannot be reached or started; the message says what to do."""
+
+
+class SweepError(UserError, ValueError):
+    """A sweep that cannot be run; the message is one sentence for the user."""

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.errors import UserError
-from phasepipe.execution.progress import logger
 from phasepipe.figures.style import paper_style
+from phasepipe.log import logger
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store
 from study.claims import (

@@ -20,8 +20,8 @@ import yaml
 
 import phasepipe as pp
 from benchmarks.harness import Plan, Row, Table, clock
-from phasepipe.execution.blocks import instances_per_block
 from phasepipe.execution.cluster import available_cores
+from phasepipe.execution.cost import instances_per_block
 from phasepipe.physics.flow import run_batch
 from phasepipe.simulation.prediction import LabelPredictor
 from phasepipe.specification.configuration import load_sweep

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from phasepipe.cli.options import Config
-from phasepipe.specification.base import SweepError
+from phasepipe.errors import SweepError
 from phasepipe.specification.configuration import load_sweep, read_configuration
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phasepipe.specification.base import SweepError
+from phasepipe.errors import SweepError
 from phasepipe.store.folder import SweepFolder
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phasepipe.cli.options import Config
-from phasepipe.specification.base import SweepError
+from phasepipe.errors import SweepError
 from phasepipe.specification.configuration import load_sweep, read_configuration
 from phasepipe.store.folder import check_folder
 

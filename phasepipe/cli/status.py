@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from phasepipe.errors import SweepError
 from phasepipe.results.status import Census, take_census
-from phasepipe.specification.base import SweepError
 from phasepipe.store.folder import SweepFolder
 
 

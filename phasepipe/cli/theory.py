@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from phasepipe.errors import SweepError
 from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
-from phasepipe.specification.base import CustomLossSpec, SweepError
+from phasepipe.specification.loss import CustomLossSpec
 
 
 def theory(

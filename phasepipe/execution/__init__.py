@@ -1,0 +1,1 @@
+"""Dask: clusters, blocks of work, progress, and the filling of stores."""

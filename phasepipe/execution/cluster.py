@@ -19,7 +19,7 @@ from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, Security
 from distributed.system import MEMORY_LIMIT
 
-from phasepipe.errors import ClusterError as ClusterError
+from phasepipe.errors import ClusterError
 from phasepipe.execution.slurm import slurm_client
 from phasepipe.specification.cluster import (
     ClusterSpec,

@@ -14,7 +14,8 @@ from distributed import Client
 
 from phasepipe.execution.blocks import WORKER_PATIENCE, BlockTask, compute_blocks
 from phasepipe.execution.cluster import connect
-from phasepipe.execution.progress import logger, logging_to, reporting
+from phasepipe.execution.progress import reporting
+from phasepipe.log import logger, logging_to
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.block_store import BlockStore, remove_drafts
 from phasepipe.store.layout import Block, Layout

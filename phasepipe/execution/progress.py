@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from phasepipe.execution.cluster import logger
+
 _INTERVAL = 5.0  # seconds between lines in a log
-
-logger = logging.getLogger("phasepipe")
-
-
-@contextmanager
-def logging_to(path: Path | None) -> Iterator[None]:
-    """Send the package's log lines to ``path`` (default: standard error)."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.StreamHandler(sys.stderr) if path is None else logging.FileHandler(path, "a")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
 
 
 class Reporter:

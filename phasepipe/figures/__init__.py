@@ -1,0 +1,1 @@
+"""Every figure, and the table of numbers that stands behind it."""

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from phasepipe.errors import UserError
-from phasepipe.execution.progress import logger, logging_to
+from phasepipe.log import logger, logging_to
 from phasepipe.report import sentences, tables
 from phasepipe.report.explorer import explorer_data
 from phasepipe.report.gallery import pictures

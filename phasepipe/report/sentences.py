@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.specification.base import FlowSpec, NormalisedQuarticSpec
+from phasepipe.specification.dynamics import FlowSpec
+from phasepipe.specification.loss import NormalisedQuarticSpec, describe_loss
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.success_figures import describe_loss
 
 # shares above which a reader should be warned
 UNDECIDED, STILL_RISING = 0.05, 0.05

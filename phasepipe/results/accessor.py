@@ -29,7 +29,7 @@ from phasepipe.results.selection import (
     stored_sizes,
 )
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import asked_runs, last_asked, open_store
 

@@ -23,15 +23,14 @@ from phasepipe.analysis.summaries import (
     window_table,
 )
 from phasepipe.errors import UserError
-from phasepipe.execution.progress import logger
+from phasepipe.log import logger
 from phasepipe.results.rerun import stored_problem
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES
 from phasepipe.stages.fate import fate_table
-from phasepipe.store.completeness import require_complete
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import last_asked, open_store, read_runs, write_archive
+from phasepipe.store.tables import last_asked, open_store, read_runs, require_complete, write_archive
 
 _COPIED = ("theory", "success", "scaling")
 _RUN = ("outcome", "recovery_time", "t_bbp", "status")

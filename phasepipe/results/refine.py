@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from phasepipe.analysis.refinement import Refinement, propose_refinement
-from phasepipe.execution.blocks import evaluation_seconds
+from phasepipe.execution.cost import evaluation_seconds
 from phasepipe.physics.problem import measurement_count
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import RECORD, RUN, VARIABLES, record_times
-from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
+from phasepipe.simulation.draws import check_digests, chosen_keys, draw_problem, draw_starts
 from phasepipe.simulation.prediction import PREDICTED, WINDOW, window_end
+from phasepipe.simulation.runs import run_instances
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.instances import check_digests, read_digests
-from phasepipe.stages.runs import run_instances
+from phasepipe.stages.instances import read_digests
 from phasepipe.store.folder import SweepFolder
 
 _START_KEYS = ("start_kind", "start_m0", "start_number")

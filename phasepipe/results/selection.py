@@ -12,7 +12,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import measurement_count
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.layout import Status
 
 

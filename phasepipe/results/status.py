@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phasepipe.execution.blocks import block_seconds
+from phasepipe.execution.cost import block_seconds
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder

@@ -1,0 +1,1 @@
+"""What decides the results of a run, between the physics and the stores."""

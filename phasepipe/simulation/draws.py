@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.errors import UserError
 from phasepipe.physics import starts
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.starts import StartKind
@@ -56,4 +57,25 @@ def _block(sweep: Sweep, problem: Problem, keys: Sequence[StartKey]) -> NDArray[
         case StartKind.THRESHOLD:
             return starts.threshold(
                 problem, sweep.loss.build(), count, seed, preparation=sweep.t_max, first=first
+            )
+
+
+class InstanceMismatchError(UserError):
+    """A regenerated instance is not the stored one."""
+
+
+def check_digests(digests: NDArray[np.uint64], problems: Iterable[Problem]) -> None:
+    """Compare regenerated sensing matrices with their stored ``digests``, one each.
+
+    Raises
+    ------
+    InstanceMismatchError
+        Names the first that differs.
+    """
+    for problem, digest in zip(problems, digests, strict=True):
+        if digest != problem.digest():
+            raise InstanceMismatchError(
+                f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {problem.M}) is "
+                "not the one that was stored: its random stream differs in this version of NumPy; "
+                "install the versions of constraints.txt, or give the sweep another name"
             )

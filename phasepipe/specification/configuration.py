@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from phasepipe.specification.base import SweepError
+from phasepipe.errors import SweepError
 from phasepipe.specification.messages import sentence
 from phasepipe.specification.sweep import Sweep
 

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from phasepipe.specification.base import AlphaRange, Model
+from phasepipe.specification.base import Model
+from phasepipe.specification.grid import AlphaRange
 
 _WIDEST = 60  # characters of a value that are shown
 _MAPPING_TYPES = {"dict_type", "model_type", "model_attributes_type"}

@@ -24,24 +24,13 @@ from phasepipe.physics.flow import Descent, Flow, Protocol
 from phasepipe.physics.problem import measurement_count
 from phasepipe.physics.records import record_times
 from phasepipe.physics.starts import StartKind
-from phasepipe.specification.base import (
-    AlphaGrid,
-    AlphaRange,
-    Count,
-    Dimension,
-    DynamicsSpec,
-    FinitePositive,
-    FlowSpec,
-    GaussianSensing,
-    LossSpec,
-    Model,
-    RefinedCell,
-    SensingSpec,
-    SnapshotSpec,
-    StartSpec,
-    common_or_per_size,
-)
+from phasepipe.specification.base import Count, Dimension, FinitePositive, Model
 from phasepipe.specification.cluster import ClusterSpec, LocalCluster
+from phasepipe.specification.dynamics import DynamicsSpec, FlowSpec
+from phasepipe.specification.grid import AlphaGrid, AlphaRange, RefinedCell, SnapshotSpec, common_or_per_size
+from phasepipe.specification.loss import LossSpec
+from phasepipe.specification.sensing import GaussianSensing, SensingSpec
+from phasepipe.specification.starts import StartSpec
 
 # kind, overlap m0 (NaN where the kind has none) and number of a start
 StartKey = tuple[int, float, int]

@@ -7,28 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasepipe.execution.blocks import instances_per_block
 from phasepipe.execution.cluster import worker_memory
-from phasepipe.physics.starts import StartKind
+from phasepipe.execution.cost import instances_per_block
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.layout import Axis
-
-ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "alpha": {"long_name": "realised signal-to-noise ratio M/N", "units": "1"},
-    "measurements": {"long_name": "number of measurements M", "units": "1"},
-    "instance": {"long_name": "number of the instance", "units": "1"},
-    "start": {"long_name": "position of the start", "units": "1"},
-    "start_kind": {
-        "long_name": "kind of start",
-        "units": "1",
-        "flag_values": [int(kind) for kind in StartKind],
-        "flag_meanings": " ".join(kind.name.lower() for kind in StartKind),
-    },
-    "start_m0": {"long_name": "prescribed overlap of the start", "units": "1"},
-    "start_number": {"long_name": "number of the start within its kind", "units": "1"},
-    "N": {"long_name": "dimension", "units": "1"},
-    "status": {"flag_values": [0, 1], "flag_meanings": "pending done"},
-}
 
 
 def alpha_axis(sweep: Sweep, N: int) -> Axis:

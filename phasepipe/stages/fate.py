@@ -13,19 +13,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.analysis.fates import fate_against
-from phasepipe.execution.progress import logger, logging_to
 from phasepipe.figures.fate import fate_figure
+from phasepipe.log import logger, logging_to
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import TIME_ATTRIBUTES
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES
-from phasepipe.stages.success_figures import save
-from phasepipe.store.completeness import require_complete
+from phasepipe.stages.figure_files import save
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
-from phasepipe.store.tables import read_runs, write_table
+from phasepipe.store.tables import read_runs, require_complete, write_table
 
 Float = NDArray[np.float64]
 

@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from statsmodels.stats.proportion import proportion_confint
 
-from phasepipe.execution.progress import logger, logging_to
 from phasepipe.figures.hessian import (
     lowest_eigenvalues,
     lowest_is_most_informative,
@@ -22,9 +21,10 @@ from phasepipe.figures.hessian_tables import (
     spectrum_rows,
     window_quantiles,
 )
+from phasepipe.log import logger, logging_to
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.success_figures import save
+from phasepipe.stages.figure_files import save
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store, read_runs
 

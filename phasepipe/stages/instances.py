@@ -16,23 +16,19 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from phasepipe.errors import UserError
 from phasepipe.execution.blocks import BlockTask, Tally
 from phasepipe.execution.filling import Filling, fill_stores
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Variable
 from phasepipe.simulation.draws import draw_problem
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES, alpha_axis, instance_axis, selected_cells
+from phasepipe.stages.axes import alpha_axis, instance_axis, selected_cells
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.block_store import write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block, Layout
 
 _CELL = ("alpha", "instance")
-
-
-class InstanceMismatchError(UserError):
-    """A regenerated instance is not the stored one."""
 
 
 def layout(sweep: Sweep, N: int) -> Layout:
@@ -104,20 +100,3 @@ def read_digests(path: Path, M: int) -> NDArray[np.uint64]:
     group: Any = zarr.open_group(str(path), mode="r")
     row = int(np.flatnonzero(group["measurements"][:] == M)[0])
     return np.asarray(group["digest"][row])
-
-
-def check_digests(digests: NDArray[np.uint64], problems: Iterable[Problem]) -> None:
-    """Compare regenerated sensing matrices with their stored ``digests``, one each.
-
-    Raises
-    ------
-    InstanceMismatchError
-        Names the first that differs.
-    """
-    for problem, digest in zip(problems, digests, strict=True):
-        if digest != problem.digest():
-            raise InstanceMismatchError(
-                f"the sensing matrix of instance {problem.instance} (N = {problem.N}, M = {problem.M}) is "
-                "not the one that was stored: its random stream differs in this version of NumPy; "
-                "install the versions of constraints.txt, or give the sweep another name"
-            )

@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 
 from phasepipe.errors import UserError
 from phasepipe.execution.cluster import connect
-from phasepipe.execution.progress import logger, logging_to, reporting
+from phasepipe.execution.progress import reporting
 from phasepipe.figures.phase_diagram import phase_diagram
 from phasepipe.figures.style import paper_style
+from phasepipe.log import logger, logging_to
 from phasepipe.physics.losses import NormalisedQuartic, Quartic
 from phasepipe.specification.cluster import LocalCluster
-from phasepipe.stages.success_figures import write_figure
+from phasepipe.stages.figure_files import write_figure
 from phasepipe.theory import alpha_init, alpha_threshold, branch_change, phase_point
 
 SMALLEST, LARGEST = 1e-3, 100.0  # of the regulariser a

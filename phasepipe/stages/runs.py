@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from phasepipe.execution.blocks import BlockTask, Tally, block_bytes, block_seconds
+from phasepipe.execution.blocks import BlockTask, Tally
+from phasepipe.execution.cost import block_bytes, block_seconds
 from phasepipe.execution.filling import Filling, fill_stores
-from phasepipe.physics.flow import Protocol, run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import (
@@ -26,11 +25,13 @@ from phasepipe.physics.records import (
     Variable,
     outcome_attributes,
 )
-from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
-from phasepipe.simulation.prediction import PREDICTED, WINDOW, LabelPredictor, window_end
+from phasepipe.simulation.draws import check_digests, chosen_keys, draw_problem, draw_starts
+from phasepipe.simulation.prediction import PREDICTED, WINDOW, window_end
+from phasepipe.simulation.runs import run_instances
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages import instances
-from phasepipe.stages.axes import ATTRIBUTES, alpha_axis, instance_axis, selected_cells, start_axis
+from phasepipe.stages.axes import alpha_axis, instance_axis, selected_cells, start_axis
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.block_store import write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block, Layout
@@ -122,7 +123,7 @@ class _Instances:
     def settle(self, sweep: Sweep, problems: list[Problem], rows: NDArray[np.intp]) -> None:
         """Check the ``problems``, which are these ``rows`` of the block, or store them."""
         pending = np.zeros(len(rows), bool) if self.pending is None else self.pending.todo[0][rows]
-        instances.check_digests(self.digests[~pending], compress(problems, ~pending))
+        check_digests(self.digests[~pending], compress(problems, ~pending))
         if self.pending is not None:
             instances.store_instances(self.path, sweep, self.pending, compress(problems, pending))
 
@@ -152,19 +153,6 @@ def _compute(path: Path, known: _Instances, specification: str, N: int, block: B
     write_block(path, block, values | {"t_bbp": window_end(runs), "batch": batch})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
-
-
-def run_instances(
-    sweep: Sweep,
-    problems: list[Problem],
-    points: list[NDArray[np.float64]],
-    protocol: Protocol,
-    snapshot_runs: NDArray[np.bool_],
-) -> xr.Dataset:
-    """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels."""
-    loss = sweep.loss.build()
-    predicting = replace(protocol, predictor=LabelPredictor(loss, problems[0].N))
-    return run_batch(problems, loss, points, predicting, snapshot_runs)
 
 
 def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:

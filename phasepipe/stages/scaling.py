@@ -11,7 +11,6 @@ import xarray as xr
 from phasepipe.analysis.scaling import ScalingStudy, scaling_dataset, scaling_study
 from phasepipe.analysis.scaling_text import scaling_report, verdict
 from phasepipe.analysis.success import counts_at_budget
-from phasepipe.execution.progress import logger, logging_to
 from phasepipe.figures.scaling import (
     collapse_figure,
     extrapolation_figure,
@@ -20,14 +19,14 @@ from phasepipe.figures.scaling import (
     success_curves_figure,
 )
 from phasepipe.figures.scaling_tables import curve_points, limit_lines, limits_and_widths
+from phasepipe.log import logger, logging_to
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.success_figures import save
-from phasepipe.store.completeness import require_complete
+from phasepipe.stages.figure_files import save
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
-from phasepipe.store.tables import open_store, read_runs, write_table
+from phasepipe.store.tables import open_store, read_runs, require_complete, write_table
 
 
 def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:

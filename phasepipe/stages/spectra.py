@@ -20,8 +20,9 @@ from phasepipe.physics.records import TIME_ATTRIBUTES, Variable
 from phasepipe.simulation.draws import draw_problem
 from phasepipe.simulation.prediction import PREDICTED
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES, alpha_axis, selected_cells
+from phasepipe.stages.axes import alpha_axis, selected_cells
 from phasepipe.stages.runs import snapshot_sizes
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.block_store import write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Axis, Block, Layout

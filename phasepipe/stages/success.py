@@ -9,15 +9,14 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.success import success_table
-from phasepipe.execution.progress import logger, logging_to
+from phasepipe.log import logger, logging_to
 from phasepipe.physics.records import record_times
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES
-from phasepipe.store.completeness import require_complete
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
-from phasepipe.store.tables import read_runs, write_table
+from phasepipe.store.tables import read_runs, require_complete, write_table
 
 _BUDGETS_PER_DECADE = 4
 _SHORTEST_BUDGET = 1.0

@@ -7,26 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
-from phasepipe.execution.progress import logger, logging_to
 from phasepipe.figures.loss import loss_figure, stuck_loss
 from phasepipe.figures.style import paper_style
 from phasepipe.figures.success import success_figure
-from phasepipe.specification.base import LossSpec, NormalisedQuarticSpec, QuarticSpec
+from phasepipe.log import logger, logging_to
+from phasepipe.specification.loss import describe_loss
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.figure_files import save
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store, read_runs
-
-FORMATS = ("png", "svg", "pdf")
-
-
-def describe_loss(loss: LossSpec) -> str:
-    """Name of the loss for people."""
-    if isinstance(loss, NormalisedQuarticSpec):
-        return f"normalised quartic loss, a = {loss.a:g}"
-    return "quartic loss" if isinstance(loss, QuarticSpec) else f"loss {loss.path}"
 
 
 def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
@@ -87,19 +78,3 @@ def _title(sweep: Sweep, group: StartGroup) -> str:
     control = ", zero-signal control" if sweep.zero_signal else ""
     what = f"{describe_loss(sweep.loss)}, {group.name}{control}"
     return f"{what}\nrecovered by t = {sweep.t_max:g}, 95 % intervals"
-
-
-def save(figure: Figure, folder: SweepFolder, name: str, numbers: pd.DataFrame | None = None) -> None:
-    """Write a figure of a sweep in all formats, and beside it the numbers that it shows as CSV."""
-    with paper_style():
-        write_figure(figure, folder.root / "figures", name)
-    if numbers is not None:
-        numbers.to_csv(folder.root / "figures" / f"{name}.csv", index=False, float_format="%.8g")
-
-
-def write_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure in all formats, without dates, so that equal results give equal files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    for extension in FORMATS:
-        figure.savefig(folder / f"{name}.{extension}", metadata=metadata[extension])

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from phasepipe.execution.progress import logger, logging_to
+from phasepipe.log import logger, logging_to
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.axes import ATTRIBUTES
+from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
 from phasepipe.store.tables import write_table

@@ -1,1 +1,1 @@
-"""The sweep specification, its blocks, its store, and the Dask cluster that computes it."""
+"""Zarr: the layout of the stores of a sweep, and reading and writing them safely."""

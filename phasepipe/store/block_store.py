@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from phasepipe.errors import UserError
-from phasepipe.execution.progress import logger
+from phasepipe.log import logger
 from phasepipe.physics.records import Variable
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.layout import Axis, Block, Layout, Status

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from phasepipe.specification.base import SweepError
+from phasepipe.errors import SweepError
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.block_store import check_identity
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from phasepipe.specification.base import CustomLossSpec
+from phasepipe.specification.loss import CustomLossSpec
 from phasepipe.specification.sweep import Sweep
 
 PACKAGES = ("phasepipe", "numpy", "scipy", "xarray", "zarr", "dask", "distributed", "snakemake")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from distributed import Client
 
-from phasepipe.execution.blocks import block_seconds
+from phasepipe.execution.cost import block_seconds
 from phasepipe.specification.configuration import load_sweep, schema
 from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, write_block

@@ -9,15 +9,10 @@ import psutil
 import pytest
 
 import phasepipe.execution.blocks as blocks_module
-from phasepipe.execution.blocks import (
-    BlocksFailedError,
-    BlockTask,
-    block_bytes,
-    block_seconds,
-    compute_blocks,
-    instances_per_block,
-)
-from phasepipe.execution.cluster import ClusterError, connect, worker_memory, write_scheduler_file
+from phasepipe.errors import ClusterError
+from phasepipe.execution.blocks import BlocksFailedError, BlockTask, compute_blocks
+from phasepipe.execution.cluster import connect, worker_memory, write_scheduler_file
+from phasepipe.execution.cost import block_bytes, block_seconds, instances_per_block
 from phasepipe.execution.progress import reporting
 from phasepipe.specification.cluster import LocalCluster, SchedulerAddress, SchedulerFile, SlurmCluster
 from phasepipe.store.layout import Block

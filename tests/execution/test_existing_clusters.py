@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from phasepipe.errors import ClusterError
 from phasepipe.execution import cluster
-from phasepipe.execution.cluster import ClusterError, connect
+from phasepipe.execution.cluster import connect
 from phasepipe.specification.cluster import SchedulerAddress, SchedulerFile
 from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.runs import run_descent

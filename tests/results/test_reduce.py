@@ -12,10 +12,9 @@ from phasepipe.analysis.summaries import clustered_mean, signal_curvature
 from phasepipe.physics.hessian import tangent_hessian
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.results.reduce import NothingToReduceError, reduce_sweep
-from phasepipe.store.completeness import IncompleteError
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
-from phasepipe.store.tables import open_store, write_archive
+from phasepipe.store.tables import IncompleteError, open_store, write_archive
 
 
 def test_counts_are_those_of_the_runs(reduced):

@@ -15,8 +15,9 @@ import pytest
 import yaml
 import zarr
 
+from phasepipe.errors import ClusterError
 from phasepipe.execution import slurm as slurm_jobs
-from phasepipe.execution.cluster import ClusterError, connect
+from phasepipe.execution.cluster import connect
 from phasepipe.specification.cluster import SchedulerFile, SlurmCluster
 from phasepipe.store.tables import open_store
 

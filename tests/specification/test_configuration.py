@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasepipe.specification.base import SweepError
+from phasepipe.errors import SweepError
 from phasepipe.specification.configuration import load_sweep, read_configuration, schema
 
 ROOT = Path(__file__).parents[2]

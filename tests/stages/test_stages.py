@@ -15,8 +15,8 @@ from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.runs import run_descent
 from phasepipe.stages.spectra import NoSnapshotsError, diagonalise_snapshots
 from phasepipe.stages.success import estimate_success
-from phasepipe.store.completeness import IncompleteError
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import IncompleteError
 
 
 def compute(sweep, folder):

@@ -1,0 +1,27 @@
+"""Runs of the instances of a sweep: the engine with the loss, the protocol and the prediction from labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phasepipe.physics.flow import Protocol, run_batch
+from phasepipe.physics.problem import Problem
+from phasepipe.simulation.prediction import LabelPredictor
+from phasepipe.specification.sweep import Sweep
+
+
+def run_instances(
+    sweep: Sweep,
+    problems: list[Problem],
+    points: list[NDArray[np.float64]],
+    protocol: Protocol,
+    snapshot_runs: NDArray[np.bool_],
+) -> xr.Dataset:
+    """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels."""
+    loss = sweep.loss.build()
+    predicting = replace(protocol, predictor=LabelPredictor(loss, problems[0].N))
+    return run_batch(problems, loss, points, predicting, snapshot_runs)

@@ -1,0 +1,72 @@
+"""The keys that span the grid: ``alpha``, ``snapshots`` and ``refine``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
+
+from phasepipe.specification.base import Count, Dimension, FinitePositive, Model
+
+# far beyond any machine; what is larger is a slip of the pen, better told here than by a lack of memory
+_LARGEST_ALPHA = 1e6
+_LONGEST_RANGE = 10_000
+Alpha = Annotated[float, Field(gt=0, le=_LARGEST_ALPHA)]
+
+
+class AlphaRange(Model):
+    """Evenly spaced alphas, both ends included."""
+
+    start: Alpha
+    stop: Alpha
+    step: FinitePositive
+
+    @model_validator(mode="after")
+    def _of_sensible_length(self) -> Self:
+        if (self.stop - self.start) / self.step > _LONGEST_RANGE:
+            raise ValueError(
+                f"alpha.step = {self.step} makes more than {_LONGEST_RANGE} alphas; take a larger step"
+            )
+        return self
+
+    def values(self) -> list[float]:
+        """The alphas, rounded to 1e-9 against drift."""
+        count = int(np.floor((self.stop - self.start) / self.step + 1e-9)) + 1
+        return [round(self.start + index * self.step, 9) for index in range(max(count, 0))]
+
+
+AlphaList = Annotated[list[Alpha], Field(min_length=1)]
+
+
+def _list_or_range(value: Any) -> str:
+    return "range" if isinstance(value, dict | AlphaRange) else "list"
+
+
+AlphaGrid = Annotated[
+    Annotated[AlphaList, Tag("list")] | Annotated[AlphaRange, Tag("range")], Discriminator(_list_or_range)
+]
+
+
+def common_or_per_size(value: Any) -> str:
+    """Tell a grid for all N from a mapping of N to grids."""
+    per_size = isinstance(value, dict) and not set(value) & set(AlphaRange.model_fields)
+    return "per_N" if per_size else "common"
+
+
+class SnapshotSpec(Model):
+    """Runs whose points w(t) are kept for diagonalisation: the first starts of the first instances."""
+
+    instances: NonNegativeInt = 0
+    starts: NonNegativeInt = 0
+    per_decade: PositiveInt = Field(
+        default=2, description="Snapshots per decade of time; divides records_per_decade"
+    )
+
+
+class RefinedCell(Model):
+    """One alpha at one N that gets instances of its own number: a finer grid where it matters."""
+
+    N: Dimension
+    alpha: FinitePositive
+    instances: Count = Field(description="Instances in all, not in addition")
