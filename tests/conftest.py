@@ -10,6 +10,7 @@ import pytest
 
 from phasepipe.cli import main
 from phasepipe.execution.cluster import connect
+from phasepipe.results.reduce import reduce_sweep
 from phasepipe.specification.cluster import LocalCluster
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.fate import relate_fates
@@ -161,3 +162,12 @@ def run_sweep(make_sweep, client):
         return folder
 
     return run
+
+
+@pytest.fixture(scope="session")
+def reduced(finished, tmp_path_factory):
+    """The finished sweep, its folder, and its reduced folder."""
+    sweep, folder = finished
+    target = SweepFolder(tmp_path_factory.mktemp("reduced") / "small")
+    reduce_sweep(folder, target)
+    return sweep, folder, target

@@ -20,7 +20,7 @@ from phasepipe.store.block_store import BlockStore, write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.lock import exclusive
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
