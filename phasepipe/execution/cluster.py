@@ -29,6 +29,7 @@ from phasepipe.specification.cluster import (
     TlsFiles,
 )
 from phasepipe.specification.cluster import LocalCluster as LocalSpec
+from phasepipe.store.atomic import replace_bytes
 
 logger = logging.getLogger("phasepipe")
 
@@ -278,10 +279,9 @@ def write_scheduler_file(client: Client, path: Path) -> None:
         If the file cannot be written.
     """
     # Client.write_scheduler_file adds the metrics of the workers, which JSON cannot always hold
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    content = json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]})
     try:
-        draft.write_text(json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]}))
-        draft.replace(path)
+        replace_bytes(path, content.encode())
     except OSError as error:
         raise ClusterError(
             f"scheduler file {path} cannot be written ({error.strerror}); choose another folder"

@@ -17,6 +17,7 @@ from phasepipe.report.explorer import explorer_data
 from phasepipe.report.gallery import pictures
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
+from phasepipe.store.atomic import replace_bytes
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
 from phasepipe.store.tables import open_store, read_runs
@@ -40,9 +41,7 @@ def write_report(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
     with logging_to(log):
         page = _environment().get_template("report.html.j2").render(_content(sweep, folder))
         target = folder.root / NAME
-        draft = target.with_name(f".{NAME}")
-        draft.write_text(page)
-        draft.replace(target)
+        replace_bytes(target, page.encode())
         logger.info("report: %.1f MB written to %s", target.stat().st_size / 1e6, target)
 
 

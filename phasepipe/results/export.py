@@ -7,8 +7,6 @@ Every export is a folder that can be uploaded as it is: data, ``README.md``, ``d
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ import zarr
 from phasepipe.errors import UserError
 from phasepipe.results.descriptor import Field, describe, table_field
 from phasepipe.results.tree import STAGES, TABLES, open_sweep
+from phasepipe.store.atomic import replacing
 from phasepipe.store.folder import SweepFolder
 
 LEFT_OUT_OF_CSV = ("component", "measurement")  # dimensions of points and labels; netCDF and Zarr hold them
@@ -75,9 +74,8 @@ def export_sweep(
         tree = open_sweep(folder.root)
     except FileNotFoundError as error:
         raise ExportError(str(error)) from error
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.mkdir(parents=True)
-    try:
+    with replacing(target) as draft:
+        draft.mkdir()
         columns = _WRITERS[to](tree, folder, draft)
         notes = (
             {"left_out": f"variables along {' and '.join(LEFT_OUT_OF_CSV)}; netCDF and Zarr hold them"}
@@ -85,9 +83,6 @@ def export_sweep(
             else {}
         )
         describe(tree, folder, draft, columns, licence, creators, notes)
-        draft.rename(target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
 
 

@@ -7,8 +7,6 @@ Growing appends to an axis and never moves what is there; readers sort (:mod:`ph
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +21,7 @@ from phasepipe.errors import UserError
 from phasepipe.log import logger
 from phasepipe.physics.records import Variable
 from phasepipe.specification.sweep import Sweep
+from phasepipe.store.atomic import drafts_of, remove, replacing
 from phasepipe.store.layout import Axis, Block, Layout, Status
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, restore, write_skeleton
 from phasepipe.store.provenance import code_hashes, differences, provenance
@@ -273,10 +272,14 @@ def _dimensions(array: zarr.Array[Any]) -> list[str]:
 
 def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
     """Make the store beside its place, then move it there: it exists whole or not at all."""
-    for left_over in path.parent.glob(f".{path.name}.*"):  # by a process that was killed; we hold the lock
-        shutil.rmtree(left_over, ignore_errors=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    group = zarr.create_group(str(draft))
+    for left_over in drafts_of(path):  # by a process that was killed; we hold the lock
+        remove(left_over)
+    with replacing(path) as draft:
+        _fill(zarr.create_group(str(draft)), sweep, layout)
+
+
+def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
+    """Create the arrays, coordinates and attributes of a new store."""
     sizes = {dimension: len(axis) for dimension, axis in layout.axes.items()} | dict(layout.sizes)
     chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()} | dict(layout.chunks)
     for name, variable in (*layout.variables.items(), ("status", _status_variable(layout))):
@@ -303,8 +306,6 @@ def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
     group.attrs.update(
         provenance(sweep) | {"code": code_hashes(sweep, layout.stage), "coordinates": " ".join(others)}
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft.rename(path)
 
 
 def _status_variable(layout: Layout) -> Variable:

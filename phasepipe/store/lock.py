@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from phasepipe.errors import UserError
+from phasepipe.store.atomic import draft_of
 
 
 class StoreLockedError(UserError):
@@ -105,7 +106,7 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     mine = identity_of_this_process() | {"since": datetime.now(UTC).isoformat(timespec="seconds")}
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = draft_of(path)
     draft.write_text(json.dumps(mine))
     try:
         _acquire(path, draft, time.monotonic() + patience)

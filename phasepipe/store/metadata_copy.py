@@ -11,9 +11,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from phasepipe.store.atomic import replace_bytes
 
 
 def skeleton_files(store: Path) -> tuple[Path, Path]:
@@ -34,7 +35,7 @@ def write_skeleton(store: Path, coordinates: Iterable[str] = ()) -> None:
     text = json.dumps({"digest": _digest(content), "files": content})
     for path in skeleton_files(store):
         if _content(path) != text.encode():
-            _replace(path, text.encode())
+            replace_bytes(path, text.encode())
 
 
 def read_skeleton(store: Path) -> dict[str, bytes] | None:
@@ -59,7 +60,7 @@ def repair_copies(store: Path) -> None:
         if whole is None:
             path.unlink(missing_ok=True)
         else:
-            _replace(path, whole.read_bytes())
+            replace_bytes(path, whole.read_bytes())
 
 
 def _read(path: Path) -> dict[str, bytes] | None:
@@ -85,14 +86,7 @@ def restore(store: Path, skeleton: dict[str, bytes]) -> None:
     for name in differing_files(store, skeleton):
         path = store / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, skeleton[name])
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(content)
-    draft.replace(path)
+        replace_bytes(path, skeleton[name])
 
 
 def _content(path: Path) -> bytes | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 import uuid
 import zipfile
@@ -17,6 +15,7 @@ from zarr.storage import ZipStore
 
 from phasepipe.errors import UserError
 from phasepipe.specification.sweep import Sweep
+from phasepipe.store.atomic import replacing
 from phasepipe.store.block_store import CODECS, StoreMismatchError
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
@@ -129,20 +128,14 @@ def _with_text(data: xr.Dataset) -> xr.Dataset:
 
 def write_table(path: Path, table: xr.Dataset) -> None:
     """Replace the store at ``path`` by ``table``, all at once and with checksums."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _to_zarr(table, draft)
-    shutil.rmtree(path, ignore_errors=True)
-    draft.rename(path)
+    with replacing(path) as draft:
+        _to_zarr(table, draft)
     write_skeleton(path)
 
 
 def write_archive(path: Path, table: xr.Dataset) -> None:
     """Replace the zipped store at ``path`` by ``table``: one file, of the same bytes for the same table."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, replacing(path) as draft:
         _to_zarr(table, Path(scratch))
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(Path(scratch).rglob("*")):
@@ -150,7 +143,6 @@ def write_archive(path: Path, table: xr.Dataset) -> None:
                     # an entry made from a name alone carries no date
                     entry = zipfile.ZipInfo(file.relative_to(scratch).as_posix())
                     archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-    draft.replace(path)
 
 
 def _to_zarr(table: xr.Dataset, folder: Path) -> None:
