@@ -20,6 +20,7 @@ from scipy.linalg import blas, lapack
 from phasepipe.physics.losses import Array, Loss, require_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.tridiagonal import Tridiagonal
+from phasepipe.variables import SPECTRUM
 
 Float64 = NDArray[np.float64]
 
@@ -225,36 +226,12 @@ def spectrum(problem: Problem, loss: Loss, w: Array, k: int = 2, full: bool = Fa
         for point, direction in zip(points, directions, strict=True)
     ]
     variables: dict[str, Any] = {}
-    for name, (dimensions, long_name) in _VARIABLES.items():
+    for name, variable in SPECTRUM.items():
         if name in rows[0]:
             values = np.stack([row[name] for row in rows])
-            attributes = {"long_name": long_name, "units": "1"}
-            variables[name] = (("start", *dimensions), values, attributes)
+            variables[name] = (("start", *variable.dims), values, variable.attributes())
     dataset = xr.Dataset(variables)
     return dataset.isel(start=0) if w.ndim == 1 else dataset
-
-
-_VARIABLES: dict[str, tuple[tuple[str, ...], str]] = {
-    "eigenvalues": (("eigenvalue",), "lowest eigenvalues of the Riemannian Hessian"),
-    "signal_overlap": (
-        ("eigenvalue",),
-        "squared overlap of the eigenvector with the tangent signal direction",
-    ),
-    "mu": ((), "Lagrange multiplier of the sphere"),
-    "overlap": ((), "overlap with the signal"),
-    "index": ((), "share of negative eigenvalues"),
-    "largest_eigenvalue": ((), "largest eigenvalue of the Riemannian Hessian"),
-    "all_eigenvalues": (("mode",), "all eigenvalues of the Riemannian Hessian"),
-    "all_signal_overlaps": (
-        ("mode",),
-        "squared overlap of every eigenvector with the tangent signal direction",
-    ),
-    "largest_signal_overlap": ((), "largest squared overlap of any eigenvector with the signal direction"),
-    "largest_signal_overlap_rank": (
-        (),
-        "rank of the eigenvector with the largest signal overlap, 0 = lowest",
-    ),
-}
 
 
 def _lowest_eigenpairs(reduced: Tridiagonal, basis: TangentBasis, k: int) -> tuple[Float64, Float64]:

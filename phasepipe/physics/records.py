@@ -8,7 +8,7 @@ ended.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -20,25 +20,13 @@ from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.hessian import is_positive_definite
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.steps import Steps
+from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, Variable, flags
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 _TRAP_DISTANCE = 1e-2  # a certified minimum is this near, relative to sqrt(N)
 _QUEUE = 256  # records are measured in batches of about this many points
-
-
-class Variable(NamedTuple):
-    """Name, axes and meaning of an array of run results; shared by datasets and the store."""
-
-    dims: tuple[str, ...]
-    dtype: str
-    long_name: str
-    units: str = "1"
-
-    def attributes(self) -> dict[str, object]:
-        """Attributes of the labelled array."""
-        return {"long_name": self.long_name, "units": self.units}
 
 
 class Predictor(Protocol):
@@ -54,33 +42,6 @@ class Predictor(Protocol):
     ) -> Mapping[str, Float]:
         """Observables of runs on one instance: labels (M,), predictions (rows, M), overlaps (rows,)."""
         ...
-
-
-RUN = ("start",)
-RECORD = ("start", "time")
-
-VARIABLES: dict[str, Variable] = {
-    "outcome": Variable(RUN, "uint8", "fate of the run"),
-    "recovery_time": Variable(RUN, "float64", "first passage of |m| through the recovery threshold", "t"),
-    "end_time": Variable(RUN, "float64", "time at which the run left the integrator", "t"),
-    "evaluations": Variable(RUN, "int32", "gradient evaluations of the integrator"),
-    "overlap": Variable(RECORD, "float32", "overlap m = w.w*/N with the signal"),
-    "loss": Variable(RECORD, "float32", "loss per dimension L/N"),
-    "gradient_norm": Variable(RECORD, "float32", "norm of the Riemannian gradient |g|/sqrt(N)"),
-    "mu": Variable(RECORD, "float32", "Lagrange multiplier mu of the sphere"),
-}
-
-SNAPSHOT = Variable(("snapshot_run", "snapshot_time", "component"), "float32", "point w(t) on the sphere")
-
-TIME_ATTRIBUTES = {"long_name": "time of gradient flow, the sum of learning rates", "units": "t"}
-
-
-def outcome_attributes() -> dict[str, object]:
-    """CF flag attributes of the outcome enumeration."""
-    return VARIABLES["outcome"].attributes() | {
-        "flag_values": [int(outcome) for outcome in Outcome],
-        "flag_meanings": " ".join(outcome.name.lower() for outcome in Outcome),
-    }
 
 
 def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
@@ -316,16 +277,18 @@ class RunLog:
             "evaluations": evaluations,
             **self.series,
         }
-        variables = VARIABLES | dict(self.predictor.variables if self.predictor else {})
-        result = xr.Dataset(coords={"time": ("time", self.times, TIME_ATTRIBUTES)})
+        variables = ENGINE | dict(self.predictor.variables if self.predictor else {})
+        result = xr.Dataset(coords={"time": ("time", self.times, COORDINATES["time"].attributes())})
         for name, values in columns.items():
             variable = variables[name]
             result[name] = (variable.dims, values.astype(variable.dtype), variable.attributes())
-        result["outcome"].attrs = outcome_attributes()
+        result["outcome"].attrs |= flags(Outcome)
         if len(self._snapshots):
-            result["snapshot"] = (SNAPSHOT.dims, self.snapshot_points, SNAPSHOT.attributes())
+            dims = ("snapshot_run", "snapshot_time", "component")
+            result["snapshot"] = (dims, self.snapshot_points, SNAPSHOT.attributes())
+            kept = self.times[self._snapshots]
             result = result.assign_coords(
                 snapshot_run=("snapshot_run", np.flatnonzero(self._snapshot_runs)),
-                snapshot_time=("snapshot_time", self.times[self._snapshots], TIME_ATTRIBUTES),
+                snapshot_time=("snapshot_time", kept, COORDINATES["snapshot_time"].attributes()),
             )
         return result

@@ -12,10 +12,10 @@ from phasepipe.analysis.agreement import adjusted, independent_p_values, paired_
 from phasepipe.analysis.counts import InstanceSums
 from phasepipe.errors import UserError
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.records import VARIABLES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
 from phasepipe.store.tables import open_store
+from phasepipe.variables import ENGINE
 
 _RUN = ("start_kind", "start_m0", "start_number")
 
@@ -91,7 +91,7 @@ def compare(first: SweepFolder, second: SweepFolder, level: float) -> Comparison
 
 def _runs(folder: SweepFolder, N: int) -> xr.Dataset:
     """Runs at one N, named by M, instance and start."""
-    data = open_store(folder.store("runs", N))[[*VARIABLES, "status"]].load()
+    data = open_store(folder.store("runs", N))[[*ENGINE, "status"]].load()
     names = zip(*(data[key].values.tolist() for key in _RUN), strict=True)
     starts = [f"{kind}/{m0}/{number}" for kind, m0, number in names]
     data = data.drop_vars(_RUN).assign_coords(start=("start", starts))
@@ -101,7 +101,7 @@ def _runs(folder: SweepFolder, N: int) -> xr.Dataset:
 def _other_bits(here: xr.Dataset, there: xr.Dataset) -> np.ndarray:
     """Runs with any bit of any array that differs, records at common times included; shape of the runs."""
     differ = np.zeros(here["status"].shape, bool)
-    for name in VARIABLES:
+    for name in ENGINE:
         one, other = here[name].values, there[name].values
         same = (one == other) | ((one != one) & (other != other))
         differ |= ~same.reshape(*differ.shape, -1).all(axis=-1)

@@ -14,13 +14,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import RECORD, RUN, VARIABLES, record_times
+from phasepipe.physics.records import record_times
 from phasepipe.simulation.draws import check_digests, chosen_keys, draw_problem, draw_starts
-from phasepipe.simulation.prediction import PREDICTED, WINDOW, window_end
+from phasepipe.simulation.prediction import window_end
 from phasepipe.simulation.runs import run_instances
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.instances import read_digests
 from phasepipe.store.folder import SweepFolder
+from phasepipe.variables import ENGINE, PREDICTED, RECORD, RUN, WINDOW_END
 
 _START_KEYS = ("start_kind", "start_m0", "start_number")
 _SAME = 1e-9  # relative distance below which two record times are one
@@ -85,7 +86,7 @@ def repeat_run(
     if len(kept):
         run = run.isel(snapshot_run=0, drop=True)
     # the moment is interpolated between records: those of the sweep give the number that is stored
-    run["t_bbp"] = ((), window_end(at_stored)[row], WINDOW["t_bbp"].attributes())
+    run["t_bbp"] = ((), window_end(at_stored)[row], WINDOW_END["t_bbp"].attributes())
     again = run.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
     labels = {name: stored[name].isel(start=start) for name in ("start", *_START_KEYS) if name in stored}
     run = run.assign_coords(
@@ -116,10 +117,10 @@ def _merged(
 
 
 def _verdict(again: xr.Dataset, stored: xr.Dataset) -> str:
-    names = [name for name, variable in VARIABLES.items() if variable.dims in (RUN, RECORD)]
+    names = [name for name, variable in ENGINE.items() if variable.dims in (RUN, RECORD)]
     different = [
         name
-        for name in (*names, *PREDICTED, *WINDOW)
+        for name in (*names, *PREDICTED, *WINDOW_END)
         if not np.array_equal(again[name].values, stored[name].values, equal_nan=True)
     ]
     return f"no: {', '.join(different)} differ" if different else "yes"

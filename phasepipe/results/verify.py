@@ -13,7 +13,6 @@ from phasepipe.errors import UserError
 from phasepipe.physics.flow import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import VARIABLES
 from phasepipe.physics.starts import StartKind
 from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.specification.sweep import Sweep
@@ -28,6 +27,7 @@ from phasepipe.store.integrity import (
 )
 from phasepipe.store.layout import Status
 from phasepipe.store.lock import exclusive
+from phasepipe.variables import ENGINE
 
 STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate")
@@ -155,7 +155,7 @@ def _differing_runs(
         runs = run_batch(
             [problem], sweep.loss.build(), [starts], sweep.protocol(), np.zeros(len(starts), bool)
         )
-        stored = {name: np.asarray(group[name][cell])[chosen] for name in VARIABLES}
+        stored = {name: np.asarray(group[name][cell])[chosen] for name in ENGINE}
         wrong[(*cell, chosen)] = stored["outcome"] != runs["outcome"].values
         if any(
             stored[name].tobytes() != runs[name].values.astype(stored[name].dtype).tobytes()

@@ -10,31 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.physics.losses import Loss
-from phasepipe.physics.records import RECORD, RUN, Variable
 from phasepipe.theory.resolvent import last_crossing_time, predict
+from phasepipe.variables import PREDICTED, Variable
 
 Float = NDArray[np.float64]
-
-PREDICTED = {
-    "edge": Variable(RECORD, "float32", "predicted left edge of the bulk of the Hessian"),
-    "outlier": Variable(
-        RECORD, "float32", "predicted signal outlier of the Hessian, NaN where there is none"
-    ),
-    "outlier_overlap": Variable(
-        RECORD, "float32", "predicted squared overlap of the outlier's eigenvector with the signal"
-    ),
-    "bbp_margin": Variable(
-        RECORD, "float32", "signed distance from the BBP transition, positive with outlier"
-    ),
-}
-WINDOW = {
-    "t_bbp": Variable(
-        RUN,
-        "float64",
-        "time at which the signal outlier ceases to exist; NaN if it never did, inf if it outlives the run",
-        "t",
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from phasepipe.execution.blocks import BlockTask, Tally
 from phasepipe.execution.filling import Filling, fill_stores
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import Variable
 from phasepipe.simulation.draws import draw_problem
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.axes import alpha_axis, instance_axis, selected_cells
@@ -27,20 +26,15 @@ from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.block_store import write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block, Layout
-
-_CELL = ("alpha", "instance")
+from phasepipe.variables import INSTANCES
 
 
 def layout(sweep: Sweep, N: int) -> Layout:
     """Arrays of the instances store; labels beyond the M of their alpha are NaN."""
     largest = max(sweep.measurements(N))
     variables = {
-        "signal": Variable((*_CELL, "component"), "float64", "signal w*"),
-        "labels": Variable((*_CELL, "measurement"), "float64", "labels y"),
-        "digest": Variable(_CELL, "uint64", "digest of the sensing matrix, first 8 bytes of BLAKE2b"),
+        name: variable for name, variable in INSTANCES.items() if name != "sensing" or sweep.store_sensing
     }
-    if sweep.store_sensing:
-        variables["sensing"] = Variable((*_CELL, "measurement", "component"), "float32", "sensing matrix X")
     cells = instance_axis(sweep, N)
     return Layout(
         stage="instances",

@@ -17,16 +17,8 @@ from phasepipe.execution.cost import block_bytes, block_seconds
 from phasepipe.execution.filling import Filling, fill_stores
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import (
-    RUN,
-    SNAPSHOT,
-    TIME_ATTRIBUTES,
-    VARIABLES,
-    Variable,
-    outcome_attributes,
-)
 from phasepipe.simulation.draws import check_digests, chosen_keys, draw_problem, draw_starts
-from phasepipe.simulation.prediction import PREDICTED, WINDOW, window_end
+from phasepipe.simulation.prediction import window_end
 from phasepipe.simulation.runs import run_instances
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages import instances
@@ -35,13 +27,10 @@ from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.block_store import write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block, Layout
+from phasepipe.variables import ENGINE, PREDICTED, RUNS, SNAPSHOT
 
-_CELL = ("alpha", "instance")
-# the first starts of the first instances; a chunk holds one instance, so that blocks never share one
-_SNAPSHOT_DIMS = ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time", "component")
-
-# BLAS picks its kernel by the number of rows: only the set computed together repeats to the bit
-BATCH = {"batch": Variable(RUN, "uint32", "position of the first of the starts computed together")}
+# a chunk of snapshots holds one instance, so that blocks never share one
+_SNAPSHOT_CHUNK = {"snapshot_instance": 1}
 
 Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
 
@@ -49,19 +38,16 @@ Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
 def layout(sweep: Sweep, N: int) -> Layout:
     """Arrays of the runs store."""
     times = sweep.times()
-    variables = {
-        name: variable._replace(dims=(*_CELL, *variable.dims))
-        for name, variable in (VARIABLES | PREDICTED | WINDOW | BATCH).items()
-    }
+    variables = dict(RUNS)
     sizes = {"time": len(times)}
     coordinates: dict[str, Coordinate] = {
         "N": ((), np.array(N), ATTRIBUTES["N"]),
-        "time": (("time",), times, TIME_ATTRIBUTES),
+        "time": (("time",), times, ATTRIBUTES["time"]),
     }
     if len(sweep.snapshot_indices()):
-        variables["snapshot"] = SNAPSHOT._replace(dims=_SNAPSHOT_DIMS)
+        variables["snapshot"] = SNAPSHOT
         kept = times[sweep.snapshot_indices()]
-        coordinates["snapshot_time"] = (("snapshot_time",), kept, TIME_ATTRIBUTES)
+        coordinates["snapshot_time"] = (("snapshot_time",), kept, ATTRIBUTES["snapshot_time"])
         sizes |= snapshot_sizes(sweep) | {"snapshot_time": len(kept), "component": N}
     cells = instance_axis(sweep, N)
     return Layout(
@@ -73,10 +59,10 @@ def layout(sweep: Sweep, N: int) -> Layout:
             "start": start_axis(sweep),
         },
         sizes=sizes,
-        chunks={"snapshot_instance": 1},
+        chunks=_SNAPSHOT_CHUNK,
         variables=variables,
         coordinates=coordinates,
-        attributes=ATTRIBUTES | {"outcome": outcome_attributes()},
+        attributes=ATTRIBUTES,
     )
 
 
@@ -147,7 +133,7 @@ def _compute(path: Path, known: _Instances, specification: str, N: int, block: B
     runs = run_instances(sweep, problems, points, sweep.protocol(), kept[block.todo])
     if kept.any():
         _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
-    values = {name: runs[name].values for name in (*VARIABLES, *PREDICTED)}
+    values = {name: runs[name].values for name in (*ENGINE, *PREDICTED)}
     first = block.region[2].start + np.argmax(todo[rows], axis=1)
     batch = np.repeat(first, todo[rows].sum(axis=1)).astype(np.uint32)
     write_block(path, block, values | {"t_bbp": window_end(runs), "batch": batch})

@@ -8,12 +8,12 @@ import pytest
 import xarray as xr
 import zarr
 
-from phasepipe.physics.records import Variable
 from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, StoreMismatchError, remove_drafts, write_block
 from phasepipe.store.metadata_copy import write_skeleton
 from phasepipe.store.provenance import source_hash
 from phasepipe.store.tables import open_store
+from phasepipe.variables import Variable
 
 N = 12
 KEYS = ("measurements", "instance", "start_kind", "start_number")

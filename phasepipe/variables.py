@@ -1,0 +1,260 @@
+"""Every array that phasepipe stores: dimensions, data type, meaning and unit, each declared once.
+
+The engine, the stores and the tables take their attributes from here, and so does the reference page of the
+stored arrays. Enumerations (outcome, kind of start) get their codes from the classes that define them. Times
+are in units of the flow, written ``t``; everything else is dimensionless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+
+class Variable(NamedTuple):
+    """Dimensions, data type, meaning and unit of an array."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str = "1"
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the labelled array."""
+        return {"long_name": self.long_name, "units": self.units}
+
+
+Variables = Mapping[str, Variable]
+
+COORDINATES = {
+    "N": Variable((), "int64", "dimension"),
+    "alpha": Variable(("alpha",), "float64", "realised signal-to-noise ratio M/N"),
+    "measurements": Variable(("alpha",), "int64", "number of measurements M"),
+    "instance": Variable(("instance",), "int64", "number of the instance"),
+    "start": Variable(("start",), "int64", "position of the start"),
+    "start_kind": Variable(("start",), "uint8", "kind of start"),
+    "start_m0": Variable(("start",), "float64", "prescribed overlap of the start"),
+    "start_number": Variable(("start",), "int64", "number of the start within its kind"),
+    "time": Variable(("time",), "float64", "time of gradient flow, the sum of learning rates", "t"),
+    "snapshot_time": Variable(("snapshot_time",), "float64", "time of a stored point", "t"),
+    "budget": Variable(("budget",), "float64", "time budget", "t"),
+    "fate": Variable(("fate",), "str", "runs that a mean is taken over"),
+    "quantity": Variable(("quantity",), "str", "quantity known early in the run"),
+}
+
+_CELL = ("alpha", "instance")
+
+INSTANCES = {
+    "signal": Variable((*_CELL, "component"), "float64", "signal w*"),
+    "labels": Variable((*_CELL, "measurement"), "float64", "labels y"),
+    "digest": Variable(_CELL, "uint64", "digest of the sensing matrix, first 8 bytes of BLAKE2b"),
+    "sensing": Variable((*_CELL, "measurement", "component"), "float32", "sensing matrix X"),
+}
+
+RUN = ("start",)
+RECORD = ("start", "time")
+
+# what the engine itself gives, for the runs of one batch
+ENGINE = {
+    "outcome": Variable(RUN, "uint8", "fate of the run"),
+    "recovery_time": Variable(RUN, "float64", "first passage of |m| through the recovery threshold", "t"),
+    "end_time": Variable(RUN, "float64", "time at which the run left the integrator", "t"),
+    "evaluations": Variable(RUN, "int32", "gradient evaluations of the integrator"),
+    "overlap": Variable(RECORD, "float32", "overlap m = w.w*/N with the signal"),
+    "loss": Variable(RECORD, "float32", "loss per dimension L/N"),
+    "gradient_norm": Variable(RECORD, "float32", "norm of the Riemannian gradient |g|/sqrt(N)"),
+    "mu": Variable(RECORD, "float32", "Lagrange multiplier mu of the sphere"),
+}
+
+# what is predicted from the labels alone, at every record
+PREDICTED = {
+    "edge": Variable(RECORD, "float32", "predicted left edge of the bulk of the Hessian"),
+    "outlier": Variable(RECORD, "float32", "predicted signal outlier of the Hessian, NaN without one"),
+    "outlier_overlap": Variable(
+        RECORD, "float32", "predicted squared overlap of the outlier's eigenvector with the signal"
+    ),
+    "bbp_margin": Variable(
+        RECORD, "float32", "signed distance from the BBP transition, positive with an outlier"
+    ),
+}
+
+WINDOW_END = {
+    "t_bbp": Variable(
+        RUN,
+        "float64",
+        "time at which the signal outlier ceases to exist; NaN if it never did, inf if it outlives the run",
+        "t",
+    ),
+}
+
+BATCH = {"batch": Variable(RUN, "uint32", "position of the first of the starts computed together")}
+
+SNAPSHOT = Variable(
+    ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time", "component"),
+    "float32",
+    "point w(t) on the sphere",
+)
+
+
+def _of_cells(variables: Variables) -> dict[str, Variable]:
+    return {name: variable._replace(dims=(*_CELL, *variable.dims)) for name, variable in variables.items()}
+
+
+RUNS = _of_cells(ENGINE | PREDICTED | WINDOW_END | BATCH)
+
+_EIGENVALUE = ("eigenvalue",)
+_MODE = ("mode",)
+
+# what is measured at a point of a run
+SPECTRUM = {
+    "eigenvalues": Variable(_EIGENVALUE, "float64", "lowest eigenvalues of the Riemannian Hessian"),
+    "signal_overlap": Variable(
+        _EIGENVALUE, "float64", "squared overlap of the eigenvectors with the tangent direction of the signal"
+    ),
+    "all_eigenvalues": Variable(_MODE, "float32", "all eigenvalues of the Riemannian Hessian"),
+    "all_signal_overlaps": Variable(
+        _MODE, "float32", "squared overlap of every eigenvector with the tangent direction of the signal"
+    ),
+    "overlap": Variable((), "float64", "overlap m = w.w*/N with the signal"),
+    "mu": Variable((), "float64", "Lagrange multiplier mu of the sphere"),
+    "index": Variable((), "float64", "share of negative eigenvalues"),
+    "largest_eigenvalue": Variable((), "float64", "largest eigenvalue of the Riemannian Hessian"),
+    "largest_signal_overlap": Variable(
+        (), "float64", "largest squared overlap of any eigenvector with the signal"
+    ),
+    "largest_signal_overlap_rank": Variable(
+        (), "float64", "rank of the eigenvector with the largest signal overlap, 0 = lowest eigenvalue"
+    ),
+}
+
+_DENSITY = {
+    "density_eigenvalue": Variable(("grid",), "float32", "eigenvalues at which the density is predicted"),
+    "density": Variable(("grid",), "float32", "predicted density of the bulk"),
+}
+
+_POINT = ("alpha", "instance", "start", "time")
+
+SPECTRA = {
+    name: variable._replace(dims=(*_POINT, *variable.dims))
+    for name, variable in (SPECTRUM | _DENSITY).items()
+    if name != "all_signal_overlaps"  # as large as the eigenvalues, and seldom asked for
+} | {name: variable._replace(dims=_POINT, dtype="float64") for name, variable in PREDICTED.items()}
+
+THRESHOLDS = {
+    "alpha_init": Variable((), "float64", "BBP transition at a random start"),
+    "alpha_threshold": Variable((), "float64", "BBP transition at the threshold states"),
+    "alpha_weak_recovery": Variable((), "float64", "weak recovery, the best any algorithm can do"),
+    "alpha_information_theoretic": Variable((), "float64", "full recovery, whatever the cost"),
+    "alpha_approximate_message_passing": Variable(
+        (), "float64", "full recovery by approximate message passing"
+    ),
+}
+
+_ALPHA = ("alpha",)
+
+AT_ALPHA = {
+    "initial_mu": Variable(_ALPHA, "float64", "Lagrange multiplier at a random start"),
+    "initial_edge": Variable(_ALPHA, "float64", "left edge of the Hessian at a random start"),
+    "initial_outlier": Variable(_ALPHA, "float64", "signal outlier of the Hessian at a random start"),
+    "initial_overlap": Variable(
+        _ALPHA, "float64", "squared overlap of the outlier with the signal at a random start"
+    ),
+    "threshold_energy": Variable(_ALPHA, "float64", "energy of the threshold states per dimension"),
+    "threshold_chi": Variable(_ALPHA, "float64", "response chi of the threshold states"),
+    "threshold_x": Variable(_ALPHA, "float64", "breaking parameter x of the threshold states"),
+    "threshold_mu": Variable(_ALPHA, "float64", "Lagrange multiplier at the threshold states"),
+    "threshold_outlier": Variable(_ALPHA, "float64", "signal outlier of the Hessian at the threshold states"),
+    "threshold_overlap": Variable(
+        _ALPHA, "float64", "squared overlap of the outlier with the signal at the threshold states"
+    ),
+    "spectral_start_overlap": Variable(
+        _ALPHA, "float64", "squared overlap of the spectral start with the signal"
+    ),
+}
+
+THEORY = THRESHOLDS | AT_ALPHA
+
+_SUCCESS = ("N", "alpha", "start_group", "budget")
+
+SUCCESS = {
+    "k": Variable(_SUCCESS, "int64", "recovered runs"),
+    "n": Variable(_SUCCESS, "int64", "runs that count (all computed but diverged)"),
+    "p": Variable(_SUCCESS, "float64", "success probability"),
+    "lower": Variable(_SUCCESS, "float64", "lower end of the interval of the success probability"),
+    "upper": Variable(_SUCCESS, "float64", "upper end of the interval of the success probability"),
+    "correlation": Variable(_SUCCESS, "float64", "intraclass correlation of the starts of one instance"),
+    "design_effect": Variable(_SUCCESS, "float64", "variance of p over its binomial variance"),
+    "instances": Variable(_SUCCESS, "int64", "instances with runs that count"),
+    "trapped_share": Variable(_SUCCESS, "float64", "share of runs certified trapped"),
+    "undecided_share": Variable(_SUCCESS, "float64", "share of runs undecided at the budget"),
+    "diverged": Variable(_SUCCESS[:3], "int64", "diverged runs, excluded"),
+    "pending": Variable(_SUCCESS[:3], "int64", "runs not computed, excluded"),
+    "last_decade_change": Variable(
+        _SUCCESS, "float64", "change of the success probability over the last decade of time"
+    ),
+}
+
+_FATE = ("N", "alpha", "quantity")
+_BIN = (*_FATE, "bin")
+
+FATE = {
+    "auc": Variable(_FATE, "float64", "area under the receiver operating curve"),
+    "auc_low": Variable(_FATE, "float64", "lower end of the interval of the area under the curve"),
+    "auc_high": Variable(_FATE, "float64", "upper end of the interval of the area under the curve"),
+    "runs_left_out": Variable(_FATE, "float64", "runs without the quantity"),
+    "probability": Variable(_BIN, "float64", "share of runs recovered"),
+    "probability_low": Variable(_BIN, "float64", "lower end of the interval of the share recovered"),
+    "probability_high": Variable(_BIN, "float64", "upper end of the interval of the share recovered"),
+    "bin_low": Variable(_BIN, "float64", "smallest quantity of the bin"),
+    "bin_median": Variable(_BIN, "float64", "median quantity of the bin"),
+    "bin_high": Variable(_BIN, "float64", "largest quantity of the bin"),
+    "runs": Variable(_BIN, "float64", "runs in the bin"),
+    "share_recovered": Variable(_FATE[:2], "float64", "share of runs recovered in the cell"),
+    "moment": Variable(_FATE[:2], "float64", "median t_BBP of the runs that lose their outlier", "t"),
+}
+
+STORES: Mapping[str, Variables] = {
+    "instances": INSTANCES,
+    "runs": RUNS | {"snapshot": SNAPSHOT},
+    "spectra": SPECTRA,
+    "theory": THEORY,
+    "success": SUCCESS,
+    "fate": FATE,
+}
+"""All arrays by the store or table that holds them."""
+
+
+def flags(kinds: type[IntEnum]) -> dict[str, Any]:
+    """CF attributes that say what the codes of an enumeration mean."""
+    return {
+        "flag_values": [int(kind) for kind in kinds],
+        "flag_meanings": " ".join(kind.name.lower() for kind in kinds),
+    }
+
+
+def labelled(table: xr.Dataset, variables: Variables, names: Iterable[str] | None = None) -> xr.Dataset:
+    """``table`` with the attributes of its arrays and coordinates added; attributes it has stay.
+
+    Parameters
+    ----------
+    table
+        Arrays and coordinates by name.
+    variables
+        Where the arrays are declared.
+    names
+        Arrays to label; default all of the table.
+
+    Raises
+    ------
+    KeyError
+        If an array is not declared.
+    """
+    labels = {str(name): variables[str(name)] for name in (table.data_vars if names is None else names)}
+    labels |= {str(name): COORDINATES[str(name)] for name in table.coords if name in COORDINATES}
+    described = table.copy()
+    for name, variable in labels.items():
+        described[name].attrs = variable.attributes() | described[name].attrs
+    return described
