@@ -8,13 +8,17 @@ import importlib.metadata
 import json
 import platform
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
+from inspect import getsource
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from phasepipe.specification.loss import CustomLossSpec
 from phasepipe.specification.sweep import Sweep
+from phasepipe.variables import STORES
 
 PACKAGES = ("phasepipe", "numpy", "scipy", "xarray", "zarr", "dask", "distributed", "snakemake")
 
@@ -40,24 +44,46 @@ def source_hash(source: str) -> str:
     return hashlib.sha256(_structure(ast.parse(source)).encode()).hexdigest()[:16]
 
 
+_PACKAGE = Path(__file__).parents[1]
+_RUNS = (
+    "physics/*.py",
+    "theory/resolvent.py",
+    "simulation/draws.py",
+    "simulation/prediction.py",
+    "simulation/runs.py",
+)
 # source files that decide what a stage stores, relative to the package
 _DECIDING = {
-    "instances": ("physics/ensembles.py", "physics/problem.py", "physics/streams.py"),
-    "runs": ("physics/*.py", "theory/resolvent.py"),
-    "spectra": ("physics/*.py", "theory/resolvent.py", "theory/density.py"),
+    "instances": ("physics/ensembles.py", "physics/problem.py", "physics/streams.py", "simulation/draws.py"),
+    "runs": _RUNS,
+    "spectra": (*_RUNS, "theory/density.py", "simulation/spectra.py"),
 }
 
 
 @cache
 def _package_hashes(stage: str) -> dict[str, str]:
-    folder = Path(__file__).parent.parent
-    files = [path for pattern in _DECIDING[stage] for path in sorted(folder.glob(pattern))]
-    return {path.relative_to(folder).as_posix(): source_hash(path.read_text()) for path in files}
+    files = [path for pattern in _DECIDING[stage] for path in sorted(_PACKAGE.glob(pattern))]
+    return {path.relative_to(_PACKAGE).as_posix(): source_hash(path.read_text()) for path in files}
+
+
+def _specification_hashes(sweep: Sweep) -> dict[str, str]:
+    """Hashes of the few methods of the specification that turn settings into what the engine runs."""
+    methods: list[Callable[..., object]] = [Sweep.times, Sweep.snapshot_indices, Sweep.protocol]
+    methods += [type(part).build for part in (sweep.loss, sweep.sensing) if part.kind != "custom"]
+    return {
+        f"specification, {method.__qualname__}": source_hash(dedent(getsource(method))) for method in methods
+    }
+
+
+def _declared_types(stage: str) -> str:
+    """Hash of the dimensions and data types of the arrays of a stage; their long names decide nothing."""
+    declared = {name: (variable.dims, variable.dtype) for name, variable in STORES[stage].items()}
+    return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def code_hashes(sweep: Sweep, stage: str) -> dict[str, str]:
-    """Hash of every source file that decides what a stage stores, the user's loss included."""
-    hashes = dict(_package_hashes(stage))
+    """Hash of all code that decides what a stage stores, the user's loss included."""
+    hashes = _package_hashes(stage) | _specification_hashes(sweep) | {"variables.py": _declared_types(stage)}
     if stage != "instances" and isinstance(sweep.loss, CustomLossSpec):
         hashes[sweep.loss.path] = _loss_hash(sweep.loss)
     return hashes
