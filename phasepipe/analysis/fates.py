@@ -16,6 +16,8 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from phasepipe.variables import FATE, labelled
+
 _WEIGHTS = 4_000_000  # weights of a bootstrap held at a time
 
 Float64 = NDArray[np.float64]
@@ -113,31 +115,23 @@ def fate_against(
     low, high = _interval(replicas, level)
 
     groups = [values[which == b] for b in range(count)]
-    one = {"units": "1"}
-    return xr.Dataset(
+    table = xr.Dataset(
         {
-            "probability": ("bin", observed[:-1], {"long_name": "share of runs recovered", **one}),
-            "probability_low": ("bin", low[:-1], {"long_name": "lower bound of the share recovered", **one}),
-            "probability_high": (
-                "bin",
-                high[:-1],
-                {"long_name": "upper bound of the share recovered", **one},
-            ),
-            "runs": ("bin", [group.size for group in groups], {"long_name": "runs in the bin", **one}),
-            "bin_low": ("bin", [group.min() for group in groups], {"long_name": "smallest quantity", **one}),
-            "bin_high": ("bin", [group.max() for group in groups], {"long_name": "largest quantity", **one}),
-            "bin_median": (
-                "bin",
-                [np.quantile(group, 0.5, method="lower") for group in groups],
-                {"long_name": "median quantity", **one},
-            ),
-            "auc": ((), observed[-1], {"long_name": "area under the receiver operating curve", **one}),
-            "auc_low": ((), low[-1], {"long_name": "lower bound of the area under the curve", **one}),
-            "auc_high": ((), high[-1], {"long_name": "upper bound of the area under the curve", **one}),
-            "runs_left_out": ((), left_out, {"long_name": "runs without the quantity", **one}),
+            "probability": ("bin", observed[:-1]),
+            "probability_low": ("bin", low[:-1]),
+            "probability_high": ("bin", high[:-1]),
+            "runs": ("bin", [group.size for group in groups]),
+            "bin_low": ("bin", [group.min() for group in groups]),
+            "bin_median": ("bin", [np.quantile(group, 0.5, method="lower") for group in groups]),
+            "bin_high": ("bin", [group.max() for group in groups]),
+            "auc": ((), observed[-1]),
+            "auc_low": ((), low[-1]),
+            "auc_high": ((), high[-1]),
+            "runs_left_out": ((), left_out),
         },
         attrs={"level": level, "resamples": resamples, "instances": len(members)},
     )
+    return labelled(table, FATE)
 
 
 @dataclass(frozen=True)

@@ -17,24 +17,9 @@ from numpy.typing import ArrayLike
 from phasepipe.analysis.counts import FloatArray, counts_from_xarray
 from phasepipe.analysis.intervals import Method, success_interval
 from phasepipe.physics.outcomes import Outcome
+from phasepipe.variables import SUCCESS, labelled
 
 RUN_DIMS = ("instance", "start")
-
-ATTRIBUTES = {
-    "k": ("recovered runs", "1"),
-    "n": ("runs that count (all computed but diverged)", "1"),
-    "p": ("success probability", "1"),
-    "lower": ("lower end of the interval of the success probability", "1"),
-    "upper": ("upper end of the interval of the success probability", "1"),
-    "correlation": ("intraclass correlation of the starts of one instance", "1"),
-    "design_effect": ("variance of p over its binomial variance", "1"),
-    "instances": ("instances with runs that count", "1"),
-    "trapped_share": ("share of runs certified trapped", "1"),
-    "undecided_share": ("share of runs undecided at the budget", "1"),
-    "diverged": ("diverged runs, excluded", "1"),
-    "pending": ("runs not computed, excluded", "1"),
-    "last_decade_change": ("change of success probability over the last decade of time", "1"),
-}
 
 
 def counts_by_instance(outcome: xr.DataArray, recovery_time: xr.DataArray, budgets: ArrayLike) -> xr.Dataset:
@@ -150,11 +135,7 @@ def success_table(
             / denominator,
         }
     )
-    for name, (long_name, units) in ATTRIBUTES.items():
-        table[name].attrs = {"long_name": long_name, "units": units}
-    table["budget"].attrs = {"long_name": "time budget", "units": "1"}
-    table.attrs = {"level": level, "method": method, "t_max": t_max}
-    return table
+    return labelled(table, SUCCESS).assign_attrs(level=level, method=method, t_max=t_max)
 
 
 def counts_at_budget(outcome: xr.DataArray, recovery_time: xr.DataArray, budget: float) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from phasepipe.analysis.fates import area_under_curve
 from phasepipe.physics.losses import Loss
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.records import TIME_ATTRIBUTES
+from phasepipe.variables import COORDINATES
 
 FATES = ("all", "recovered", "not recovered")
 LEAST = 10  # runs of either fate below which an AUC says nothing
@@ -158,7 +158,10 @@ def decision_table(runs: xr.Dataset) -> xr.Dataset:
         "auc_outlier": "the same of the predicted squared overlap of the outlier",
     }
     table = xr.Dataset(
-        coords={"alpha": runs["alpha"], "time": ("time", runs["time"].values, TIME_ATTRIBUTES)}
+        coords={
+            "alpha": runs["alpha"],
+            "time": ("time", runs["time"].values, COORDINATES["time"].attributes()),
+        }
     )
     for name, array in values.items():
         table[name] = (("alpha", "time"), array.astype(np.float32), {"long_name": what[name], "units": "1"})
@@ -320,7 +323,7 @@ def _means(
         coords={
             "alpha": data["alpha"],
             "fate": list(FATES),
-            "time": ("time", data["time"].values, TIME_ATTRIBUTES),
+            "time": ("time", data["time"].values, COORDINATES["time"].attributes()),
         }
     )
     for name, array in values.items():

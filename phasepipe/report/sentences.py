@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from phasepipe.analysis.mixed import most_mixed, share_recovered
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.specification.dynamics import FlowSpec
 from phasepipe.specification.loss import NormalisedQuarticSpec, describe_loss
@@ -143,7 +144,7 @@ def windows(runs: dict[int, xr.Dataset]) -> list[str]:
     """The window in which curvature points to the signal, where fates are most mixed."""
     sentences = []
     for N, data in runs.items():
-        cell = data.isel(alpha=most_mixed(data))
+        cell = data.isel(alpha=most_mixed(share_recovered(data["outcome"]).values))
         window = cell["t_bbp"].values[cell["outcome"].values != Outcome.PENDING]
         lost = window[np.isfinite(window)]
         ends = (
@@ -159,14 +160,6 @@ def windows(runs: dict[int, xr.Dataset]) -> list[str]:
     return sentences
 
 
-def most_mixed(runs: xr.Dataset) -> int:
-    """Position of the alpha whose share of recovered runs is nearest to one half."""
-    share = (runs["outcome"] == Outcome.RECOVERED).mean(
-        [dim for dim in runs["outcome"].dims if dim != "alpha"]
-    )
-    return int(np.abs(share.values - 0.5).argmin())
-
-
 def early_knowledge(fate: xr.Dataset) -> list[str]:
     """How well early quantities tell the fate (AUC), at the most mixed alpha of every N."""
 
@@ -177,7 +170,7 @@ def early_knowledge(fate: xr.Dataset) -> list[str]:
     sentences = []
     for N in fate["N"].values:
         at = fate.sel(N=N)
-        cell = at.isel(alpha=int(abs(at["share_recovered"] - 0.5).fillna(1.0).argmin("alpha")))
+        cell = at.isel(alpha=most_mixed(at["share_recovered"].values))
         known = [
             f"{measured(row)} for {what}"
             for name, what in EARLY.items()

@@ -11,6 +11,7 @@ import xarray as xr
 
 from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.curves import curve_table, fit_curves
+from phasepipe.analysis.sizes import join_sizes
 from phasepipe.analysis.success import counts_by_instance, success_table
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
@@ -29,9 +30,9 @@ from phasepipe.results.selection import (
     stored_sizes,
 )
 from phasepipe.specification.sweep import Sweep
-from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import asked_runs, last_asked, open_store
+from phasepipe.variables import COORDINATES
 
 _PER_RUN = ("outcome", "recovery_time", "end_time", "evaluations", "t_bbp")
 _START_KEYS = ("start_kind", "start_m0", "start_number")
@@ -134,10 +135,10 @@ class PhaseAccessor:
         >>> bool(((curve["lower"] <= curve["p"]) & (curve["p"] <= curve["upper"])).all())
         True
         """
-        budget, group, sizes, tables = self._budget(T), group_named(self.sweep, start), self._sizes(N), []
+        budget, group, tables = self._budget(T), group_named(self.sweep, start), {}
         # at t_max every run has ended: when is not read, a third of the chunks
         names = ["outcome", "recovery_time", *(["end_time"] if budget < self.sweep.t_max else [])]
-        for size in sizes:
+        for size in self._sizes(N):
             runs = self._asked(size, names, start)
             table = success_table(
                 runs["outcome"],
@@ -147,13 +148,8 @@ class PhaseAccessor:
                 stop_time=runs.get("end_time"),
                 level=level,
             )
-            tables.append(table.isel(budget=0).drop_vars(("N", "measurements"), errors="ignore"))
-        counts = {name: 0 for name, values in tables[0].items() if values.dtype.kind in "iu"}
-        fill = {str(name): counts.get(name, np.nan) for name in tables[0]}
-        joined = xr.concat(tables, pd.Index(sizes, name="N"), join="outer", fill_value=fill)
-        joined["N"].attrs, joined["alpha"].attrs = ATTRIBUTES["N"], ATTRIBUTES["alpha"]
-        joined["budget"].attrs = {"long_name": "time budget", "units": "t"}
-        return joined.assign_attrs(start=group.name)
+            tables[size] = table.isel(budget=0)
+        return join_sizes(tables).assign_attrs(start=group.name)
 
     def alpha_50(
         self, start: str | None = None, T: float | None = None, N: int | Sequence[int] | None = None
@@ -190,7 +186,7 @@ class PhaseAccessor:
             table = curve_table(fit_curves(pd.concat(tables, ignore_index=True)))
         except ValueError as error:
             raise QueryError(str(error)) from error
-        table = table.assign_coords(budget=((), budget, {"long_name": "time budget", "units": "t"}))
+        table = table.assign_coords(budget=((), budget, COORDINATES["budget"].attributes()))
         return table.assign_attrs(start=group_named(self.sweep, start).name)
 
     def runs(self, N: int, alpha: float, outcome: str | None = None, start: str | None = None) -> xr.Dataset:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
+from phasepipe.analysis.sizes import join_sizes
 from phasepipe.analysis.summaries import (
     counts_table,
     course_table,
@@ -30,7 +30,14 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.fate import fate_table
 from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import last_asked, open_store, read_runs, require_complete, write_archive
+from phasepipe.store.tables import (
+    asked_alphas,
+    last_asked,
+    open_store,
+    read_runs,
+    require_complete,
+    write_archive,
+)
 
 _COPIED = ("theory", "success", "scaling")
 _RUN = ("outcome", "recovery_time", "t_bbp", "status")
@@ -94,8 +101,8 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
     tables = {name: open_store(folder.table(name)).load() for name in _COPIED if folder.table(name).exists()}
     tables |= _from_runs(sweep, folder)
     if folder.stores("spectra").keys() >= set(sweep.N):
-        tables["curvature"] = _over_sizes(
-            sweep, [curvature_table(_spectra(sweep, N, folder)) for N in sorted(sweep.N)]
+        tables["curvature"] = join_sizes(
+            {N: curvature_table(_spectra(sweep, N, folder)) for N in sorted(sweep.N)}
         )
     tables["fate"] = fate_table(sweep, folder)
     for name, table in tables.items():
@@ -110,7 +117,7 @@ def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
     made: dict[str, Table] = {"counts": _counts, "window": window_table, "decision": decision_table}
     if len(sweep.snapshot_indices()):
         made["course"] = course_table
-    found: dict[str, list[xr.Dataset]] = {name: [] for name in made}
+    found: dict[str, dict[int, xr.Dataset]] = {name: {} for name in made}
     groups = start_groups(sweep)
     for N in sorted(sweep.N):
         stored = read_runs(folder, sweep, N)
@@ -118,7 +125,7 @@ def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
         runs = stored[[*_RUN, *_RECORDS]].load()
         for name, make in made.items():
             tables = [make(group.select(runs)) for group in groups]
-            found[name].append(xr.concat(tables, "start_group"))
+            found[name][N] = xr.concat(tables, "start_group")
     labels = {
         "start_kind": (
             "start_group",
@@ -127,30 +134,16 @@ def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
         ),
         "start_m0": ("start_group", np.array([group.m0 for group in groups]), ATTRIBUTES["start_m0"]),
     }
-    return {name: _over_sizes(sweep, tables).assign_coords(labels) for name, tables in found.items()}
+    return {name: join_sizes(tables).assign_coords(labels) for name, tables in found.items()}
 
 
 def _counts(runs: xr.Dataset) -> xr.Dataset:
     return counts_table(runs["outcome"])
 
 
-def _over_sizes(sweep: Sweep, tables: list[xr.Dataset]) -> xr.Dataset:
-    """Tables of all N as one; what an N lacks is 0 where it is a count, else NaN."""
-    tables = [table.drop_vars(("N", "measurements"), errors="ignore") for table in tables]
-    fill = {
-        str(name): 0 if values.dtype.kind == "u" else np.nan for name, values in tables[0].data_vars.items()
-    }
-    joined = xr.concat(tables, pd.Index(sorted(sweep.N), name="N"), join="outer", fill_value=fill)
-    first = [dim for dim in ("N", "alpha", "start_group") if dim in joined.dims]
-    joined = joined.transpose(*first, ...)
-    joined["N"].attrs, joined["alpha"].attrs = ATTRIBUTES["N"], ATTRIBUTES["alpha"]
-    return joined
-
-
 def _spectra(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     """Spectra at one N with the fate of their runs and the curvature along the signal."""
-    measured = open_store(folder.store("spectra", N))[list(_SPECTRA)]
-    measured = measured.isel(alpha=np.isin(measured["measurements"].values, sweep.measurements(N))).load()
+    measured = asked_alphas(open_store(folder.store("spectra", N))[list(_SPECTRA)], sweep, N).load()
     runs = read_runs(folder, sweep, N).isel(
         instance=slice(measured.sizes["instance"]), start=slice(measured.sizes["start"])
     )

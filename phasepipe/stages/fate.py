@@ -13,18 +13,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.analysis.fates import fate_against
+from phasepipe.analysis.mixed import most_mixed, share_recovered
+from phasepipe.analysis.sizes import join_sizes
 from phasepipe.figures.fate import fate_figure
 from phasepipe.log import logger, logging_to
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.records import TIME_ATTRIBUTES
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.figure_files import save
-from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
 from phasepipe.store.tables import read_runs, require_complete, write_table
+from phasepipe.variables import FATE, labelled
 
 Float = NDArray[np.float64]
 
@@ -47,7 +48,8 @@ def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
     with logging_to(log):
         table = fate_table(sweep, folder)
         write_table(folder.table("fate"), table)
-        cells = _most_mixed(table)
+        mixed = [most_mixed(share) for share in table["share_recovered"].values]
+        cells = table.isel(alpha=xr.DataArray(mixed, dims="N")).rename(alpha="cell_alpha")
         save(fate_figure(cells), folder, "fate", cells.to_dataframe().reset_index())
         for name in QUANTITIES:
             auc = table["auc"].sel(quantity=name)
@@ -61,18 +63,9 @@ def fate_table(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
     For the first kind of start. Runs that have ended before the common moment are left out there and
     counted; cells with fewer than 10 runs of either fate are NaN.
     """
-    sizes = [_of_size(sweep, N, folder) for N in sorted(sweep.N)]
-    table = xr.concat(sizes, "N", join="outer").assign_coords(N=("N", sorted(sweep.N), ATTRIBUTES["N"]))
-    table["alpha"].attrs = ATTRIBUTES["alpha"]
-    table["quantity"].attrs = {"long_name": "what is known early", "units": "1"} | QUANTITIES
+    table = labelled(join_sizes({N: _of_size(sweep, N, folder) for N in sorted(sweep.N)}), FATE)
+    table["quantity"].attrs |= QUANTITIES
     return table.assign_attrs(provenance(sweep))
-
-
-def _most_mixed(table: xr.Dataset) -> xr.Dataset:
-    """At every N the alpha whose share of recovered runs is nearest to one half."""
-    distance = abs(table["share_recovered"] - 0.5).fillna(1.0)
-    rows = distance.argmin("alpha")
-    return table.isel(alpha=rows).rename(alpha="cell_alpha")
 
 
 def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
@@ -83,14 +76,12 @@ def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     cells = (runs.sizes["alpha"], len(QUANTITIES))
     values = {name: np.full(cells, np.nan) for name in _PER_CELL}
     values |= {name: np.full((*cells, BINS), np.nan) for name in _PER_BIN}
-    moments, shares = np.full((2, cells[0]), np.nan)
+    moments = np.full(cells[0], np.nan)
     rng = generator(Stream.BOOTSTRAP, sweep.seed, N)
     for row in range(cells[0]):
         cell = runs.isel(alpha=row)
         recovered = (cell["outcome"] == Outcome.RECOVERED).values
         instance = np.broadcast_to(cell["instance"].values[:, None], recovered.shape)
-        computed = (cell["outcome"] != Outcome.PENDING).values
-        shares[row] = recovered.sum() / max(computed.sum(), 1)
         moments[row], quantities = _quantities(cell)
         for column, quantity in enumerate(quantities):
             known = ~np.isnan(quantity)
@@ -104,19 +95,11 @@ def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
             for name in _PER_BIN:
                 values[name][row, column, : found.sizes["bin"]] = found[name]
     table = xr.Dataset(
-        {
-            name: (
-                ("alpha", "quantity", "bin")[: array.ndim],
-                array,
-                {"long_name": name.replace("_", " "), "units": "1"},
-            )
-            for name, array in values.items()
-        },
+        {name: (("alpha", "quantity", "bin")[: array.ndim], array) for name, array in values.items()},
         coords={"alpha": runs["alpha"].values, "quantity": list(QUANTITIES)},
     )
-    table["share_recovered"] = (("alpha",), shares, {"long_name": "share of runs recovered", "units": "1"})
-    table["moment"] = (("alpha",), moments, TIME_ATTRIBUTES | {"long_name": "common moment"})
-    return table
+    shares = share_recovered(runs["outcome"]).values
+    return table.assign(share_recovered=("alpha", shares), moment=("alpha", moments))
 
 
 def _quantities(runs: xr.Dataset) -> tuple[float, list[Float]]:

@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 from statsmodels.stats.proportion import proportion_confint
 
+from phasepipe.analysis.mixed import most_mixed, share_recovered
+from phasepipe.analysis.sizes import join_sizes
 from phasepipe.figures.hessian import (
     lowest_eigenvalues,
     lowest_is_most_informative,
@@ -26,7 +28,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.figure_files import save
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import open_store, read_runs
+from phasepipe.store.tables import asked_alphas, open_store, read_runs
 
 _MOMENTS = ("start", "near t_BBP", "end")
 
@@ -37,7 +39,7 @@ def draw_hessian(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         alpha_init = float(open_store(folder.table("theory"))["alpha_init"])
         sizes = {N: _with_fates(sweep, N, folder) for N in sorted(sweep.N)}
         largest = sizes[max(sizes)]
-        middle = largest.isel(alpha=_most_mixed(largest))
+        middle = largest.isel(alpha=most_mixed(largest["share_recovered"].values))
         phi = _phi(sizes)
         panels, runs, windows = _panels(largest, alpha_init), _as_runs(middle), _windows(sweep, folder)
         lowest = runs.isel(eigenvalue=0)
@@ -56,28 +58,18 @@ def draw_hessian(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
 
 def _with_fates(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     """Spectra at one N with ``t_bbp`` and ``recovered`` of their runs."""
-    measured = open_store(folder.store("spectra", N))
-    measured = measured.isel(alpha=np.isin(measured["measurements"].values, sweep.measurements(N))).load()
-    runs = open_store(folder.store("runs", N))[["t_bbp", "outcome"]]
-    kept = runs.isel(
-        alpha=np.isin(runs["measurements"].values, sweep.measurements(N)),
-        instance=slice(measured.sizes["instance"]),
-        start=slice(measured.sizes["start"]),
-    ).load()
+    measured = asked_alphas(open_store(folder.store("spectra", N)), sweep, N).load()
+    runs = read_runs(folder, sweep, N)[["t_bbp", "outcome"]].load()
+    kept = runs.isel(instance=slice(measured.sizes["instance"]), start=slice(measured.sizes["start"]))
     return measured.assign(
         t_bbp=(kept["t_bbp"].dims, kept["t_bbp"].values),
         recovered=(kept["outcome"].dims, kept["outcome"].values == Outcome.RECOVERED),
+        share_recovered=("alpha", share_recovered(runs["outcome"]).values),
     )
 
 
 def _as_runs(data: xr.Dataset) -> xr.Dataset:
     return data.rename(instance="of_instance").stack(run=("of_instance", "start"), create_index=False)
-
-
-def _most_mixed(data: xr.Dataset) -> int:
-    """Position of the alpha whose share of recovered runs is nearest to one half."""
-    share = data["recovered"].mean(("instance", "start"))
-    return int(np.abs(share.values - 0.5).argmin())
 
 
 def _panels(data: xr.Dataset, alpha_init: float) -> xr.Dataset:
@@ -112,26 +104,25 @@ def _panel(data: xr.Dataset) -> xr.Dataset:
 
 def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
     """``t_bbp`` of all runs, dimensions (N, alpha, run), and their number."""
-    sizes = []
+    sizes = {}
     for N in sorted(sweep.N):
         everywhere = min(sweep.instances_at(N).values())
         runs = read_runs(folder, sweep, N)[["t_bbp"]].isel(instance=slice(everywhere)).load()
         flat = runs["t_bbp"].values.reshape(runs.sizes["alpha"], -1)
         values = {"t_bbp": (("alpha", "run"), flat), "runs": ("alpha", np.full(len(flat), flat.shape[1]))}
-        sizes.append(xr.Dataset(values, {"alpha": runs["alpha"].values}))
-    fill = {"t_bbp": np.nan, "runs": 0}
-    return xr.concat(sizes, "N", join="outer", fill_value=fill).assign_coords(N=sorted(sweep.N))
+        sizes[N] = xr.Dataset(values, {"alpha": runs["alpha"].values})
+    return join_sizes(sizes)
 
 
 def _phi(sizes: dict[int, xr.Dataset]) -> xr.Dataset:
     """Share of runs at t = 0 whose lowest eigenvector has the largest signal overlap, with intervals."""
-    tables = []
-    for data in sizes.values():
+    tables = {}
+    for N, data in sizes.items():
         rank = data["largest_signal_overlap_rank"].isel(time=0)
         hits = (rank == 0).sum(("instance", "start")).values
         count = rank.notnull().sum(("instance", "start")).values
         low, high = proportion_confint(hits, count, method="wilson")
         columns = {"phi": hits / count, "phi_low": low, "phi_high": high}
         table = {name: (("alpha",), np.asarray(values)) for name, values in columns.items()}
-        tables.append(xr.Dataset(table, {"alpha": data["alpha"].values}))
-    return xr.concat(tables, "N", join="outer").assign_coords(N=list(sizes))
+        tables[N] = xr.Dataset(table, {"alpha": data["alpha"].values})
+    return join_sizes(tables)

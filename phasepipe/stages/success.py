@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
+from phasepipe.analysis.sizes import join_sizes
 from phasepipe.analysis.success import success_table
 from phasepipe.log import logger, logging_to
 from phasepipe.physics.records import record_times
@@ -31,15 +31,8 @@ def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None)
         If runs that the sweep asks for are not computed.
     """
     with logging_to(log):
-        tables = [_table(sweep, N, folder) for N in sorted(sweep.N)]
-        table = xr.concat(
-            tables, pd.Index(sorted(sweep.N), name="N"), join="outer", fill_value=_fill(tables[0])
-        )
-        table = table.transpose("N", "alpha", "start_group", "budget")
-        table["N"].attrs = ATTRIBUTES["N"]
-        table["alpha"].attrs = ATTRIBUTES["alpha"]
-        table.attrs = tables[0].attrs | provenance(sweep)
-        write_table(folder.table("success"), table)
+        table = join_sizes({N: _table(sweep, N, folder) for N in sorted(sweep.N)})
+        write_table(folder.table("success"), table.assign_attrs(provenance(sweep)))
         logger.info("success: %d cells written to %s", table["p"].size, folder.table("success"))
 
 
@@ -61,7 +54,7 @@ def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
                 stop_time=chosen["end_time"],
             )
         )
-    table = xr.concat(tables, "start_group").drop_vars(["N", "measurements"], errors="ignore")
+    table = xr.concat(tables, "start_group")
     kinds, overlaps = [group.kind for group in groups], [group.m0 for group in groups]
     table = table.assign_coords(
         start_kind=("start_group", np.array(kinds, np.uint8), ATTRIBUTES["start_kind"]),
@@ -69,11 +62,3 @@ def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     )
     table.attrs = tables[0].attrs
     return table
-
-
-def _fill(table: xr.Dataset) -> dict[str, object]:
-    """Cells that an N does not have: counts are 0, the rest is not a number."""
-    return {
-        str(name): 0 if np.issubdtype(variable.dtype, np.integer) else np.nan
-        for name, variable in table.data_vars.items()
-    }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from phasepipe.analysis.mixed import most_mixed_over_sizes
 from phasepipe.figures.loss import loss_figure, stuck_loss
 from phasepipe.figures.style import paper_style
 from phasepipe.figures.success import success_figure
@@ -47,7 +48,7 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
 def _draw_loss(
     sweep: Sweep, folder: SweepFolder, group: StartGroup, table: xr.Dataset, theory: xr.Dataset
 ) -> None:
-    alpha = _most_mixed(table)
+    alpha = float(table["alpha"][most_mixed_over_sizes(table["p"])])
     losses = {}
     for N in sorted(sweep.N):
         runs = group.select(read_runs(folder, sweep, N)[["outcome", "loss"]])
@@ -65,13 +66,6 @@ def _draw_loss(
         for N, loss in losses.items()
     ]
     save(figure, folder, f"loss{group.suffix}", pd.concat(numbers) if numbers else None)
-
-
-def _most_mixed(table: xr.Dataset) -> float:
-    """Alpha at which P(recovery), averaged over N, is nearest to a half, among those that most N have."""
-    sizes = table["p"].count("N").values
-    mixture = np.abs(table["p"].mean("N").values - 0.5)
-    return float(table["alpha"].values[np.argmin(np.where(sizes == sizes.max(), mixture, np.inf))])
 
 
 def _title(sweep: Sweep, group: StartGroup) -> str:

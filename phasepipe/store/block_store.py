@@ -19,12 +19,12 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from phasepipe.errors import UserError
 from phasepipe.log import logger
-from phasepipe.physics.records import Variable
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import drafts_of, remove, replacing
 from phasepipe.store.layout import Axis, Block, Layout, Status
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, restore, write_skeleton
 from phasepipe.store.provenance import code_hashes, differences, provenance
+from phasepipe.variables import Variable
 
 CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error, never a number
 CODECS = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)

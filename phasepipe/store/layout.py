@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasepipe.physics.records import Variable
+from phasepipe.variables import Variable
 
 
 class Status(IntEnum):

@@ -63,6 +63,11 @@ def _in_order(data: xr.Dataset) -> xr.Dataset:
     return data
 
 
+def asked_alphas(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
+    """The alphas at ``N`` that the sweep asks for; the store may hold more."""
+    return data.isel(alpha=np.flatnonzero(np.isin(data["measurements"].values, sweep.measurements(N))))
+
+
 def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
     """The runs at ``N`` that the sweep asks for; the store may hold more."""
     return asked_runs(open_store(folder.store("runs", N)), sweep, N)

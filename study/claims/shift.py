@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from phasepipe.analysis.curves import CurveFit, curve_table
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
+from phasepipe.analysis.mixed import most_mixed
 from phasepipe.analysis.size_fit import SizeFit
 from phasepipe.figures.scaling import FORM_COLOURS, FORM_LABELS
 from phasepipe.figures.scaling_tables import sizes_towards_infinity
@@ -237,8 +238,7 @@ def _time_told(decision: xr.Dataset) -> float:
 def _mixed(fate: xr.Dataset) -> xr.Dataset | None:
     """The alpha nearest to P = 1/2 of those whose fates could be related to the overlap."""
     known = np.isfinite(fate["auc"].sel(quantity="overlap").values)
-    distance = np.where(known, abs(fate["share_recovered"].values - 0.5), np.inf)
-    return fate.isel(alpha=int(distance.argmin())) if known.any() else None
+    return fate.isel(alpha=most_mixed(fate["share_recovered"].values, known)) if known.any() else None
 
 
 def _decided(label: str, moments: pd.DataFrame) -> Part:

@@ -1,0 +1,56 @@
+"""The alpha at which fates are most mixed: where the share of recovered runs is nearest to one half.
+
+Figures and sentences that show a single alpha all take this one, so that they speak of the same runs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from phasepipe.physics.outcomes import Outcome
+
+
+def share_recovered(outcome: xr.DataArray) -> xr.DataArray:
+    """P(recovery) at the full time budget: recovered over all computed but diverged runs.
+
+    Parameters
+    ----------
+    outcome
+        Codes of :class:`~phasepipe.physics.outcomes.Outcome`; every dimension but N and alpha is summed over.
+
+    Returns
+    -------
+    Dimensions N and alpha, as far as ``outcome`` has them; NaN where no run counts.
+    """
+    runs = [dim for dim in outcome.dims if dim not in ("N", "alpha")]
+    counted = ((outcome != Outcome.PENDING) & (outcome != Outcome.DIVERGED)).sum(runs)
+    return (outcome == Outcome.RECOVERED).sum(runs) / counted.where(counted > 0)
+
+
+def most_mixed(share: ArrayLike, usable: ArrayLike = True) -> int:
+    """Position of the share nearest to one half, among those that are known and ``usable``.
+
+    Parameters
+    ----------
+    share
+        Shares of recovered runs, shape (alpha,); NaN is skipped unless all are NaN.
+    usable
+        Positions that may be chosen, shape (alpha,) bool; ignored if none may.
+    """
+    shares = np.asarray(share, float)
+    distance = np.where(np.isnan(shares), 1.0, np.abs(shares - 0.5))
+    return int(np.argmin(np.where(usable, distance, 2.0)))
+
+
+def most_mixed_over_sizes(share: xr.DataArray) -> int:
+    """Position of the alpha whose mean share over N is nearest to one half, among those that most N have.
+
+    Parameters
+    ----------
+    share
+        Dimensions N and alpha, NaN where an N lacks the alpha.
+    """
+    sizes = share.count("N").values
+    return most_mixed(share.mean("N").values, sizes == sizes.max())

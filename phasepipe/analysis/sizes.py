@@ -1,0 +1,40 @@
+"""Tables of one N each, joined into one table over all N."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from phasepipe.variables import COORDINATES
+
+_LEADING = ("N", "alpha", "start_group")
+
+
+def join_sizes(tables: Mapping[int, xr.Dataset]) -> xr.Dataset:
+    """One table over N from a table for each N.
+
+    The alphas of all N are united: where an N lacks one, counts are 0 and everything else is NaN.
+
+    Parameters
+    ----------
+    tables
+        By N; all with the same variables.
+
+    Returns
+    -------
+    Dataset whose dimensions begin with N, alpha and start_group, as far as it has them; its attributes are those
+    of the first table.
+    """
+    parts = [table.drop_vars(("N", "measurements"), errors="ignore") for table in tables.values()]
+    fill = {
+        str(name): 0 if np.issubdtype(values.dtype, np.integer) else np.nan
+        for name, values in parts[0].data_vars.items()
+    }
+    joined = xr.concat(parts, pd.Index(list(tables), name="N"), join="outer", fill_value=fill)
+    joined = joined.transpose(*(dim for dim in _LEADING if dim in joined.dims), ...)
+    for name in ("N", "alpha"):
+        joined[name].attrs = COORDINATES[name].attributes()
+    return joined.assign_attrs(parts[0].attrs)
