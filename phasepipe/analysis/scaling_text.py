@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from phasepipe.analysis.collapse import Collapse
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.scaling import ScalingStudy
-from phasepipe.analysis.size_fit import Interval, SizeFit
+from phasepipe.analysis.size_fit import SizeFit
+from phasepipe.analysis.text import enumerated, interval, markdown_table, number, with_interval
 
 
 def verdict(extrapolation: Extrapolation) -> str:
@@ -23,15 +24,17 @@ def verdict(extrapolation: Extrapolation) -> str:
             f"None of the forms {forms} describes {name} over {sizes}, so its limit is not determined"
             f"{_theory(extrapolation)}."
         )
-    described = [f"{fit.formula} (limit {_range(fit.limit, fit.limit_interval)})" for fit in plausible]
+    described = [
+        f"{fit.formula} (limit {with_interval(fit.limit, *fit.limit_interval, None)})" for fit in plausible
+    ]
     if len(plausible) == 1:
         excluded = [fit for fit in extrapolation.fits if not fit.imposed and fit not in plausible]
-        against = f" and disfavour {_list(fit.formula for fit in excluded)}" if excluded else ""
+        against = f" and disfavour {enumerated(fit.formula for fit in excluded)}" if excluded else ""
         sentence = f"The data ({sizes}) allow {described[0]}{against}"
     else:
         sentence = (
-            f"The data ({sizes}) cannot tell {_list(described)} apart, so the limit of {name} is known only "
-            f"to lie in {_interval(extrapolation.limit_range)}"
+            f"The data ({sizes}) cannot tell {enumerated(described)} apart, so the limit of {name} is known "
+            f"only to lie in the range {interval(*extrapolation.limit_range, None)}"
         )
     if all(fit.degrees_of_freedom <= 0 for fit in plausible):
         sentence += ", with no size to spare for testing any form"
@@ -72,40 +75,42 @@ def _theory(extrapolation: Extrapolation) -> str:
         return f"; the imposed limit {limit:.4g} fits with none of them"
     if len(passing) == len(imposed):
         return f"; the imposed limit {limit:.4g} is compatible with all of them"
-    return f"; the imposed limit {limit:.4g} is compatible with {_list(passing)} only"
+    return f"; the imposed limit {limit:.4g} is compatible with {enumerated(passing)} only"
 
 
 def _curve_section(curves: Sequence[CurveFit]) -> str:
     rows = [
         [
             str(fit.N),
-            _range(fit.alpha_50, (fit.alpha_50_lower, fit.alpha_50_upper)),
-            _range(fit.width, (fit.width_lower, fit.width_upper)),
-            _number(fit.lapse) if fit.lapse > 0 else "none",
-            _number(fit.correlation),
-            _number(fit.goodness),
+            with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper, None),
+            with_interval(fit.width, fit.width_lower, fit.width_upper, None),
+            number(fit.lapse) if fit.lapse > 0 else "none",
+            number(fit.correlation),
+            number(fit.goodness),
             f"{fit.cells.sums.recovered.sum():.0f} / {fit.cells.sums.runs.sum():.0f}",
             str(fit.status),
         ]
         for fit in curves
     ]
-    return _table(["N", "alpha_50", "width", "lapse", "rho", "p", "recovered / runs", "status"], rows)
+    return markdown_table(["N", "alpha_50", "width", "lapse", "rho", "p", "recovered / runs", "status"], rows)
 
 
 def _form_section(extrapolation: Extrapolation) -> str:
     rows = [
         [
             fit.formula,
-            f"{_number(fit.limit)} imposed" if fit.imposed else _range(fit.limit, fit.limit_interval),
-            _range(fit.amplitude, fit.amplitude_interval),
-            _range(fit.omega, fit.omega_interval) if np.isfinite(fit.omega) else "",
+            f"{number(fit.limit)} imposed"
+            if fit.imposed
+            else with_interval(fit.limit, *fit.limit_interval, None),
+            with_interval(fit.amplitude, *fit.amplitude_interval, None),
+            with_interval(fit.omega, *fit.omega_interval, None) if np.isfinite(fit.omega) else "",
             f"{fit.chi2:.2f} / {fit.degrees_of_freedom}",
-            _number(fit.goodness),
+            number(fit.goodness),
             f"{fit.weight:.2f}",
         ]
         for fit in extrapolation.fits
     ]
-    return _table(["form", "limit", "c", "omega", "chi2 / dof", "p", "AICc weight"], rows)
+    return markdown_table(["form", "limit", "c", "omega", "chi2 / dof", "p", "AICc weight"], rows)
 
 
 def _check_sections(extrapolation: Extrapolation) -> list[str]:
@@ -117,16 +122,16 @@ def _check_sections(extrapolation: Extrapolation) -> list[str]:
         rows = [
             [
                 formula[row["form"], row["imposed"]],
-                _range(row["predicted"], (row["lower"], row["upper"])),
+                with_interval(row["predicted"], row["lower"], row["upper"], None),
                 f"{row['z']:+.1f}",
             ]
             for row in held.to_dict("records")
         ]
-        largest = f"N = {extrapolation.N[-1]:g}, observed {_number(extrapolation.value[-1])}"
+        largest = f"N = {extrapolation.N[-1]:g}, observed {number(extrapolation.value[-1])}"
         lines += [
             f"Largest size predicted from the others ({largest}):",
             "",
-            _table(["form", "predicted", "observed - predicted, in standard errors"], rows),
+            markdown_table(["form", "predicted", "observed - predicted, in standard errors"], rows),
             "",
         ]
     scan = extrapolation.scan[~extrapolation.scan["imposed"]]
@@ -135,7 +140,7 @@ def _check_sections(extrapolation: Extrapolation) -> list[str]:
             [
                 formula[row["form"], row["imposed"]],
                 f"{row['N_min']:g}",
-                _range(row["limit"], (row["lower"], row["upper"])),
+                with_interval(row["limit"], row["lower"], row["upper"], None),
                 f"{row['chi2']:.2f} / {row['degrees_of_freedom']}",
             ]
             for row in scan.to_dict("records")
@@ -143,7 +148,7 @@ def _check_sections(extrapolation: Extrapolation) -> list[str]:
         lines += [
             "Limit against the smallest size kept:",
             "",
-            _table(["form", "N_min", "limit", "chi2 / dof"], rows),
+            markdown_table(["form", "N_min", "limit", "chi2 / dof"], rows),
             "",
         ]
     return lines
@@ -153,42 +158,18 @@ def _collapse_section(collapses: Sequence[Collapse]) -> str:
     rows = [
         [
             found.method,
-            _range(found.alpha_c, found.alpha_c_interval),
-            _range(found.inverse_nu, found.inverse_nu_interval),
-            _range(found.omega, found.omega_interval) if np.isfinite(found.omega) else "",
+            with_interval(found.alpha_c, *found.alpha_c_interval, None),
+            with_interval(found.inverse_nu, *found.inverse_nu_interval, None),
+            with_interval(found.omega, *found.omega_interval, None) if np.isfinite(found.omega) else "",
             f"{found.quality:.2f}",
             f"{found.entered} of {len(found.points)}",
         ]
         for found in collapses
     ]
-    return _table(["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered"], rows)
+    return markdown_table(
+        ["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered"], rows
+    )
 
 
 def _label(fit: SizeFit) -> str:
     return f"{fit.formula}, imposed" if fit.imposed else fit.formula
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return "-"
-    if np.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    return f"{value:.3g}" if abs(value) < 0.1 or abs(value) >= 1000 else f"{value:.3f}"
-
-
-def _interval(interval: Interval) -> str:
-    return f"[{_number(interval[0])}, {_number(interval[1])}]"
-
-
-def _range(value: float, interval: Interval) -> str:
-    return f"{_number(value)} {_interval(interval)}"
-
-
-def _list(items: Iterable[str]) -> str:
-    *first, last = items
-    return f"{', '.join(first)} and {last}" if first else last

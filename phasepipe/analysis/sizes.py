@@ -25,8 +25,8 @@ def join_sizes(tables: Mapping[int, xr.Dataset]) -> xr.Dataset:
 
     Returns
     -------
-    Dataset whose dimensions begin with N, alpha and start_group, as far as it has them; its attributes are those
-    of the first table.
+    Dataset whose dimensions begin with N, alpha and start_group, as far as it has them. Its attributes are
+    those of the first table.
     """
     parts = [table.drop_vars(("N", "measurements"), errors="ignore") for table in tables.values()]
     fill = {

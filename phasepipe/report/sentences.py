@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from phasepipe.analysis.mixed import most_mixed, share_recovered
+from phasepipe.analysis.text import enumerated, interval, number
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.specification.dynamics import FlowSpec
 from phasepipe.specification.loss import NormalisedQuarticSpec, describe_loss
@@ -29,32 +30,12 @@ EARLY = {
 }
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A number for people; infinities as signs, a dash where there is none."""
-    if np.isnan(value):
-        return "–"
-    if np.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def interval(low: float, high: float, digits: int = 3) -> str:
-    """Two ends for people."""
-    return f"{number(low, digits)} to {number(high, digits)}"
-
-
-def enumerate_words(items: list[str]) -> str:
-    """``a, b and c``."""
-    *first, last = items
-    return f"{', '.join(first)} and {last}" if first else last
-
-
 def setting(sweep: Sweep) -> list[str]:
     """What was run, in sentences."""
     alphas = sorted({M / N for N in sweep.N for M in sweep.measurements(N)})
     counts = sorted({count for N in sweep.N for count in sweep.instances_at(N).values()})
     instances = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    starts = enumerate_words(
+    starts = enumerated(
         [
             f"{start.count} {group.name}"
             for start, group in zip(sweep.starts, start_groups(sweep), strict=True)
@@ -68,7 +49,7 @@ def setting(sweep: Sweep) -> list[str]:
     sentences = [
         f"{describe_loss(sweep.loss)[0].upper()}{describe_loss(sweep.loss)[1:]}, minimised by {how} on the "
         f"sphere up to t = {sweep.t_max:g} in {sweep.dtype}.",
-        f"N = {enumerate_words([str(N) for N in sorted(sweep.N)])}; {len(alphas)} values of alpha "
+        f"N = {enumerated([str(N) for N in sorted(sweep.N)])}; {len(alphas)} values of alpha "
         f"from {alphas[0]:.3g} to {alphas[-1]:.3g}; {instances} instances of each with {starts} each.",
         f"A run has recovered once |m| exceeds {sweep.recovery_threshold:g}; it is trapped once its gradient "
         "is small and its Hessian certified positive; else it is undecided when its time is spent.",
@@ -107,11 +88,11 @@ def half_recovery(scaling: xr.Dataset) -> list[str]:
                 else ""
             )
             sentences.append(
-                f"At N = {N} half of the runs recover at alpha = {number(value)} "
+                f"At N = {N} half of the runs recover at alpha = {number(value, 3)} "
                 f"(95 % interval {interval(low, high)}){fit}."
             )
         else:
-            bound = f"above {number(low)}" if np.isfinite(low) else f"below {number(high)}"
+            bound = f"above {number(low, 3)}" if np.isfinite(low) else f"below {number(high, 3)}"
             sentences.append(f"At N = {N} half recovery lies {bound}, outside of what was measured.")
     return sentences
 
@@ -137,7 +118,7 @@ def theory_sentences(theory: xr.Dataset) -> list[str]:
         else:
             lines.append(f"{name} is not known: {theory[name].attrs.get('note', 'no reason was stored')}.")
     known = [f"{what} from alpha = {float(theory[name]):.4g}" for name, what in THRESHOLDS.items()]
-    return [*lines, f"For orientation: {enumerate_words(known)}."]
+    return [*lines, f"For orientation: {enumerated(known)}."]
 
 
 def windows(runs: dict[int, xr.Dataset]) -> list[str]:
@@ -177,7 +158,7 @@ def early_knowledge(fate: xr.Dataset) -> list[str]:
             if np.isfinite((row := cell.sel(quantity=name))["auc"])
         ]
         if known:
-            sentences.append(f"N = {N}, alpha = {float(cell['alpha']):.3g}: AUC {enumerate_words(known)}.")
+            sentences.append(f"N = {N}, alpha = {float(cell['alpha']):.3g}: AUC {enumerated(known)}.")
     return sentences or [
         "No cell has 10 runs of either fate, so early quantities cannot be held against fates."
     ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import xarray as xr
 
-from phasepipe.report.sentences import interval, number
+from phasepipe.analysis.text import number, with_interval
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,7 @@ def success_rows(success: xr.Dataset, name: str) -> Table:
     for alpha in success["alpha"].values:
         cells = [success.sel(N=N, alpha=alpha) for N in sizes]
         shown = [
-            f"{number(float(c['p']))} [{interval(float(c['lower']), float(c['upper']))}]"
-            if int(c["n"])
-            else "–"
+            with_interval(float(c["p"]), float(c["lower"]), float(c["upper"])) if int(c["n"]) else "–"
             for c in cells
         ]
         undecided = [f"{float(c['undecided_share']):.1%}" if int(c["n"]) else "–" for c in cells]
@@ -45,15 +42,12 @@ def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
     rows = []
     for N in scaling["N"].values:
         at = scaling.sel(N=N)
-        value = {
-            str(key): float(at[key]) for key in at.data_vars if str(key).startswith(("alpha_50", "width"))
-        }
         rows.append(
             [
                 str(N),
-                _with_interval(value, "alpha_50"),
-                _with_interval(value, "width"),
-                number(float(at["correlation"])),
+                _of(at, "alpha_50"),
+                _of(at, "width"),
+                number(float(at["correlation"]), 3),
                 str(at["status"].item()),
             ]
         )
@@ -61,12 +55,10 @@ def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
     return Table(f"Success curves, {name}", header, rows)
 
 
-def _with_interval(value: Mapping[str, float], name: str) -> str:
-    """A value and its interval; a dash where neither is known."""
-    ends = value[f"{name}_lower"], value[f"{name}_upper"]
-    if all(np.isnan([value[name], *ends])):
-        return "–"
-    return f"{number(value[name])} [{interval(*ends)}]"
+def _of(table: xr.Dataset, name: str) -> str:
+    """A value of one row with its interval."""
+    value, low, high = (float(table[f"{name}{end}"]) for end in ("", "_lower", "_upper"))
+    return with_interval(value, low, high)
 
 
 def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
@@ -76,13 +68,12 @@ def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
     rows = []
     for form in scaling["form"].values:
         at = scaling.sel(form=form)
-        limit, low, high = (float(at[f"limit{end}"]) for end in ("", "_lower", "_upper"))
         rows.append(
             [
                 str(form).replace("_", " "),
-                f"{number(limit)} [{interval(low, high)}]",
+                _of(at, "limit"),
                 f"{float(at['chi2']):.2f} / {float(at['degrees_of_freedom']):.0f}",
-                number(float(at["form_goodness"])),
+                number(float(at["form_goodness"]), 3),
                 number(float(at["weight"]), 2),
             ]
         )

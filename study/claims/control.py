@@ -8,18 +8,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from phasepipe.analysis.curves import CurveFit
+from phasepipe.analysis.text import with_error
 from phasepipe.figures.style import BLACK, BLUE, PAGE_WIDTH, THEORY, VERMILION, new_figure, paper_style
-from study.claims.finding import (
-    Finding,
-    Part,
-    Sweeps,
-    Tables,
-    Verdict,
-    available,
-    plus_minus,
-    regulariser,
-    rows_of,
-)
+from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, regulariser, rows_of
 from study.claims.recovery import (
     draw_level,
     draw_midpoints,
@@ -154,8 +145,8 @@ def _same_energy(rows: pd.DataFrame) -> Part:
     if known.any():
         holds = bool(((abs(gap) < 3 * error) | (abs(gap) < SAME_ENERGY * rows["zero"]))[known].all())
     found = "; ".join(
-        f"N = {row.N}, alpha = {row.alpha:.2f}: {plus_minus(row.random, row.random_error)} against "
-        f"{plus_minus(row.zero, row.zero_error)} without signal"
+        f"N = {row.N}, alpha = {row.alpha:.2f}: {with_error(row.random, row.random_error)} against "
+        f"{with_error(row.zero, row.zero_error)} without signal"
         for row in rows_of(rows[known])
     )
     return Part(
@@ -174,7 +165,7 @@ def _printed(rows: pd.DataFrame) -> pd.DataFrame:
         ("random", "random starts"),
         ("threshold", "threshold starts"),
     ):
-        table[f"energy, {title}"] = [plus_minus(*row) for row in rows[[name, f"{name}_error"]].to_numpy()]
+        table[f"energy, {title}"] = [with_error(*row) for row in rows[[name, f"{name}_error"]].to_numpy()]
     return table.assign(**{"theory, N → ∞": rows["theory"].map("{:.3f}".format)})
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
+
+from phasepipe.analysis.text import with_interval
 
 # the tables of one reduced sweep by name, and all reduced sweeps by name
 Tables = Mapping[str, xr.Dataset]
@@ -77,23 +78,6 @@ def rows_of(table: pd.DataFrame) -> Iterator[Any]:
     yield from table.itertuples()
 
 
-def ranged(value: float, lower: float, upper: float, digits: int = 3) -> str:
-    """A value with its interval for a table; a dash where there is none, an open end as infinity."""
-    if not np.isfinite(value):
-        if np.isfinite(lower):
-            return f"> {lower:.{digits}f}"
-        return f"< {upper:.{digits}f}" if np.isfinite(upper) else "–"
-    ends = [f"{end:.{digits}f}" if np.isfinite(end) else ("−∞" if end < 0 else "∞") for end in (lower, upper)]
-    return f"{value:.{digits}f} [{ends[0]}, {ends[1]}]"
-
-
-def plus_minus(value: float, error: float, digits: int = 3) -> str:
-    """A value with its standard error for a table, without where there is none; a dash for no value."""
-    if not np.isfinite(value):
-        return "–"
-    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
-
-
 def ranges(table: pd.DataFrame, digits: int = 3) -> list[str]:
-    """:func:`ranged` of every row of a table of value, lower and upper end."""
-    return [ranged(value, low, high, digits) for value, low, high in table.to_numpy(float).tolist()]
+    """Every row of a table of value, lower and upper end, as a value with its interval."""
+    return [with_interval(value, low, high, digits) for value, low, high in table.to_numpy(float).tolist()]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from statsmodels.stats.proportion import proportion_confint
 
 from phasepipe.analysis.extrapolation import extrapolate
+from phasepipe.analysis.text import with_error, with_interval
 from phasepipe.figures.style import (
     PAGE_WIDTH,
     THEORY,
@@ -21,17 +22,7 @@ from phasepipe.figures.style import (
 )
 from phasepipe.physics.losses import NormalisedQuartic
 from phasepipe.theory.initial import initial_spectrum
-from study.claims.finding import (
-    Finding,
-    Part,
-    Sweeps,
-    Tables,
-    Verdict,
-    available,
-    plus_minus,
-    ranged,
-    regulariser,
-)
+from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, regulariser
 
 SWEEPS = ("initial-a0.01", "initial-a1", "initial-a2")
 BELOW, ABOVE = 0.8, 1.25  # of alpha_init: nearer to it the transition is rounded at these N
@@ -103,7 +94,7 @@ def _below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
         held.append(False if not fit.believable else (True if fit.omega_interval[0] > 0 else None))
         seen.append(
             f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, omega "
-            f"{ranged(fit.omega, *fit.omega_interval, digits=2)}"
+            f"{with_interval(fit.omega, *fit.omega_interval, digits=2)}"
         )
     holds = False if False in held else (True if held and all(held) else None)
     return Part(statement, criterion, Verdict.of(holds), "; ".join(seen) or "no alpha there")
@@ -126,7 +117,7 @@ def _above(label: str, start: xr.Dataset, theory: xr.Dataset, alpha_init: float)
         if abs(gap) / expected >= worst:
             worst = abs(gap) / expected
             seen = (
-                f"largest difference at alpha = {alpha:.2f}: {plus_minus(value[-1], error[-1])} at "
+                f"largest difference at alpha = {alpha:.2f}: {with_error(value[-1], error[-1])} at "
                 f"N = {sizes[-1]}, theory {expected:.3f}"
             )
     return Part(statement, criterion, Verdict.of(all(held) if held else None), seen or "no alpha there")
@@ -137,7 +128,7 @@ def _rows(label: str, start: xr.Dataset, theory: xr.Dataset) -> pd.DataFrame:
     for alpha in _alphas(start):
         sizes, value, error = _cells(start, "lowest_overlap", alpha)
         row = {"loss": label, "alpha": f"{alpha:.2f}"}
-        row |= {f"N = {N}": plus_minus(v, e) for N, v, e in zip(sizes, value, error, strict=True)}
+        row |= {f"N = {N}": with_error(v, e) for N, v, e in zip(sizes, value, error, strict=True)}
         predicted = _cells(start, "outlier_overlap", alpha)[1]
         row["from labels, largest N"] = f"{predicted[-1]:.3f}" if len(predicted) else "0"
         row["N → ∞"] = f"{float(theory['initial_overlap'].sel(alpha=alpha, method='nearest')):.3f}"

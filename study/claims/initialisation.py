@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.figures.style import CYCLE, MARKERS, PAGE_WIDTH, new_figure, paper_style
-from study.claims.finding import (
-    Finding,
-    Part,
-    Sweeps,
-    Verdict,
-    available,
-    regulariser,
-)
+from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser
 from study.claims.recovery import (
     draw_curve,
     draw_level,

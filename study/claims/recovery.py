@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 
 from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.curves import CurveFit, CurveStatus, fit_curves
+from phasepipe.analysis.text import with_interval
 from phasepipe.figures.scaling_tables import curve_points
 from phasepipe.figures.style import THEORY, size_colours, size_markers
 from phasepipe.physics.starts import StartKind
-from study.claims.finding import ranged
 
 
 def start_names(counts: xr.Dataset) -> list[str]:
@@ -41,7 +41,7 @@ def group_curves(counts: xr.Dataset, group: int = 0) -> list[CurveFit]:
 
 def midpoint(fit: CurveFit) -> str:
     """alpha_50 with its interval, or the bound that the grid gives."""
-    return ranged(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
+    return with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
 
 
 def midpoints(fits: dict[str, list[CurveFit]]) -> pd.DataFrame:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from phasepipe.analysis.curves import CurveFit
+from phasepipe.analysis.text import with_interval
 from phasepipe.figures.style import PAGE_WIDTH, THEORY, new_figure, paper_style, size_colours, size_markers
-from study.claims.finding import Finding, Part, Sweeps, Verdict, available, ranged, regulariser
+from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser
 from study.claims.recovery import group_curves, midpoints
 
 SWEEPS = (
@@ -75,7 +76,7 @@ def _best(N: int, fits: dict[float, CurveFit]) -> Part:
     best = known[ranking[0]]
     tied = [a for a in ranking[1:] if known[a].alpha_50_lower <= best.alpha_50_upper]
     found = ", ".join(
-        f"a = {a:g}: {ranged(known[a].alpha_50, known[a].alpha_50_lower, known[a].alpha_50_upper)}"
+        f"a = {a:g}: {with_interval(known[a].alpha_50, known[a].alpha_50_lower, known[a].alpha_50_upper)}"
         for a in ranking[:3]
     )
     beyond = [

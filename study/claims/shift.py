@@ -11,6 +11,7 @@ from phasepipe.analysis.curves import CurveFit, curve_table
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
 from phasepipe.analysis.mixed import most_mixed
 from phasepipe.analysis.size_fit import SizeFit
+from phasepipe.analysis.text import with_interval
 from phasepipe.figures.scaling import FORM_COLOURS, FORM_LABELS
 from phasepipe.figures.scaling_tables import sizes_towards_infinity
 from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours
@@ -21,7 +22,6 @@ from study.claims.finding import (
     Tables,
     Verdict,
     available,
-    ranged,
     ranges,
     regulariser,
     rows_of,
@@ -89,9 +89,7 @@ def quotable(sweeps: Sweeps) -> str:
     sentences = []
     for name, tables in available(sweeps, SWEEPS, ("counts", "theory")).items():
         theory, curves = tables["theory"], group_curves(tables["counts"])
-        values = ", ".join(
-            f"{ranged(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)} at N = {fit.N}" for fit in curves
-        )
+        values = ", ".join(f"{_half(fit)} at N = {fit.N}" for fit in curves)
         sentences.append(
             f"For a = {regulariser(sweeps[name]):g} half of the random starts recover the signal by t = 100 "
             f"at alpha_50 = {values} (95 % intervals), where N to infinity theory has alpha_init = "
@@ -108,7 +106,7 @@ def _below(label: str, curves: list[CurveFit], limit: float, initial: float) -> 
     known = [fit for fit in curves if np.isfinite(fit.alpha_50)]
     last = known[-1] if known else None
     found = (
-        f"alpha_50 = {ranged(last.alpha_50, last.alpha_50_lower, last.alpha_50_upper)} at N = {last.N}, "
+        f"alpha_50 = {_half(last)} at N = {last.N}, "
         f"{last.alpha_50 / limit:.0%} of alpha_threshold = {limit:.3f}"
         if last
         else "no alpha_50 is inside its grid"
@@ -148,7 +146,7 @@ def _slow(label: str, extrapolation: Extrapolation) -> Part:
         f"a power law N^-omega to alpha_threshold fits, and the interval of omega lies below {SLOW:g}",
         Verdict.of(holds),
         f"the shift goes from {shift[0]:.2f} at N = {extrapolation.N[0]:g} to {shift[-1]:.2f} at "
-        f"N = {extrapolation.N[-1]:g}; omega = {ranged(power.omega, lower, upper)}{misfit}",
+        f"N = {extrapolation.N[-1]:g}; omega = {with_interval(power.omega, lower, upper)}{misfit}",
     )
 
 
@@ -163,7 +161,7 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
     else:
         holds = True if all(behind[fit.form] > 6 for fit in fitting if fit.form != "inverse_log") else None
     plausible = ", ".join(
-        f"{fit.formula} to {ranged(fit.limit, *fit.limit_interval, digits=2)}"
+        f"{fit.formula} to {with_interval(fit.limit, *fit.limit_interval, digits=2)}"
         for fit in extrapolation.plausible
     )
     ranking = ", ".join(f"{fit.formula} p = {_p_value(fit)}, AICc +{behind[fit.form]:.1f}" for fit in imposed)
@@ -174,6 +172,10 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
         Verdict.of(holds),
         f"with the limit imposed: {ranking}; with a free limit the data go to {plausible or 'no form fits'}",
     )
+
+
+def _half(fit: CurveFit) -> str:
+    return with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
 
 
 def _p_value(fit: SizeFit) -> str:
@@ -187,8 +189,8 @@ def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
             "form": fit.formula,
             "limit": f"{fit.limit:.3f} imposed"
             if fit.imposed
-            else ranged(fit.limit, *fit.limit_interval, digits=2),
-            "omega": ranged(fit.omega, *fit.omega_interval) if np.isfinite(fit.omega) else "–",
+            else with_interval(fit.limit, *fit.limit_interval, digits=2),
+            "omega": with_interval(fit.omega, *fit.omega_interval) if np.isfinite(fit.omega) else "–",
             "χ²/dof": f"{fit.chi2:.1f}/{fit.degrees_of_freedom}",
             "p": _p_value(fit),
             "AICc weight": f"{fit.weight:.2f}",

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from phasepipe.analysis.curves import CurveFit
+from phasepipe.analysis.text import with_error, with_interval
 from phasepipe.figures.scaling_tables import curve_points
 from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
 from study.claims.finding import (
@@ -17,8 +18,6 @@ from study.claims.finding import (
     Tables,
     Verdict,
     available,
-    plus_minus,
-    ranged,
     ranges,
     regulariser,
     rows_of,
@@ -109,7 +108,7 @@ def _unstable(label: str, states: pd.DataFrame, limit: float) -> Part:
     holds = bool((above["outlier"] >= MOST).all()) if len(above) else None
     found = "; ".join(
         f"alpha = {row.alpha:.2f}: {row.outlier:.0%} have it, lowest eigenvalue "
-        f"{plus_minus(row.lowest, row.lowest_error, 2)}"
+        f"{with_error(row.lowest, row.lowest_error, 2)}"
         for row in rows_of(above)
     )
     return Part(
@@ -153,7 +152,8 @@ def _recovers(label: str, states: pd.DataFrame, limit: float) -> Part:
         elif (above["p_high"] < 0.5).any() or (below["p_low"] > 0.5).any():
             holds = False
     found = "; ".join(
-        f"alpha = {row.alpha:.2f}: P = {ranged(row.p, row.p_low, row.p_high, 2)}" for row in rows_of(large)
+        f"alpha = {row.alpha:.2f}: P = {with_interval(row.p, row.p_low, row.p_high, 2)}"
+        for row in rows_of(large)
     )
     return Part(
         f"{label}: runs from threshold states recover above alpha_threshold and stay below it",
@@ -166,7 +166,7 @@ def _recovers(label: str, states: pd.DataFrame, limit: float) -> Part:
 
 def _printed(label: str, states: pd.DataFrame) -> pd.DataFrame:
     def pairs(name: str, digits: int) -> list[str]:
-        return [plus_minus(v, e, digits) for v, e in states[[name, f"{name}_error"]].to_numpy()]
+        return [with_error(v, e, digits) for v, e in states[[name, f"{name}_error"]].to_numpy()]
 
     return pd.DataFrame(
         {

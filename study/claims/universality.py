@@ -7,8 +7,9 @@ import pandas as pd
 from scipy import stats
 
 from phasepipe.analysis.curves import CurveFit
+from phasepipe.analysis.text import with_interval
 from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
-from study.claims.finding import Finding, Part, Sweeps, Verdict, available, ranged, rows_of
+from study.claims.finding import Finding, Part, Sweeps, Verdict, available, rows_of
 from study.claims.recovery import group_curves, midpoint
 
 REFERENCE = "ensemble-gaussian"
@@ -39,7 +40,8 @@ def assess(sweeps: Sweeps) -> Finding:
         row |= {f"alpha_50, N = {fit.N}": midpoint(fit) for fit in of_name}
         if name in shifts:
             row |= {
-                f"shift, N = {at.N}": ranged(at.shift, at.lower, at.upper) for at in rows_of(shifts[name])
+                f"shift, N = {at.N}": with_interval(at.shift, at.lower, at.upper)
+                for at in rows_of(shifts[name])
             }
         rows.append(row)
     with paper_style():
@@ -94,5 +96,7 @@ def _equal(name: str, shift: pd.DataFrame) -> Part:
         f"the {LEVEL:.0%} intervals of the shift lie within ±{SMALL:g} at every N; not confirmed if one "
         "lies outside",
         Verdict.of(holds),
-        "; ".join(f"shift {ranged(at.shift, at.lower, at.upper)} at N = {at.N}" for at in rows_of(shift)),
+        "; ".join(
+            f"shift {with_interval(at.shift, at.lower, at.upper)} at N = {at.N}" for at in rows_of(shift)
+        ),
     )

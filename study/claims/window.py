@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
+from phasepipe.analysis.text import with_error
 from phasepipe.figures.style import (
     BLUE,
     CYCLE,
@@ -17,17 +18,7 @@ from phasepipe.figures.style import (
     new_figure,
     paper_style,
 )
-from study.claims.finding import (
-    Finding,
-    Part,
-    Sweeps,
-    Tables,
-    Verdict,
-    available,
-    plus_minus,
-    ranges,
-    regulariser,
-)
+from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, ranges, regulariser
 from study.claims.recovery import size_axis
 
 SWEEPS = ("window-a0.01", "window-a1")
@@ -141,7 +132,7 @@ def _marginal(label: str, ends: pd.DataFrame) -> Part:
         last = at.iloc[-1]
         held.append(abs(last["lowest"]) <= TOUCHING * abs(last["lowest_start"]))
         seen.append(
-            f"alpha = {alpha:g}, N = {last['N']:g}: {plus_minus(last['lowest'], last['lowest_error'])} after "
+            f"alpha = {alpha:g}, N = {last['N']:g}: {with_error(last['lowest'], last['lowest_error'])} after "
             f"{last['lowest_start']:.1f} at t = 0, {last['certified']:.0%} certified as trapped"
         )
     verdict = Verdict.of(all(held) if held else None)
@@ -160,10 +151,10 @@ def _printed(label: str, ends: pd.DataFrame) -> pd.DataFrame:
             "t_BBP, median [quartiles]": ranges(spread, 2),
             "kept outlier": ends["lasting"].map("{:.3f}".format),
             "certified trapped": ends["certified"].map("{:.2f}".format),
-            "λ₀ at t_max": [plus_minus(*row) for row in ends[["lowest", "lowest_error"]].to_numpy()],
-            "edge at t_max": [plus_minus(*row) for row in ends[["edge", "edge_error"]].to_numpy()],
-            "q₀ at t = 0": [plus_minus(*row) for row in ends[["first", "first_error"]].to_numpy()],
-            "q₀ at t_max": [plus_minus(*row) for row in ends[["last", "last_error"]].to_numpy()],
+            "λ₀ at t_max": [with_error(*row) for row in ends[["lowest", "lowest_error"]].to_numpy()],
+            "edge at t_max": [with_error(*row) for row in ends[["edge", "edge_error"]].to_numpy()],
+            "q₀ at t = 0": [with_error(*row) for row in ends[["first", "first_error"]].to_numpy()],
+            "q₀ at t_max": [with_error(*row) for row in ends[["last", "last_error"]].to_numpy()],
         }
     )
 

@@ -103,7 +103,7 @@ def test_the_numbers_are_those_of_the_stores(reported, page):
         for N in sweep.N:
             for alpha in (1.5, 2.5, 4):
                 cell = success.sel(N=N, alpha=alpha).isel(start_group=group)
-                assert f"{float(cell['p']):.3f} [{float(cell['lower']):.3f} to" in text
+                assert f"{float(cell['p']):.3f} [{float(cell['lower']):.3f}, " in text
     total = sum(tree[f"runs/N{N}"].ds["outcome"].size for N in sweep.N)
     assert f"{total:,} runs:" in text
     assert f"alpha_init = {float(tree['theory']['alpha_init']):.4f}" in text

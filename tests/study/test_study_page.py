@@ -10,10 +10,11 @@ import xarray as xr
 from PIL import Image
 from typer.testing import CliRunner
 
+from phasepipe.analysis.text import with_interval
 from phasepipe.physics.starts import StartKind
 from study.__main__ import app
 from study.claims import shift, universality
-from study.claims.finding import Verdict, ranged
+from study.claims.finding import Verdict
 from study.page import CLAIMS, StudyError, filled, write_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "evidence" / "study.md"
@@ -176,7 +177,7 @@ def test_a_shift_between_ensembles_is_noticed_if_the_runs_allow_it(moved, runs, 
 
 
 def test_numbers_are_printed_with_their_intervals_or_bounds():
-    assert ranged(2.5, 2.4, np.inf, 1) == "2.5 [2.4, ∞]"
-    assert ranged(np.nan, 2.4, np.inf, 1) == "> 2.4"
-    assert ranged(np.nan, -np.inf, 2.6, 1) == "< 2.6"
-    assert ranged(np.nan, np.nan, np.nan) == "–"
+    assert with_interval(2.5, 2.4, np.inf, 1) == "2.5 [2.4, ∞]"
+    assert with_interval(np.nan, 2.4, np.inf, 1) == "> 2.4"
+    assert with_interval(np.nan, -np.inf, 2.6, 1) == "< 2.6"
+    assert with_interval(np.nan, np.nan, np.nan) == "–"
