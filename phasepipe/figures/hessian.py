@@ -121,9 +121,9 @@ def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
     figure = new_figure(COLUMN_WIDTH, 1.15)
     top, bottom = figure.subplots(2, 1, sharex=True)
     bands = eigenvalue_bands(runs)
-    for axis, less in ((top, "nothing"), (bottom, "edge")):
+    for axis, reference in ((top, "zero"), (bottom, "edge")):
         for quantity, (colour, label, look) in _LINES.items():
-            at = bands[(bands["less"] == less) & (bands["quantity"] == quantity)]
+            at = bands[(bands["measured_from"] == reference) & (bands["quantity"] == quantity)]
             axis.fill_between(at["time"], at["lower"], at["upper"], color=colour, alpha=0.2, linewidth=0)
             axis.plot(at["time"], at["median"], color=colour, label=label, **look)
         _mark_window(axis, bands["t_bbp"].iloc[0])
@@ -131,7 +131,7 @@ def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
     top.axhline(0, color="black", linewidth=0.5)
     top.set_xlabel("")
     top.set_ylabel("eigenvalue λ")
-    bottom.set_ylabel("λ less the predicted edge")
+    bottom.set_ylabel("λ − predicted edge")
     top.legend()
     return figure
 

@@ -44,8 +44,9 @@ def spectrum_rows(panels: xr.Dataset) -> pd.DataFrame:
 def eigenvalue_bands(runs: xr.Dataset) -> pd.DataFrame:
     """Quartiles over runs of the two lowest eigenvalues, the predicted edge and outlier against time.
 
-    Columns ``less, quantity, time, lower, median, upper, t_bbp``: as they are (``less`` is "nothing") and
-    less the edge of their run; ``t_bbp`` is its median. The outlier is left out where fewer than half of
+    Columns ``measured_from, quantity, time, lower, median, upper, t_bbp``. Every eigenvalue is given twice:
+    measured from zero, and from the predicted edge of its run (``measured_from`` is "zero" or "edge"); ``t_bbp``
+    is the median over the runs. The outlier is left out where fewer than half of
     the runs have one: a median over the few that are left would jump.
     """
     measured = runs.eigenvalues.transpose("eigenvalue", "run", "time").values
@@ -54,9 +55,14 @@ def eigenvalue_bands(runs: xr.Dataset) -> pd.DataFrame:
     quantities = {"lambda_0": measured[0], "lambda_1": measured[1], "edge": edge, "outlier": outlier}
     bands = [
         pd.DataFrame(
-            {"less": less, "quantity": name, "time": runs["time"].values, **_quartiles(rows - origin)}
+            {
+                "measured_from": reference,
+                "quantity": name,
+                "time": runs["time"].values,
+                **_quartiles(rows - origin),
+            }
         )
-        for less, origin in (("nothing", 0.0), ("edge", edge))
+        for reference, origin in (("zero", 0.0), ("edge", edge))
         for name, rows in quantities.items()
     ]
     return pd.concat(bands, ignore_index=True).assign(t_bbp=median_window(runs.t_bbp.values))

@@ -52,6 +52,7 @@ RC: dict[Any, Any] = {
     "savefig.dpi": 300,
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
+    "svg.hashsalt": "phasepipe",  # else every file has other identifiers inside
     "pdf.fonttype": 42,
 }
 

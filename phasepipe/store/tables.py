@@ -56,7 +56,8 @@ def _stored(path: Path) -> xr.Dataset:
 
 
 def _in_order(data: xr.Dataset) -> xr.Dataset:
-    data = _with_text(data)
+    # a folder lists its files in any order: sorted, so that equal results give equal tables and figures
+    data = _with_text(data)[sorted(map(str, data.data_vars))]
     for name in ("alpha", "budget"):
         if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
             data = data.sortby(name)
