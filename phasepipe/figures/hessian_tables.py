@@ -45,9 +45,9 @@ def eigenvalue_bands(runs: xr.Dataset) -> pd.DataFrame:
     """Quartiles over runs of the two lowest eigenvalues, the predicted edge and outlier against time.
 
     Columns ``measured_from, quantity, time, lower, median, upper, t_bbp``. Every eigenvalue is given twice,
-    measured from zero and from the predicted edge of its run (``measured_from`` is "zero" or "edge"). ``t_bbp``
-    is the median over the runs. The outlier is left out where fewer than half of the runs have one: a median over
-    those few would jump.
+    measured from zero and from the predicted edge of its run (``measured_from`` is "zero" or "edge").
+    ``t_bbp`` is the median over the runs. The outlier is left out where fewer than half of the runs have one:
+    a median over those few would jump.
     """
     measured = runs.eigenvalues.transpose("eigenvalue", "run", "time").values
     edge, outlier = (runs[name].transpose("run", "time").values for name in ("edge", "outlier"))
