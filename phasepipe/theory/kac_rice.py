@@ -48,39 +48,37 @@ class Problem:
     minima: bool  # else any critical point
     marginal: bool  # an edge, or a positive density of eigenvalues, at 0
     overlap: float = 0.0
-    energy: float | None = None  # per dimension, alpha <l>; None: not prescribed
-    vanishing: bool = False  # complexity 0
-    responding: bool = False  # response to the signal 1
+    energy: float | None = None  # per dimension, alpha <l>, where it is prescribed
+    conditions: tuple[Equation, ...] = ()  # beyond a prescribed energy: "complexity", "response"
+    released: tuple[Unknown, ...] = ()  # as many unknowns, "energy" or "alpha", solved for to meet these
     labels: Labels = "typical"
+
+    def inside(self) -> Problem:
+        """The same without the condition that an edge is at 0."""
+        return replace(self, marginal=False)
 
     @property
     def unknowns(self) -> tuple[Unknown, ...]:
         """Unknowns of the equations, as many as there are."""
-        wanted = {"chi", "gradient"}
+        wanted = {"chi", "gradient", *self.released}
         if self.marginal:
             wanted.add("edge" if self.minima else "eta")
-        if self.energy is not None or self.vanishing:
+        if self.energy is not None:
             wanted.add("energy")
         if self.overlap:
             wanted.add("signal")
-        if self.responding:
-            wanted.add("alpha")
         return tuple(name for name in UNKNOWNS if name in wanted)
 
     @property
     def equations(self) -> tuple[Equation, ...]:
-        """Equations in an order of their own."""
-        equations: list[Equation] = ["resolvent", "gradient"]
+        """Equations, in an order of their own."""
+        equations: list[Equation] = ["resolvent", "gradient", *self.conditions]
         if self.marginal:
             equations.append("edge")
-        if self.vanishing:
-            equations.append("complexity")
-        elif self.energy is not None:
+        if self.energy is not None:
             equations.append("energy")
         if self.overlap:
             equations.append("signal")
-        if self.responding:
-            equations.append("response")
         return tuple(equations)
 
 
@@ -96,6 +94,10 @@ class Point:
         at = self.multipliers
         g = at.resolvent
         return np.array([-g.real, g.imag, at.gradient, at.edge, at.energy, at.signal, self.alpha])
+
+    def inside(self) -> Point:
+        """The same with no multiplier for the edge."""
+        return moved(self, edge=0.0)
 
     @classmethod
     def of(cls, parameters: Float64) -> Point:
