@@ -8,7 +8,8 @@ labels: what is counted would be there for almost every set of labels if it were
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from phasepipe.physics.losses import Loss, require_loss
 from phasepipe.theory.kac_rice import Evaluation, Point, Problem, solve
 from phasepipe.theory.population import Outlier, Response, find_outlier
 from phasepipe.theory.quadrature import ConvergenceError, Floats
-from phasepipe.theory.starting_points import best_start, require_symmetric
+from phasepipe.theory.starting_points import best_start, direct_starts, require_symmetric
 from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
 
 Kind = Literal["minima", "critical", "marginal"]
@@ -100,14 +101,26 @@ def complexity(
     ConvergenceError
         If no such critical points are found, or not to 1e-6.
     """
-    problem, start = start_of(loss, alpha, energy=energy, overlap=overlap, kind=kind, labels=labels)
-    return settled(problem, start, kind)
+    problem = problem_of(loss, alpha, energy=energy, overlap=overlap, kind=kind, labels=labels)
+    alpha = float(alpha)
+    inside = replace(problem, minima=True, marginal=False)
+    if kind == "critical" and energy is not None:
+        # far below, all critical points are minima whose edge is above 0
+        for start in direct_starts(inside, alpha):
+            with suppress(ConvergenceError):
+                return settled(inside, start, kind)
+    try:
+        return settled(problem, best_start(problem, alpha), kind)
+    except ConvergenceError:
+        if kind != "minima":
+            raise
+    return settled(inside, best_start(inside, alpha), kind)
 
 
-def start_of(
+def problem_of(
     loss: Loss, alpha: float, *, energy: float | None, overlap: float, kind: Kind, labels: Labels
-) -> tuple[Problem, Point]:
-    """Problem of :func:`complexity` with a start for its equations, arguments checked."""
+) -> Problem:
+    """Equations of :func:`complexity`, arguments checked."""
     require_symmetric(require_loss(loss))
     if kind not in _KINDS:
         raise ValueError(f"kind = {kind!r} is none of {', '.join(_KINDS)}")
@@ -119,10 +132,9 @@ def start_of(
         raise ValueError(f"overlap = {overlap!r} is not between -1 and 1; critical points at ±1 are the signal")
     if energy is not None and not np.isfinite(energy):
         raise ValueError(f"energy = {energy!r} is not a finite loss per dimension")
-    problem = Problem(
+    return Problem(
         loss, minima=kind != "critical", marginal=True, overlap=float(overlap), energy=energy, labels=labels
     )
-    return problem, best_start(problem, float(alpha))
 
 
 def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:

@@ -264,7 +264,7 @@ def solve(problem: Problem, start: Point) -> tuple[Evaluation, float]:
         If there is no solution near the start, or it is not found to 1e-6.
     """
     point = coarse_solution(problem, start)
-    before = None
+    before, error = None, np.inf
     for level in range(_LEVELS):
         found = polished(problem, point, level)
         point = found.point
@@ -277,6 +277,8 @@ def solve(problem: Problem, start: Point) -> tuple[Evaluation, float]:
             if error < 0.1 * ACCURACY:
                 return found, float(error)
         before = found
+    if error < ACCURACY:
+        return found, float(error)
     raise ConvergenceError(
         f"the complexity of {problem.loss!r} at alpha = {point.alpha:.6g} is known to {error:.1e} only"
     )
@@ -290,23 +292,31 @@ def coarse_solution(problem: Problem, start: Point) -> Point:
     ConvergenceError
         If there is none near the start.
     """
+    edge = start.multipliers.edge
+    if problem.marginal and problem.minima and edge > 0:
+        # where chi T falls below -1 the square diverges with log(kappa), elsewhere kappa may be negative
+        try:
+            return _hybrid(problem, start, positive_edge=False)
+        except ConvergenceError:
+            return _hybrid(problem, start, positive_edge=True)
+    return _hybrid(problem, start, positive_edge=False)
+
+
+def _hybrid(problem: Problem, start: Point, *, positive_edge: bool) -> Point:
     fixed = start.parameters()
     places = [UNKNOWNS.index(name) for name in problem.unknowns]
-    logarithmic = np.array([_is_positive(problem, name) for name in problem.unknowns])
+    logarithmic = np.array([_is_positive(problem, name, positive_edge) for name in problem.unknowns])
 
     def at(unknowns: Float64) -> Float64:
         parameters = fixed.copy()
-        with np.errstate(over="ignore"):
-            parameters[places] = np.where(logarithmic, np.exp(np.clip(unknowns, -40, 40)), unknowns)
+        exponents = np.clip(unknowns, -40, 40)
+        parameters[places] = np.where(logarithmic, np.exp(exponents), unknowns)
         return parameters
 
     def system(unknowns: Float64) -> tuple[Float64, Float64]:
         parameters = at(unknowns)
-        try:
-            with np.errstate(all="ignore"):
-                found = evaluate(problem, Point.of(parameters))
-        except (FloatingPointError, ValueError):
-            return np.full(len(places), 1e3), np.eye(len(places))
+        with np.errstate(all="ignore"):
+            found = evaluate(problem, Point.of(parameters))
         jacobian = found.jacobian(problem) * np.where(logarithmic, parameters[places], 1.0)
         residuals = found.residuals(problem)
         if not (np.isfinite(residuals).all() and np.isfinite(jacobian).all()):
@@ -348,8 +358,10 @@ def polished(problem: Problem, point: Point, level: int) -> Evaluation:
     return found
 
 
-def _is_positive(problem: Problem, name: Unknown) -> bool:
+def _is_positive(problem: Problem, name: Unknown, positive_edge: bool) -> bool:
     """Whether an unknown is solved for by its logarithm."""
+    if name == "edge":
+        return positive_edge
     return name in ("eta", "gradient", "alpha") or (name == "chi" and problem.minima)
 
 

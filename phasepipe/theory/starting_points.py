@@ -51,7 +51,7 @@ def best_start(problem: Problem, alpha: float) -> Point:
     ConvergenceError
         If none is found.
     """
-    found = list(_solutions(problem, _guesses(problem, alpha)))
+    found = direct_starts(problem, alpha)
     if not found:
         found = list(_solutions(problem, _continued(problem, alpha)))
     if not found:
@@ -61,6 +61,11 @@ def best_start(problem: Problem, alpha: float) -> Point:
             + ("" if problem.energy is None else f" and energy {problem.energy:.6g}")
         )
     return max(found, key=lambda point: evaluate(problem, point).complexity)
+
+
+def direct_starts(problem: Problem, alpha: float) -> list[Point]:
+    """Coarse solutions found from guesses alone."""
+    return list(_solutions(problem, _guesses(problem, alpha)))
 
 
 def followed(
@@ -108,7 +113,10 @@ def _guesses(problem: Problem, alpha: float) -> Iterator[Point]:
     if problem.minima:
         for size in _SIZES:
             at = size * chi
-            yield Point(Multipliers(complex(-at, 0), 2.8 * at**2, 0.45 * at, slope), alpha)
+            if problem.marginal:
+                yield Point(Multipliers(complex(-at, 0), 2.8 * at**2, 0.45 * at, slope), alpha)
+            else:
+                yield Point(Multipliers(complex(-at, 0), 4.0 * at**2, 0.0, 4 * slope), alpha)
     else:
         for size, phase, ratio in _SADDLES:
             modulus = size * chi
@@ -117,7 +125,7 @@ def _guesses(problem: Problem, alpha: float) -> Iterator[Point]:
 
 def _continued(problem: Problem, alpha: float) -> Iterator[Point]:
     """Starts that were followed from the most numerous at overlap 0: in alpha, then overlap, then energy."""
-    plain = replace(problem, overlap=0.0, energy=None)
+    plain = replace(problem, marginal=True, overlap=0.0, energy=None)
     for point in _most_numerous(plain, alpha):
         try:
             if problem.overlap:
@@ -132,7 +140,7 @@ def _continued(problem: Problem, alpha: float) -> Iterator[Point]:
 
 
 def _most_numerous(plain: Problem, alpha: float) -> Iterator[Point]:
-    found = list(_solutions(plain, _guesses(plain, alpha)))
+    found = direct_starts(plain, alpha)
     yield from found
     if found:
         return

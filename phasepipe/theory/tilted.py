@@ -102,16 +102,21 @@ class TiltedMeasure:
         labels = (signs[:, None] * y).ravel()
         lowest, middle, highest = self._pieces(labels)
         panel, panel_weights = _gauss(np.linspace(0, 1, _PANELS * 2**level + 1), _POINTS)
-        # the smoothstep grades both ends, where supports begin and laws are steep
-        unit, stretch = panel**2 * (3 - 2 * panel), 6 * panel * (1 - panel) * panel_weights
+        # Both maps grade both ends; the first one most where the law of minima may begin in a thin layer.
+        units = (panel**4 * (5 - 4 * panel), panel**2 * (3 - 2 * panel))
+        stretches = (20 * panel**3 * (1 - panel), 6 * panel * (1 - panel))
+        starts, widths = (lowest, middle), (middle - lowest, highest - middle)
         yhat = np.concatenate(
             [
-                start + (end - start) * unit[:, None]
-                for start, end in ((lowest, middle), (middle, highest))
+                start + width * unit[:, None]
+                for start, width, unit in zip(starts, widths, units, strict=True)
             ]
         )
         weights = np.concatenate(
-            [(end - start) * stretch[:, None] for start, end in ((lowest, middle), (middle, highest))]
+            [
+                width * (stretch * panel_weights)[:, None]
+                for width, stretch in zip(widths, stretches, strict=True)
+            ]
         )
         exponent = self.exponent(yhat, np.broadcast_to(labels, yhat.shape))
 
