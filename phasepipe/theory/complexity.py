@@ -21,8 +21,8 @@ from phasepipe.theory.quadrature import ConvergenceError, Floats
 from phasepipe.theory.starting_points import best_start, direct_starts, require_symmetric
 from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
 
-Kind = Literal["minima", "critical", "marginal"]
-_KINDS = ("minima", "critical", "marginal")
+Kind = Literal["minima", "critical", "marginal", "stable"]
+_KINDS = ("minima", "critical", "marginal", "stable")
 _LEVEL = 2  # of the grids for averages at a solution
 _INTERIOR = 1e-6  # square below 1 by that much: the edge is not at 0
 
@@ -83,9 +83,9 @@ def complexity(
     overlap
         With the signal, in (-1, 1).
     kind
-        ``"critical"`` points of any index, ``"minima"`` (no extensive number of negative eigenvalues: a
-        direction towards the signal may be one, see ``signal_response``), or ``"marginal"`` minima, whose bulk
-        begins at 0.
+        ``"critical"`` points of any index; ``"minima"``, whose bulk of eigenvalues is positive (one
+        direction, towards the signal, may lead down, see ``signal_response``); ``"marginal"`` ones, whose bulk
+        begins at 0; or ``"stable"`` minima in the strict sense, of which this is known at overlap 0 only.
     labels
         ``"typical"``, or ``"averaged"`` with the sensing matrix.
 
@@ -109,10 +109,14 @@ def complexity(
         for start in direct_starts(inside, alpha):
             with suppress(ConvergenceError):
                 return settled(inside, start, kind)
+    for candidate in (problem, inside) if kind in ("minima", "stable") else (problem,):
+        for start in direct_starts(candidate, alpha):
+            with suppress(ConvergenceError):
+                return settled(candidate, start, kind)
     try:
         return settled(problem, best_start(problem, alpha), kind)
     except ConvergenceError:
-        if kind != "minima":
+        if kind not in ("minima", "stable"):
             raise
     return settled(inside, best_start(inside, alpha), kind)
 
@@ -132,24 +136,29 @@ def problem_of(
         raise ValueError(f"overlap = {overlap!r} is not between -1 and 1; critical points at ±1 are the signal")
     if energy is not None and not np.isfinite(energy):
         raise ValueError(f"energy = {energy!r} is not a finite loss per dimension")
+    if kind == "stable" and overlap:
+        raise ValueError(f"overlap = {overlap!r}: stable minima are counted at overlap 0 only; take kind='minima'")
     return Problem(
         loss, minima=kind != "critical", marginal=True, overlap=float(overlap), energy=energy, labels=labels
     )
 
 
 def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
-    """Solution of a problem near a start; minima leave the edge where that makes them more numerous."""
-    if not problem.marginal:
-        found, error = solve(problem, start)
-        if found.square > 1 + _INTERIOR:
-            raise ConvergenceError(
-                f"the minima of {problem.loss!r} found at alpha = {found.point.alpha:.6g} are none: the "
-                "Hessian's bulk reaches below 0"
-            )
-        return described(problem, found, error, kind)
+    """Solution of a problem near a start.
+
+    Minima leave the edge, and stable ones the transition towards the signal, where that makes them more numerous.
+    """
     found, error = solve(problem, start)
-    if kind == "minima" and found.point.multipliers.edge < 0:
+    at = found.point.multipliers
+    if problem.marginal and kind in ("minima", "stable") and at.edge < 0:
         return settled(problem.inside(), found.point.inside(), kind)
+    if not (problem.marginal or found.square < 1 + _INTERIOR):
+        raise ConvergenceError(
+            f"the minima of {problem.loss!r} found at alpha = {found.point.alpha:.6g} are none: the Hessian's "
+            "bulk reaches below 0"
+        )
+    if kind == "stable" and not problem.held and found.response > 1:
+        return settled(problem.holding(), found.point, kind)
     return described(problem, found, error, kind)
 
 

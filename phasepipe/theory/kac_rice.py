@@ -12,7 +12,8 @@ exact derivatives:
 * the gradient's size: ``alpha p <l'^2> = 1``,
 * ``alpha <|g T / (1 - g T)|²> = 1``: its edge is at 0 (real ``g``), or its density there is positive (complex),
 * a given energy ``alpha <l> = e``, or complexity 0; the gradient towards the signal, ``<y_e l'> = 0``,
-* response to the signal ``-alpha <(y_e² - 1) chi T / (1 + chi T)> = 1`` with ``chi = -g``.
+* response to the signal ``-alpha <(y_e² - 1) chi T / (1 + chi T)> = 1`` with ``chi = -g``,
+* minima held there by a multiplier ``delta``: stationarity in ``chi``, which then is an equation of its own.
 """
 
 from __future__ import annotations
@@ -27,12 +28,24 @@ from scipy.optimize import root
 from phasepipe.physics.losses import Loss
 from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
+from phasepipe.theory.tilted_averages import (
+    ALPHA,
+    CHI,
+    EDGE,
+    ENERGY,
+    ETA,
+    GRADIENT,
+    OUTLIER,
+    UNKNOWNS,
+    Average,
+    Averages,
+    Unknown,
+    averages_at,
+)
 
 Float64 = NDArray[np.float64]
-Unknown = Literal["chi", "eta", "gradient", "edge", "energy", "signal", "alpha"]
-Equation = Literal["resolvent", "gradient", "edge", "energy", "complexity", "signal", "response"]
+Equation = Literal["resolvent", "gradient", "edge", "energy", "complexity", "signal", "response", "stable"]
 
-UNKNOWNS: tuple[Unknown, ...] = ("chi", "eta", "gradient", "edge", "energy", "signal", "alpha")
 ACCURACY = 1e-6
 """Absolute accuracy that every complexity is held to, and relative one of energy and alpha."""
 _LEVELS = 4
@@ -47,6 +60,7 @@ class Problem:
     loss: Loss
     minima: bool  # else any critical point
     marginal: bool  # an edge, or a positive density of eigenvalues, at 0
+    held: bool = False  # no direction towards the signal leads down; of minima at overlap 0
     overlap: float = 0.0
     energy: float | None = None  # per dimension, alpha <l>, where it is prescribed
     conditions: tuple[Equation, ...] = ()  # beyond a prescribed energy: "complexity", "response"
@@ -56,6 +70,10 @@ class Problem:
     def inside(self) -> Problem:
         """The same without the condition that an edge is at 0."""
         return replace(self, marginal=False)
+
+    def holding(self) -> Problem:
+        """The same with the condition that no direction towards the signal leads down."""
+        return replace(self, marginal=False, held=True)
 
     @property
     def unknowns(self) -> tuple[Unknown, ...]:
@@ -67,6 +85,8 @@ class Problem:
             wanted.add("energy")
         if self.overlap:
             wanted.add("signal")
+        if self.held:
+            wanted |= {"edge", "outlier"}
         return tuple(name for name in UNKNOWNS if name in wanted)
 
     @property
@@ -79,6 +99,8 @@ class Problem:
             equations.append("energy")
         if self.overlap:
             equations.append("signal")
+        if self.held:
+            equations += ["response", "stable"]
         return tuple(equations)
 
 
@@ -93,7 +115,9 @@ class Point:
         """Values of :data:`UNKNOWNS`."""
         at = self.multipliers
         g = at.resolvent
-        return np.array([-g.real, g.imag, at.gradient, at.edge, at.energy, at.signal, self.alpha])
+        return np.array(
+            [-g.real, g.imag, at.gradient, at.edge, at.energy, at.signal, at.outlier, self.alpha]
+        )
 
     def inside(self) -> Point:
         """The same with no multiplier for the edge."""
@@ -102,8 +126,8 @@ class Point:
     @classmethod
     def of(cls, parameters: Float64) -> Point:
         """Inverse of :meth:`parameters`."""
-        chi, eta, gradient, edge, energy, signal, alpha = (float(value) for value in parameters)
-        return cls(Multipliers(complex(-chi, eta), gradient, edge, energy, signal), alpha)
+        chi, eta, gradient, edge, energy, signal, outlier, alpha = (float(value) for value in parameters)
+        return cls(Multipliers(complex(-chi, eta), gradient, edge, energy, signal, outlier), alpha)
 
 
 @dataclass(frozen=True)
@@ -132,121 +156,100 @@ class Evaluation:
 def evaluate(problem: Problem, point: Point, level: int = 0) -> Evaluation:
     """Complexity, residuals and their exact derivatives at a point."""
     at, alpha = point.multipliers, point.alpha
-    loss, m = problem.loss, problem.overlap
-    grid = TiltedMeasure(loss, at, m, problem.minima, problem.labels).grid(level)
-    yhat, y = grid.yhat, grid.y
-    slope, T = loss.slope(yhat, y), loss.curvature(yhat, y)
-    g = at.resolvent if at.resolvent.imag else at.resolvent.real
-    kept = grid.conditional > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = np.where(kept, T / (1 - g * T), 0.0)
-    real, imaginary, size = r.real, r.imag, np.abs(r) ** 2
-    work = yhat * slope
-    tangent = (y - m * yhat) / np.sqrt(1 - m * m)
-    excess = tangent**2 - 1
-    value = loss.value(yhat, y)
-    r_squared = r * r
-    functions = np.stack([real - work, slope**2, size, value, tangent * slope, excess * real, work])
-    tilts = np.stack(
-        [
-            real - work - at.edge * r_squared.real,
-            imaginary,
-            -0.5 * slope**2,
-            real - work,
-            -value,
-            -tangent * slope,
-        ]
+    averages = averages_at(
+        TiltedMeasure(problem.loss, at, problem.overlap, problem.minima, problem.labels), level
     )
-    means = grid.average(functions)
-    slopes = np.zeros((len(functions), len(UNKNOWNS)))  # the last column, alpha, is explicit below
-    slopes[:, :6] = grid.covariance(functions, tilts, problem.labels)
-    explicit = np.stack(
-        [
-            r_squared.real,
-            r_squared.imag,
-            2 * size * real,
-            2 * size * imaginary,
-            excess * r_squared.real,
-            excess * r_squared.imag,
-        ]
-    )
-    changes = grid.average(explicit)
-    for k, row in enumerate((0, 2, 5)):
-        slopes[row, 0] -= changes[2 * k]
-        slopes[row, 1] -= changes[2 * k + 1]
-
     chi, eta = -at.resolvent.real, at.resolvent.imag
     modulus = abs(at.resolvent)
-    energy = alpha * means[3]
-    free = (
-        0.5 * np.log(at.gradient)
-        - np.log(modulus)
-        + 0.5 * np.log(1 - m * m)
-        + alpha * grid.log_norm
-        - (at.edge / chi if at.edge else 0.0)
-    )
-    by_modulus = np.array([chi, eta]) / modulus  # derivative of |g| by chi and eta
-    imaginary_mean = float(grid.average(imaginary[None])[0])
-    free_slopes = np.array(
-        [
-            -chi / modulus**2 + alpha * (means[0] - at.edge * changes[0]),
-            -eta / modulus**2 + alpha * imaginary_mean,
-            0.5 / at.gradient - 0.5 * alpha * means[1],
-            alpha * means[0] - (1 / chi if problem.minima else 0.0),
-            -alpha * means[3],
-            -alpha * means[4],
-            grid.log_norm,
-        ]
-    )
-    if at.edge:
-        free_slopes[0] += at.edge / chi**2
-
+    by_modulus = np.zeros(len(UNKNOWNS))  # derivative of |g| by chi and eta
+    by_modulus[:2] = chi / modulus, eta / modulus
     residual: dict[Equation, float] = {}
-    derivative: dict[Equation, Float64] = {}
+    slopes: dict[Equation, Float64] = {}
 
-    def explicit_alpha(row: int) -> Float64:
-        total = alpha * slopes[row]
-        total[6] = means[row]
-        return total
+    def extensive(name: Average) -> tuple[float, Float64]:
+        """Alpha times an average, and its derivatives."""
+        mean, by = averages.mean[name], alpha * averages.slopes[name]
+        by[ALPHA] = mean
+        return alpha * mean, by
 
     # 1 / g = -(chi + i eta) / |g|²; the residual is in units of 1 / |g|
-    seen = alpha * means[0] - chi / modulus**2
-    by = explicit_alpha(0)
-    by[0] -= 1 / modulus**2 - 2 * chi * chi / modulus**4
-    by[1] += 2 * chi * eta / modulus**4
-    residual["resolvent"] = float(seen * modulus)
-    derivative["resolvent"] = by * modulus
-    derivative["resolvent"][:2] += seen * by_modulus
+    seen, by = extensive("resolvent")
+    seen -= chi / modulus**2
+    by[CHI] -= 1 / modulus**2
+    by += 2 * chi / modulus**3 * by_modulus
+    residual["resolvent"] = seen * modulus
+    slopes["resolvent"] = by * modulus + seen * by_modulus
 
-    residual["gradient"] = float(alpha * at.gradient * means[1] - 1)
-    derivative["gradient"] = at.gradient * explicit_alpha(1)
-    derivative["gradient"][2] += alpha * means[1]
+    size, by = extensive("gradient")
+    residual["gradient"] = at.gradient * size - 1
+    slopes["gradient"] = at.gradient * by
+    slopes["gradient"][GRADIENT] += size
 
-    square = float(alpha * modulus**2 * means[2])
-    residual["edge"] = square - 1
-    derivative["edge"] = modulus**2 * explicit_alpha(2)
-    derivative["edge"][:2] += alpha * means[2] * 2 * np.array([chi, eta])
+    square, by = extensive("square")
+    residual["edge"] = modulus**2 * square - 1
+    slopes["edge"] = modulus**2 * by + 2 * modulus * square * by_modulus
 
-    by = explicit_alpha(3)
-    complexity = float(free + at.energy * energy)
-    residual["complexity"] = complexity
-    derivative["complexity"] = free_slopes + at.energy * by
-    derivative["complexity"][4] += energy
-    wanted = problem.energy if problem.energy is not None else energy
-    residual["energy"] = float((energy - wanted) / max(abs(wanted), 1e-12))
-    derivative["energy"] = by / max(abs(wanted), 1e-12)
+    energy, by = extensive("energy")
+    wanted = energy if problem.energy is None else problem.energy
+    scale = max(abs(wanted), 1e-12)
+    residual["energy"] = (energy - wanted) / scale
+    slopes["energy"] = by / scale
+    free, free_slopes = _free_energy(at, alpha, averages)
+    free += 0.5 * np.log(1 - problem.overlap**2)
+    residual["complexity"] = free + at.energy * energy
+    slopes["complexity"] = free_slopes + at.energy * by
+    slopes["complexity"][ENERGY] += energy
 
-    residual["signal"] = float(alpha * np.sqrt(at.gradient) * means[4])
-    derivative["signal"] = np.sqrt(at.gradient) * explicit_alpha(4)
-    derivative["signal"][2] += 0.5 * residual["signal"] / at.gradient
+    towards, by = extensive("signal")
+    root_gradient = np.sqrt(at.gradient)
+    residual["signal"] = root_gradient * towards
+    slopes["signal"] = root_gradient * by
+    slopes["signal"][GRADIENT] += 0.5 * towards / root_gradient
 
-    response = float(-alpha * chi * means[5])
-    residual["response"] = response - 1
-    derivative["response"] = -chi * explicit_alpha(5)
-    derivative["response"][0] -= alpha * means[5]
+    weighted, by = extensive("response")
+    residual["response"] = -chi * weighted - 1
+    slopes["response"] = -chi * by
+    slopes["response"][CHI] -= weighted
+
+    # chi times the derivative of the constraints by chi, each with its multiplier
+    bent, by_bent = extensive("response_slope")
+    curving = at.edge * (1 / chi**2 - square) - at.outlier * (1 / chi**2 + bent)
+    by = -at.edge * extensive("square")[1] - at.outlier * by_bent
+    by[CHI] += 2 * (at.outlier - at.edge) / chi**3
+    by[EDGE] += 1 / chi**2 - square
+    by[OUTLIER] -= 1 / chi**2 + bent
+    residual["stable"] = chi * curving
+    slopes["stable"] = chi * by
+    slopes["stable"][CHI] += curving
+
     return Evaluation(
-        point, complexity, float(energy), float(alpha * means[6]), square, response, residual, derivative
+        point=point,
+        complexity=residual["complexity"],
+        energy=energy,
+        multiplier=alpha * averages.mean["work"],
+        square=residual["edge"] + 1,
+        response=residual["response"] + 1,
+        residual=residual,
+        slopes=slopes,
     )
+
+
+def _free_energy(at: Multipliers, alpha: float, averages: Averages) -> tuple[float, Float64]:
+    """``D`` at overlap 0, and its derivatives by all unknowns."""
+    chi, eta = -at.resolvent.real, at.resolvent.imag
+    squared = abs(at.resolvent) ** 2
+    # constants of the constraints, which only minima have
+    held = (at.outlier - at.edge) / chi if at.outlier or at.edge else 0.0
+    value = 0.5 * np.log(at.gradient) - 0.5 * np.log(squared) + held + alpha * averages.log_norm
+    slopes = alpha * averages.norm_slopes
+    slopes[ALPHA] = averages.log_norm
+    slopes[CHI] -= chi / squared + (held / chi if held else 0.0)
+    slopes[ETA] -= eta / squared
+    slopes[GRADIENT] += 0.5 / at.gradient
+    if eta == 0:
+        slopes[EDGE] -= 1 / chi
+        slopes[OUTLIER] += 1 / chi
+    return float(value), slopes
 
 
 def solve(problem: Problem, start: Point) -> tuple[Evaluation, float]:

@@ -20,6 +20,7 @@ _FIRST_STEP = 0.15  # of the slope of Sigma, in units of 1 / energy
 _GROWTH = 1.4
 _SMALLEST_STEP = 1e-3  # in the same units
 _STEPS = 60
+_ALPHA_STEP = 1.06  # from one alpha to the next where stable minima are followed
 _ALPHAS = (4.0, 8.0, 2.5, 14.0, 1.5)  # at which critical points are looked for first
 
 
@@ -116,24 +117,25 @@ def threshold_band(loss: Loss, *, labels: Labels = "typical") -> ThresholdBand:
 
 
 def trivialisation(loss: Loss, *, labels: Labels = "typical") -> CriticalPoints:
-    """The last minima at overlap 0: beyond their alpha there are none.
+    """The last stable minima at overlap 0: beyond their alpha there are none.
 
-    They are counted whether or not a single direction of theirs leads down to the signal.
+    Beyond ``alpha_most_numerous`` of the threshold band the most numerous minima have a direction towards the
+    signal that leads down; here it is held at 0, which costs complexity. Without that condition their number
+    falls with alpha but does not vanish.
 
     Raises
     ------
     ConvergenceError
         If there is no such alpha, or it is not found to a relative 1e-6.
     """
-    problem, start = _responding(loss, labels)
-    last = replace(problem, conditions=("complexity",), released=("alpha",))
-    point = replace(start)
-    for _ in range(_STEPS):  # towards larger alpha, where minima are fewer
-        if evaluate(last, point).complexity < 0:
+    problem, point = _responding(loss, labels)
+    stable = replace(problem, conditions=(), released=()).holding()
+    for _ in range(_STEPS):
+        point = coarse_solution(stable, moved(point, alpha=_ALPHA_STEP * point.alpha))
+        if evaluate(stable, point).complexity < 0:
             break
-        here = moved(point, alpha=1.2 * point.alpha)
-        point = coarse_solution(replace(last, conditions=(), released=()), here)
-    return settled(last, point, "minima")
+    last = replace(stable, conditions=("complexity",), released=("alpha",))
+    return settled(last, point, "stable")
 
 
 def complexity_line(

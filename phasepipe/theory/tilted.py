@@ -3,9 +3,9 @@
 At overlap ``m`` the pair ``(yhat, y)`` of a random point is Gaussian with correlation ``m``. At the critical
 points that a Kac-Rice count finds it has the density of that Gaussian times ``exp(tilt)``,
 
-    ``tilt = log|1 - g T| + Re(g) yhat l' - p l'^2 / 2 - A l - C y_e l' + kappa (T / (1 - g T) - yhat l')``
+    ``tilt = log|1 - g T| + Re(g) yhat l' - p l'^2 / 2 - A l - C y_e l' + kappa (r - yhat l') + delta (y_e² - 1) r``
 
-with ``y_e = (y - m yhat) / sqrt(1 - m²)``; see docs/explanation/landscape.md for the derivation. At minima ``g``
+with ``r = T / (1 - g T)`` and ``y_e = (y - m yhat) / sqrt(1 - m²)``; see docs/explanation/landscape.md for the derivation. At minima ``g``
 is real and the law lives where ``1 - g T > 0``: on *all* branches of the proximal map, also where its minimum
 is a local one.
 
@@ -42,6 +42,8 @@ _LABEL_POINTS = 6
 _LABEL_EDGES = np.array(
     [0, 0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.75, 1, 1.3, 1.65, 2, 2.5, 3, 3.7, 4.6, 5.8, 7.4, CUT]
 )
+_LAYERS = np.array([side * 0.3 * 4.0**-k for k in range(6) for side in (1, -1)])
+"""Panels of labels about one at which the law of minima begins to split."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Multipliers:
     """``A``, the slope of the complexity in the energy; in units of 1 / loss."""
     signal: float = 0.0
     """``C``, what makes the gradient towards the signal vanish; 0 at overlap 0. In units of 1 / slope."""
+    outlier: float = 0.0
+    """``delta``, what holds minima where they turn unstable towards the signal; in units of 1 / curvature."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class TiltedMeasure:
         with np.errstate(divide="ignore", invalid="ignore"):
             exponent = exponent + np.log(np.abs(determinant))
             if self.minima:
-                exponent = np.where(determinant > 0, exponent + at.edge * T / determinant, -np.inf)
+                constraints = (at.edge + at.outlier * (tangent**2 - 1)) * T / determinant
+                exponent = np.where(determinant > 0, exponent + constraints, -np.inf)
         return np.asarray(exponent, dtype=np.float64)
 
     def grid(self, level: int = 0) -> Grid:
@@ -182,7 +187,9 @@ class TiltedMeasure:
 
     def _label_nodes(self, level: int) -> tuple[Float64, Float64]:
         """Positive labels and their probabilities, shape (labels,); graded where supports begin to split."""
-        edges = np.unique(np.concatenate([_LABEL_EDGES, self.critical_labels]))
+        critical = self.critical_labels
+        around = (critical[:, None] + _LAYERS).ravel()
+        edges = np.unique(np.concatenate([_LABEL_EDGES, critical, around[(around > 0) & (around < CUT)]]))
         edges = edges[np.concatenate([[True], np.diff(edges) > 1e-9])]
         for _ in range(level):
             edges = np.sort(np.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])]))
