@@ -1,8 +1,10 @@
-"""How many critical points and minima a loss has: annealed Kac-Rice complexity (docs/explanation/landscape.md).
+"""How many critical points and minima a loss has: annealed Kac-Rice complexity.
 
-``Sigma`` is the logarithm of the expected number of critical points of ``L(w)`` on the sphere, per dimension, for
-N to infinity at given ``alpha``, energy and overlap. The expectation is over the sensing matrix at *typical*
-labels: what is counted would be there for almost every set of labels if it were there on average.
+See docs/explanation/landscape.md for the derivation and its limits.
+
+``Sigma`` is the logarithm of the expected number of critical points of ``L(w)`` on the sphere, per dimension,
+for N to infinity at given ``alpha``, energy and overlap. The expectation is over the sensing matrix at
+*typical* labels: what is counted would be there for almost every set of labels if it were there on average.
 ``labels="averaged"`` includes atypical labels, as is common in the literature; it is never smaller.
 """
 
@@ -84,8 +86,9 @@ def complexity(
         With the signal, in (-1, 1).
     kind
         ``"critical"`` points of any index; ``"minima"``, whose bulk of eigenvalues is positive (one
-        direction, towards the signal, may lead down, see ``signal_response``); ``"marginal"`` ones, whose bulk
-        begins at 0; or ``"stable"`` minima in the strict sense, of which this is known at overlap 0 only.
+        direction, towards the signal, may lead down, see ``signal_response``); ``"marginal"`` ones, whose
+        bulk begins at 0; or ``"stable"`` minima in the strict sense, of which this is known at overlap 0
+        only.
     labels
         ``"typical"``, or ``"averaged"`` with the sensing matrix.
 
@@ -133,11 +136,15 @@ def problem_of(
     if not (np.isfinite(alpha) and alpha > 0):
         raise ValueError(f"alpha = {alpha!r} is not a positive finite number; take for example 3.0")
     if not -1 < overlap < 1:
-        raise ValueError(f"overlap = {overlap!r} is not between -1 and 1; critical points at ±1 are the signal")
+        raise ValueError(
+            f"overlap = {overlap!r} is not between -1 and 1; critical points at ±1 are the signal"
+        )
     if energy is not None and not np.isfinite(energy):
         raise ValueError(f"energy = {energy!r} is not a finite loss per dimension")
     if kind == "stable" and overlap:
-        raise ValueError(f"overlap = {overlap!r}: stable minima are counted at overlap 0 only; take kind='minima'")
+        raise ValueError(
+            f"overlap = {overlap!r}: stable minima are counted at overlap 0 only; take kind='minima'"
+        )
     return Problem(
         loss, minima=kind != "critical", marginal=True, overlap=float(overlap), energy=energy, labels=labels
     )
@@ -146,7 +153,8 @@ def problem_of(
 def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
     """Solution of a problem near a start.
 
-    Minima leave the edge, and stable ones the transition towards the signal, where that makes them more numerous.
+    Minima leave the edge, and stable ones the transition towards the signal, where that makes them more
+    numerous.
     """
     found, error = solve(problem, start)
     at = found.point.multipliers
@@ -154,8 +162,8 @@ def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
         return settled(problem.inside(), found.point.inside(), kind)
     if not (problem.marginal or found.square < 1 + _INTERIOR):
         raise ConvergenceError(
-            f"the minima of {problem.loss!r} found at alpha = {found.point.alpha:.6g} are none: the Hessian's "
-            "bulk reaches below 0"
+            f"the minima of {problem.loss!r} found at alpha = {found.point.alpha:.6g} are none: the bulk of "
+            "their Hessian reaches below 0"
         )
     if kind == "stable" and not problem.held and found.response > 1:
         return settled(problem.holding(), found.point, kind)
@@ -186,7 +194,7 @@ def described(problem: Problem, found: Evaluation, error: float, kind: Kind) -> 
 
 
 def landscape_outlier(points: CriticalPoints) -> Outlier:
-    """Edge of the Hessian's bulk, outlier towards the signal and its squared overlap (PHYSICS §5), less ``mu``.
+    """Edge of the Hessian's bulk, outlier towards the signal, squared overlap (PHYSICS §5), less ``mu``.
 
     Raises
     ------
@@ -223,9 +231,9 @@ def landscape_outlier(points: CriticalPoints) -> Outlier:
 def _with_full_response(points: CriticalPoints) -> CriticalPoints:
     """Response to the signal with what the vanishing gradient adds at an overlap.
 
-    The gradient vanishes in every tangent direction, ``sum_i l'_i z_i = 0``: the rows of X are not independent of
-    the point, and the stability towards the signal gains ``chi² alpha <y_e l' r>² / <l'^2 (1 - chi r)>`` with
-    ``r = T / (1 + chi T)``. It is zero at overlap 0, by symmetry.
+    The gradient vanishes in every tangent direction, ``sum_i l'_i z_i = 0``: the rows of X are not
+    independent of the point, and the stability towards the signal gains ``chi² alpha <y_e l' r>² / <l'^2 (1 -
+    chi r)>`` with ``r = T / (1 + chi T)``. It is zero at overlap 0, by symmetry.
     """
     chi, m = -points.multipliers.resolvent.real, points.overlap
 

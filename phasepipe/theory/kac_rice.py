@@ -4,13 +4,14 @@ The complexity is ``Sigma = D + A e`` with
 
     ``D = log(p) / 2 - log|g| + kappa / g + log(1 - m²) / 2 + alpha <log Z>``,
 
-``Z`` the mass of the tilted Gaussian (:mod:`phasepipe.theory.tilted`), and it is stationary in all multipliers.
-Everything that may be asked for is an equation among the following, solved together by Newton's method with
-exact derivatives:
+``Z`` the mass of the tilted Gaussian (:mod:`phasepipe.theory.tilted`), and it is stationary in all
+multipliers. Everything that may be asked for is an equation among the following, solved together by Newton's
+method with exact derivatives:
 
 * the Hessian is seen at 0: ``alpha <T / (1 - g T) - yhat l'> + 1 / g = 0`` (real part),
 * the gradient's size: ``alpha p <l'^2> = 1``,
-* ``alpha <|g T / (1 - g T)|²> = 1``: its edge is at 0 (real ``g``), or its density there is positive (complex),
+* ``alpha <|g T / (1 - g T)|²> = 1``: its edge is at 0 (real ``g``), or its density there is positive
+  (complex),
 * a given energy ``alpha <l> = e``, or complexity 0; the gradient towards the signal, ``<y_e l'> = 0``,
 * response to the signal ``-alpha <(y_e² - 1) chi T / (1 + chi T)> = 1`` with ``chi = -g``,
 * minima held there by a multiplier ``delta``: stationarity in ``chi``, which then is an equation of its own.
@@ -19,7 +20,7 @@ exact derivatives:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ ACCURACY = 1e-6
 """Absolute accuracy that every complexity is held to, and relative one of energy and alpha."""
 _LEVELS = 4
 _POLISHING = 6
+_HYBRID: Any = {"factor": 0.3, "xtol": 1e-9, "maxfev": 50}
 _SOLVED = 1e-11
 
 
@@ -115,9 +117,7 @@ class Point:
         """Values of :data:`UNKNOWNS`."""
         at = self.multipliers
         g = at.resolvent
-        return np.array(
-            [-g.real, g.imag, at.gradient, at.edge, at.energy, at.signal, at.outlier, self.alpha]
-        )
+        return np.array([-g.real, g.imag, at.gradient, at.edge, at.energy, at.signal, at.outlier, self.alpha])
 
     def inside(self) -> Point:
         """The same with no multiplier for the edge."""
@@ -224,11 +224,11 @@ def evaluate(problem: Problem, point: Point, level: int = 0) -> Evaluation:
 
     return Evaluation(
         point=point,
-        complexity=residual["complexity"],
-        energy=energy,
-        multiplier=alpha * averages.mean["work"],
-        square=residual["edge"] + 1,
-        response=residual["response"] + 1,
+        complexity=float(residual["complexity"]),
+        energy=float(energy),
+        multiplier=float(alpha * averages.mean["work"]),
+        square=float(residual["edge"] + 1),
+        response=float(residual["response"] + 1),
         residual=residual,
         slopes=slopes,
     )
@@ -328,9 +328,7 @@ def _hybrid(problem: Problem, start: Point, *, positive_edge: bool) -> Point:
 
     values = fixed[places]
     initial = np.where(logarithmic, np.log(np.where(logarithmic, np.maximum(values, 1e-30), 1.0)), values)
-    solution = root(
-        system, initial, jac=True, method="hybr", options={"factor": 0.3, "xtol": 1e-9, "maxfev": 80}
-    )
+    solution = root(system, initial, jac=True, method="hybr", options=_HYBRID)
     if not np.abs(solution.fun).max() < 1e-5:
         raise ConvergenceError(
             f"no such critical points of {problem.loss!r} were found near alpha = {start.alpha:.6g} "

@@ -1,8 +1,10 @@
-"""Where critical points end, are most numerous, become unstable, and cease to exist (docs/explanation/landscape.md).
+"""Where critical points end, are most numerous, become unstable, and cease to exist.
 
-The traps of gradient descent are marginal minima. At one alpha they span energies, from where their complexity
-vanishes to where they are most numerous; and so the alpha at which traps have a way out towards the signal is a
-band, not a number.
+See docs/explanation/landscape.md.
+
+The traps of gradient descent are marginal minima. At one alpha they span energies, from where their
+complexity vanishes to where they are most numerous; and so the alpha at which traps have a way out towards
+the signal is a band, not a number.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class EnergyRange:
 
     lowest: CriticalPoints  # Sigma = 0
     most_numerous: CriticalPoints
-    highest: CriticalPoints  # Sigma = 0
+    highest: CriticalPoints  # Sigma = 0; for critical points of any index it can be far away
 
 
 @dataclass(frozen=True)
@@ -166,17 +168,15 @@ def complexity_line(
     return tuple(line)
 
 
-def _top(
-    loss: Loss, alpha: float, kind: Kind, labels: Labels
-) -> tuple[Problem, Point, CriticalPoints]:
+def _top(loss: Loss, alpha: float, kind: Kind, labels: Labels) -> tuple[Problem, Point, CriticalPoints]:
     """The most numerous at overlap 0, with the equations that they solve."""
     problem = problem_of(loss, alpha, energy=None, overlap=0.0, kind=kind, labels=labels)
     start = best_start(problem, float(alpha))
     top = settled(problem, start, kind)
     if not top.complexity > 0:
         raise ValueError(
-            f"no {kind} points of {loss!r} exist at alpha = {alpha:.6g} and overlap 0: the complexity of the most "
-            f"numerous is {top.complexity:.4g}; take a smaller alpha"
+            f"no {kind} points of {loss!r} exist at alpha = {alpha:.6g} and overlap 0: the complexity of the "
+            f"most numerous is {top.complexity:.4g}; take a smaller alpha"
         )
     return problem, start, top
 
@@ -190,7 +190,9 @@ def _responding(loss: Loss, labels: Labels) -> tuple[Problem, Point]:
             return problem, coarse_solution(problem, best_start(plain, alpha))
         except ConvergenceError:
             continue
-    raise ConvergenceError(f"the marginal minima of {loss!r} were not seen to turn unstable towards the signal")
+    raise ConvergenceError(
+        f"the marginal minima of {loss!r} were not seen to turn unstable towards the signal"
+    )
 
 
 def _end(problem: Problem, start: Point, kind: Kind, sign: float) -> CriticalPoints:

@@ -1,9 +1,9 @@
 """Where Newton's method for the Kac-Rice complexity starts.
 
-In units of the loss's own stiffness the multipliers of marginal minima hardly depend on loss and alpha, so that
-a few guesses do; what they miss is reached by continuation, in alpha, overlap or energy. For critical points of any
-index the equations can have several solutions (a first-order transition, known in the literature): guesses
-cover both, and the larger complexity counts.
+In units of the loss's own stiffness the multipliers of marginal minima hardly depend on loss and alpha, so
+that a few guesses do; what they miss is reached by continuation, in alpha, overlap or energy. For critical
+points of any index the equations can have several solutions (a first-order transition, known in the
+literature): guesses cover both, and the larger complexity counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ _SMALLEST_STEP = 2e-3  # of a continuation, relative to its length
 _RATIOS = (1.5, 2.0, 3.0, 0.75, 0.5)  # of another alpha, from which a solution may be continued
 _SIZES = (1.0, 1.6, 0.6, 2.6, 0.35, 5.0)  # of chi, relative to the guess
 # |g|, its phase and p / |g|², relative to the guess for minima; found by trial at a = 0.01 to 10
-_SADDLES = ((0.8, 1.3, 2.8), (0.2, 1.9, 2.0), (0.012, 2.5, 1.7), (0.05, 2.2, 1.7), (0.5, 0.9, 2.5), (0.4, 2.2, 2.4))
+_SADDLES = (
+    (0.8, 1.3, 2.8),
+    (0.2, 1.9, 2.0),
+    (0.012, 2.5, 1.7),
+    (0.05, 2.2, 1.7),
+    (0.5, 0.9, 2.5),
+    (0.4, 2.2, 2.4),
+)
 
 
 def require_symmetric(loss: Loss) -> Loss:
@@ -120,7 +127,9 @@ def _guesses(problem: Problem, alpha: float) -> Iterator[Point]:
     else:
         for size, phase, ratio in _SADDLES:
             modulus = size * chi
-            yield Point(Multipliers(modulus * np.exp(1j * (np.pi - phase)), ratio * modulus**2, 0.0, slope), alpha)
+            yield Point(
+                Multipliers(modulus * np.exp(1j * (np.pi - phase)), ratio * modulus**2, 0.0, slope), alpha
+            )
 
 
 def _continued(problem: Problem, alpha: float) -> Iterator[Point]:

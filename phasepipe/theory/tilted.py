@@ -3,11 +3,12 @@
 At overlap ``m`` the pair ``(yhat, y)`` of a random point is Gaussian with correlation ``m``. At the critical
 points that a Kac-Rice count finds it has the density of that Gaussian times ``exp(tilt)``,
 
-    ``tilt = log|1 - g T| + Re(g) yhat l' - p l'^2 / 2 - A l - C y_e l' + kappa (r - yhat l') + delta (y_e² - 1) r``
+    ``tilt = log|1 - g T| + Re(g) yhat l' - p l'^2 / 2 - A l - C y_e l'``
+    ``+ kappa (r - yhat l') + delta (y_e² - 1) r``
 
-with ``r = T / (1 - g T)`` and ``y_e = (y - m yhat) / sqrt(1 - m²)``; see docs/explanation/landscape.md for the derivation. At minima ``g``
-is real and the law lives where ``1 - g T > 0``: on *all* branches of the proximal map, also where its minimum
-is a local one.
+with ``r = T / (1 - g T)`` and ``y_e = (y - m yhat) / sqrt(1 - m²)``; see docs/explanation/landscape.md for
+the derivation. At minima ``g`` is real and the law lives where ``1 - g T > 0``: on *all* branches of the
+proximal map, also where its minimum is a local one.
 
 Integrals are composite Gauss rules on a grid that follows the law; ``level`` doubles the number of panels in
 both directions, and whoever uses them compares two levels.
@@ -33,9 +34,9 @@ NEGLIGIBLE = 45.0
 """Predictions whose weight is below exp(-45) of the maximum are left out."""
 _REACH = 9.0  # predictions up to this far above the label are looked at first
 _DOUBLINGS = 8  # of that reach, where the law is wider
-_TRIMS = 4
-_BISECTIONS = 50
-_SCAN = np.linspace(0, 1, 121)[:, None]
+_TRIMS = 3
+_BISECTIONS = 40
+_SCAN = np.linspace(0, 1, 65)[:, None]
 _POINTS = 8  # of the Gauss rule in a panel of predictions
 _PANELS = 5  # of each of the two pieces of the predictions
 _LABEL_POINTS = 6
@@ -112,10 +113,7 @@ class TiltedMeasure:
         stretches = (20 * panel**3 * (1 - panel), 6 * panel * (1 - panel))
         starts, widths = (lowest, middle), (middle - lowest, highest - middle)
         yhat = np.concatenate(
-            [
-                start + width * unit[:, None]
-                for start, width, unit in zip(starts, widths, units, strict=True)
-            ]
+            [start + width * unit[:, None] for start, width, unit in zip(starts, widths, units, strict=True)]
         )
         weights = np.concatenate(
             [
@@ -159,7 +157,7 @@ class TiltedMeasure:
         return grid.average(np.asarray(function(grid.yhat, grid.y), dtype=np.float64))
 
     def sample(self, count: int, rng: np.random.Generator) -> tuple[Float64, Float64]:
-        """Draw predictions and labels, shape (count,) each, of both signs; to the resolution of a fine grid."""
+        """Draw predictions and labels, shape (count,) each, of both signs, from the nodes of a fine grid."""
         grid = self.grid(2)
         probability = (grid.conditional * grid.label_weights).ravel()
         chosen = rng.choice(probability.size, size=count, p=probability / probability.sum())
@@ -180,10 +178,12 @@ class TiltedMeasure:
             middle = 0.5 * (left + right)
             same = np.sign(self._convexity(np.zeros_like(middle), middle)) == before
             left, right = np.where(same, middle, left), np.where(same, right, middle)
-        return 0.5 * (left + right)
+        return np.asarray(0.5 * (left + right))
 
     def _convexity(self, yhat: Float64, y: Float64) -> Float64:
-        return np.asarray(1 - self.multipliers.resolvent.real * self.loss.curvature(yhat, y), dtype=np.float64)
+        return np.asarray(
+            1 - self.multipliers.resolvent.real * self.loss.curvature(yhat, y), dtype=np.float64
+        )
 
     def _label_nodes(self, level: int) -> tuple[Float64, Float64]:
         """Positive labels and their probabilities, shape (labels,); graded where supports begin to split."""
@@ -200,7 +200,7 @@ class TiltedMeasure:
         return y, density / density.sum()
 
     def _pieces(self, y: Float64) -> tuple[Float64, Float64, Float64]:
-        """Ends of the predictions that matter at each label, and where ``1 - Re(g) T`` changes sign between."""
+        """Ends of the predictions that matter at a label, and where ``1 - Re(g) T`` changes sign between."""
         columns = np.arange(y.size)
 
         def scanned(lowest: Float64, highest: Float64) -> tuple[Float64, Float64]:
@@ -249,10 +249,11 @@ class Grid:
 
     def average(self, values: Float64) -> Float64:
         """Average of values, shape (components, points, labels)."""
-        return np.einsum("cpl,pl,l->c", values, self.conditional, self.label_weights, optimize=True)
+        weight = (self.conditional * self.label_weights).ravel()
+        return np.asarray(values.reshape(len(values), -1) @ weight)
 
     def covariance(self, values: Float64, tilts: Float64, labels: Labels) -> Float64:
-        """Derivative of the averages of values by multipliers of tilts, shapes (components, points, labels)."""
+        """Derivative of averages of values by multipliers of tilts, shapes (components, points, labels)."""
         by_label = tuple(np.einsum("cpl,pl->cl", each, self.conditional) for each in (values, tilts))
         weighted = values * (self.conditional * self.label_weights)
         joint = weighted.reshape(len(values), -1) @ tilts.reshape(len(tilts), -1).T

@@ -1,7 +1,7 @@
 """Averages over the law of critical points that their equations need, with derivatives by all multipliers.
 
-An average changes with a multiplier by its covariance with what the multiplier tilts, and by what depends on the
-multiplier itself.
+An average changes with a multiplier by its covariance with what the multiplier tilts, and by what depends on
+the multiplier itself.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from phasepipe.theory.tilted import TiltedMeasure
 
 Float64 = NDArray[np.float64]
 Unknown = Literal["chi", "eta", "gradient", "edge", "energy", "signal", "outlier", "alpha"]
-Average = Literal[
-    "resolvent", "gradient", "square", "energy", "signal", "response", "response_slope", "work"
-]
+Average = Literal["resolvent", "gradient", "square", "energy", "signal", "response", "response_slope", "work"]
 
 UNKNOWNS: tuple[Unknown, ...] = ("chi", "eta", "gradient", "edge", "energy", "signal", "outlier", "alpha")
 CHI, ETA, GRADIENT, EDGE, ENERGY, SIGNAL, OUTLIER, ALPHA = range(len(UNKNOWNS))
@@ -98,9 +96,9 @@ def averages_at(measure: TiltedMeasure, level: int = 0) -> Averages:
     )
     slopes = np.zeros((len(AVERAGES), len(UNKNOWNS)))
     slopes[:, :ALPHA] = grid.covariance(functions, tilts, measure.labels)
-    for k, name in enumerate(("resolvent", "square", "response", "response_slope")):
-        row = AVERAGES.index(name)  # type: ignore[arg-type]
-        slopes[row, [CHI, ETA]] += explicit[2 * k : 2 * k + 2]
+    dependent: tuple[Average, ...] = ("resolvent", "square", "response", "response_slope")
+    for k, name in enumerate(dependent):
+        slopes[AVERAGES.index(name), [CHI, ETA]] += explicit[2 * k : 2 * k + 2]
     norm_slopes = np.zeros(len(UNKNOWNS))
     norm_slopes[:ALPHA] = grid.average(tilts)
     means = grid.average(functions)
