@@ -1,8 +1,20 @@
 """Predictions for N to infinity, and from labels alone: thresholds, bulk, edge, outlier."""
 
 from phasepipe.physics.starts import optimal_weight
+from phasepipe.theory.complexity import CriticalPoints, complexity, landscape_outlier
 from phasepipe.theory.density import bulk_density, bulk_resolvent
+from phasepipe.theory.flow_response import FlowResponse, flow_response
 from phasepipe.theory.initial import InitialSpectrum, alpha_init, initial_spectrum, initial_transition
+from phasepipe.theory.landscape import (
+    EnergyRange,
+    MarginalMinima,
+    ThresholdBand,
+    complexity_line,
+    energy_range,
+    marginal_minima,
+    threshold_band,
+    trivialisation,
+)
 from phasepipe.theory.measure import ThresholdMeasure
 from phasepipe.theory.phase import PhasePoint, branch_change, phase_point
 from phasepipe.theory.population import Outlier, Transition
@@ -18,25 +30,38 @@ from phasepipe.theory.threshold import (
     threshold_states,
     threshold_transition,
 )
+from phasepipe.theory.tilted import TiltedMeasure
 
 __all__ = [
     "YARDSTICKS",
     "ConvergenceError",
+    "CriticalPoints",
+    "EnergyRange",
+    "FlowResponse",
     "InitialSpectrum",
+    "MarginalMinima",
     "Outlier",
     "PhasePoint",
     "Prediction",
+    "ThresholdBand",
     "ThresholdMeasure",
     "ThresholdStates",
+    "TiltedMeasure",
     "Transition",
     "alpha_init",
     "alpha_threshold",
     "branch_change",
     "bulk_density",
     "bulk_resolvent",
+    "complexity",
+    "complexity_line",
+    "energy_range",
+    "flow_response",
     "initial_spectrum",
     "initial_transition",
+    "landscape_outlier",
     "last_crossing_time",
+    "marginal_minima",
     "optimal_weight",
     "phase_point",
     "predict",
@@ -44,7 +69,9 @@ __all__ = [
     "spectral_start",
     "spectral_transition",
     "summary",
+    "threshold_band",
     "threshold_outlier",
     "threshold_states",
     "threshold_transition",
+    "trivialisation",
 ]

@@ -75,6 +75,11 @@ def predict(
 ) -> Prediction:
     """Predict edge and outlier of the Hessian from labels, predictions and overlap (PHYSICS §5).
 
+    Outlier and squared overlap are exact, for N to infinity, while the point is independent of the sensing
+    matrix in the direction of the signal: at a random start, and as long as ``m = 0``. Once ``m`` is of order
+    one they are approximate. Measured at N = 1200, a = 1, m = 0.82: outlier -0.421(9) predicted, -0.377(10)
+    in the Hessian; squared overlap 0.353(7) and 0.274(13). The bulk and its edge are not affected.
+
     Parameters
     ----------
     labels, yhat

@@ -1,4 +1,8 @@
-"""Threshold states, where gradient descent is trapped, for N to infinity (PHYSICS §7).
+"""Threshold states by the literature's definition: one-step-RSB marginal states, N to infinity (PHYSICS §7).
+
+They are an approximation to where gradient descent is trapped: at all losses and alphas looked at their
+complexity is negative, so that typically none exist. The marginal minima that do exist, and the band of their
+thresholds, are those of :mod:`phasepipe.theory.landscape`.
 
 One-step replica symmetry breaking, marginal, zero overlap. The unknowns are ``chi`` and ``x``; saddle point
 and marginality each give an ``alpha`` for any ``(chi, x)``, and the two must agree. As ``chi`` grows from 0
@@ -9,7 +13,7 @@ have an outlier.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from scipy.optimize import brentq, fsolve
@@ -19,6 +23,7 @@ from phasepipe.theory.line import COARSE, Averages, Target, ThresholdLine, avera
 from phasepipe.theory.measure import ThresholdMeasure
 from phasepipe.theory.population import ACCURACY, Outlier, Response, find_outlier
 from phasepipe.theory.quadrature import ConvergenceError, Floats
+from phasepipe.theory.replica import replica_complexity
 from phasepipe.theory.requirements import require_even
 
 _NEARLY_SOLVED = 1e-3  # residual from which corrections converge
@@ -46,6 +51,11 @@ class ThresholdStates:
     def measure(self) -> ThresholdMeasure:
         """Distribution of predictions and labels."""
         return ThresholdMeasure(self.loss, self.chi, self.x)
+
+    @cached_property
+    def complexity(self) -> float:
+        """Logarithm of their number per dimension, ``Phi + x E``; negative: typically none exist."""
+        return replica_complexity(self.measure, self.alpha, self.energy)
 
     @property
     def has_outlier(self) -> bool:
@@ -124,7 +134,10 @@ def transition_on(line: ThresholdLine) -> ThresholdStates:
 
 
 def alpha_threshold(loss: Loss) -> float:
-    """Alpha above which even the threshold states have a way out towards the signal (PHYSICS §7).
+    """The literature's threshold, of one-step-RSB marginal states: above it even these point to the signal.
+
+    The marginal minima that exist do so in a band of alpha, see
+    :func:`phasepipe.theory.landscape.threshold_band` (PHYSICS §7).
 
     See :func:`threshold_transition` for the states there, the error and the exceptions.
     """

@@ -1,0 +1,250 @@
+"""How many critical points and minima a loss has: annealed Kac-Rice complexity.
+
+See docs/explanation/landscape.md for the derivation and its limits.
+
+``Sigma`` is the logarithm of the expected number of critical points of ``L(w)`` on the sphere, per dimension,
+for N to infinity at given ``alpha``, energy and overlap. The expectation is over the sensing matrix at
+*typical* labels: what is counted would be there for almost every set of labels if it were there on average.
+``labels="averaged"`` includes atypical labels, as is common in the literature; it is never smaller.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from phasepipe.physics.losses import Loss, require_loss
+from phasepipe.theory.kac_rice import Evaluation, Point, Problem, solve
+from phasepipe.theory.population import Outlier, Response, find_outlier
+from phasepipe.theory.quadrature import ConvergenceError, Floats
+from phasepipe.theory.starting_points import best_start, direct_starts, require_symmetric
+from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
+
+Kind = Literal["minima", "critical", "marginal", "stable"]
+_KINDS = ("minima", "critical", "marginal", "stable")
+_LEVEL = 2  # of the grids for averages at a solution
+_INTERIOR = 1e-6  # square below 1 by that much: the edge is not at 0
+
+
+@dataclass(frozen=True)
+class CriticalPoints:
+    """The critical points that dominate the count at given alpha, overlap and (where asked for) energy."""
+
+    loss: Loss
+    kind: Kind
+    alpha: float  # measurements per dimension
+    overlap: float  # m, with the signal
+    complexity: float  # Sigma, logarithm of the expected number per dimension
+    energy: float  # loss per dimension, alpha <l>
+    slope: float  # derivative of Sigma by the energy, in units of 1 / loss; 0 where they are most numerous
+    mu: float  # Lagrange multiplier of PHYSICS §3, alpha <yhat l'>
+    marginal: bool  # minima whose Hessian has its edge at 0
+    signal_response: float  # the Hessian has a negative direction towards the signal where it exceeds 1
+    multipliers: Multipliers  # of the law of predictions and labels
+    labels: Labels
+    error: float  # the largest of those of Sigma (absolute), energy and alpha (relative)
+
+    def __float__(self) -> float:
+        return self.complexity
+
+    @property
+    def measure(self) -> TiltedMeasure:
+        """Joint law of predictions and labels."""
+        return TiltedMeasure(
+            self.loss, self.multipliers, self.overlap, self.kind != "critical", labels=self.labels
+        )
+
+    @property
+    def has_outlier(self) -> bool:
+        """Whether the Hessian has a negative direction towards the signal."""
+        return self.signal_response > 1
+
+
+def complexity(
+    loss: Loss,
+    alpha: float,
+    *,
+    energy: float | None = None,
+    overlap: float = 0.0,
+    kind: Kind = "minima",
+    labels: Labels = "typical",
+) -> CriticalPoints:
+    """Complexity of critical points, and what they look like.
+
+    Parameters
+    ----------
+    loss
+        Any loss that is even in both arguments.
+    alpha
+        Measurements per dimension.
+    energy
+        Loss per dimension, ``alpha <l>``; without it, that of the most numerous.
+    overlap
+        With the signal, in (-1, 1).
+    kind
+        ``"critical"`` points of any index; ``"minima"``, whose bulk of eigenvalues is positive (one
+        direction, towards the signal, may lead down, see ``signal_response``); ``"marginal"`` ones, whose
+        bulk begins at 0; or ``"stable"`` minima in the strict sense, of which this is known at overlap 0
+        only.
+    labels
+        ``"typical"``, or ``"averaged"`` with the sensing matrix.
+
+    Returns
+    -------
+    CriticalPoints
+        Also where Sigma is negative: typically none exist there.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or the loss does not qualify.
+    ConvergenceError
+        If no such critical points are found, or not to 1e-6.
+    """
+    problem = problem_of(loss, alpha, energy=energy, overlap=overlap, kind=kind, labels=labels)
+    alpha = float(alpha)
+    inside = replace(problem, minima=True, marginal=False)
+    if kind == "critical" and energy is not None:
+        # far below, all critical points are minima whose edge is above 0
+        for start in direct_starts(inside, alpha):
+            with suppress(ConvergenceError):
+                return settled(inside, start, kind)
+    for candidate in (problem, inside) if kind in ("minima", "stable") else (problem,):
+        for start in direct_starts(candidate, alpha):
+            with suppress(ConvergenceError):
+                return settled(candidate, start, kind)
+    try:
+        return settled(problem, best_start(problem, alpha), kind)
+    except ConvergenceError:
+        if kind not in ("minima", "stable"):
+            raise
+    return settled(inside, best_start(inside, alpha), kind)
+
+
+def problem_of(
+    loss: Loss, alpha: float, *, energy: float | None, overlap: float, kind: Kind, labels: Labels
+) -> Problem:
+    """Equations of :func:`complexity`, arguments checked."""
+    require_symmetric(require_loss(loss))
+    if kind not in _KINDS:
+        raise ValueError(f"kind = {kind!r} is none of {', '.join(_KINDS)}")
+    if labels not in ("typical", "averaged"):
+        raise ValueError(f"labels = {labels!r} is neither 'typical' nor 'averaged'")
+    if not (np.isfinite(alpha) and alpha > 0):
+        raise ValueError(f"alpha = {alpha!r} is not a positive finite number; take for example 3.0")
+    if not -1 < overlap < 1:
+        raise ValueError(
+            f"overlap = {overlap!r} is not between -1 and 1; critical points at ±1 are the signal"
+        )
+    if energy is not None and not np.isfinite(energy):
+        raise ValueError(f"energy = {energy!r} is not a finite loss per dimension")
+    if kind == "stable" and overlap:
+        raise ValueError(
+            f"overlap = {overlap!r}: stable minima are counted at overlap 0 only; take kind='minima'"
+        )
+    return Problem(
+        loss, minima=kind != "critical", marginal=True, overlap=float(overlap), energy=energy, labels=labels
+    )
+
+
+def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
+    """Solution of a problem near a start.
+
+    Minima leave the edge, and stable ones the transition towards the signal, where that makes them more
+    numerous.
+    """
+    found, error = solve(problem, start)
+    at = found.point.multipliers
+    if problem.marginal and kind in ("minima", "stable") and at.edge < 0:
+        return settled(problem.inside(), found.point.inside(), kind)
+    if not (problem.marginal or found.square < 1 + _INTERIOR):
+        raise ConvergenceError(
+            f"the minima of {problem.loss!r} found at alpha = {found.point.alpha:.6g} are none: the bulk of "
+            "their Hessian reaches below 0"
+        )
+    if kind == "stable" and not problem.held and found.response > 1:
+        return settled(problem.holding(), found.point, kind)
+    return described(problem, found, error, kind)
+
+
+def described(problem: Problem, found: Evaluation, error: float, kind: Kind) -> CriticalPoints:
+    """A solution of the equations in words that need no knowledge of them."""
+    at = found.point.multipliers
+    points = CriticalPoints(
+        loss=problem.loss,
+        kind=kind,
+        alpha=found.point.alpha,
+        overlap=problem.overlap,
+        complexity=found.complexity,
+        energy=found.energy,
+        slope=at.energy,
+        mu=found.multiplier,
+        marginal=problem.minima and abs(found.square - 1) < _INTERIOR,
+        signal_response=found.response,
+        multipliers=at,
+        labels=problem.labels,
+        error=error,
+    )
+    if problem.overlap and problem.minima:
+        return _with_full_response(points)
+    return points
+
+
+def landscape_outlier(points: CriticalPoints) -> Outlier:
+    """Edge of the Hessian's bulk, outlier towards the signal, squared overlap (PHYSICS §5), less ``mu``.
+
+    Raises
+    ------
+    ValueError
+        If the overlap is not 0, where the prediction is exact.
+    """
+    if points.overlap:
+        raise ValueError("the outlier is predicted at overlap 0; see signal_response for stability elsewhere")
+    grid = points.measure.grid(_LEVEL)
+    T = points.loss.curvature(grid.yhat, grid.y)
+    lowest = float(T[grid.conditional > 0].min())
+    signal = grid.y**2 - 1
+
+    def response(resolvent: float) -> Response:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(grid.conditional > 0, resolvent * T / (1 - resolvent * T), 0.0)
+        weight, square, towards, towards_square = grid.average(
+            np.stack([ratio, ratio**2, signal * ratio, signal * ratio**2])
+        )
+        return Response(float(weight), float(square), float(towards), float(towards_square), points.error)
+
+    floor = 1 / lowest if lowest < 0 else -1e9
+    edge = points.multipliers.resolvent.real if points.marginal else None
+    found = find_outlier(response, points.alpha, floor if edge is None else edge, edge=edge)
+    return Outlier(
+        0.0 if points.marginal else float(found.edge - points.mu),
+        float(found.eigenvalue - (found.edge if points.marginal else points.mu)),
+        found.overlap,
+        found.resolvent_edge,
+        found.smooth_edge,
+    )
+
+
+def _with_full_response(points: CriticalPoints) -> CriticalPoints:
+    """Response to the signal with what the vanishing gradient adds at an overlap.
+
+    The gradient vanishes in every tangent direction, ``sum_i l'_i z_i = 0``: the rows of X are not
+    independent of the point, and the stability towards the signal gains ``chi² alpha <y_e l' r>² / <l'^2 (1 -
+    chi r)>`` with ``r = T / (1 + chi T)``. It is zero at overlap 0, by symmetry.
+    """
+    chi, m = -points.multipliers.resolvent.real, points.overlap
+
+    def averaged(yhat: Floats, y: Floats) -> Floats:
+        slope, T = points.loss.slope(yhat, y), points.loss.curvature(yhat, y)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r = np.where(1 + chi * T > 0, T / (1 + chi * T), 0.0)
+        tangent = (y - m * yhat) / np.sqrt(1 - m * m)
+        return np.stack([tangent * slope * r, slope**2 * (1 - chi * r)])
+
+    mixed, direct = points.measure.average(averaged, level=_LEVEL)
+    gain = chi**2 * points.alpha * mixed**2 / direct
+    values = {name: getattr(points, name) for name in points.__dataclass_fields__}
+    return CriticalPoints(**(values | {"signal_response": float(points.signal_response - gain)}))

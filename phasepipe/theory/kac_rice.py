@@ -1,0 +1,372 @@
+"""Stationarity equations of the Kac-Rice complexity (docs/explanation/landscape.md).
+
+The complexity is ``Sigma = D + A e`` with
+
+    ``D = log(p) / 2 - log|g| + kappa / g + log(1 - m²) / 2 + alpha <log Z>``,
+
+``Z`` the mass of the tilted Gaussian (:mod:`phasepipe.theory.tilted`), and it is stationary in all
+multipliers. Everything that may be asked for is an equation among the following, solved together by Newton's
+method with exact derivatives:
+
+* the Hessian is seen at 0: ``alpha <T / (1 - g T) - yhat l'> + 1 / g = 0`` (real part),
+* the gradient's size: ``alpha p <l'^2> = 1``,
+* ``alpha <|g T / (1 - g T)|²> = 1``: its edge is at 0 (real ``g``), or its density there is positive
+  (complex),
+* a given energy ``alpha <l> = e``, or complexity 0; the gradient towards the signal, ``<y_e l'> = 0``,
+* response to the signal ``-alpha <(y_e² - 1) chi T / (1 + chi T)> = 1`` with ``chi = -g``,
+* minima held there by a multiplier ``delta``: stationarity in ``chi``, which then is an equation of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import root
+
+from phasepipe.physics.losses import Loss
+from phasepipe.theory.quadrature import ConvergenceError
+from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
+from phasepipe.theory.tilted_averages import (
+    ALPHA,
+    CHI,
+    EDGE,
+    ENERGY,
+    ETA,
+    GRADIENT,
+    OUTLIER,
+    UNKNOWNS,
+    Average,
+    Averages,
+    Unknown,
+    averages_at,
+)
+
+Float64 = NDArray[np.float64]
+Equation = Literal["resolvent", "gradient", "edge", "energy", "complexity", "signal", "response", "stable"]
+
+ACCURACY = 1e-6
+"""Absolute accuracy that every complexity is held to, and relative one of energy and alpha."""
+_LEVELS = 4
+_POLISHING = 6
+_HYBRID: Any = {"factor": 0.3, "xtol": 1e-9, "maxfev": 50}
+_SOLVED = 1e-11
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Which critical points are looked for."""
+
+    loss: Loss
+    minima: bool  # else any critical point
+    marginal: bool  # an edge, or a positive density of eigenvalues, at 0
+    held: bool = False  # no direction towards the signal leads down; of minima at overlap 0
+    overlap: float = 0.0
+    energy: float | None = None  # per dimension, alpha <l>, where it is prescribed
+    conditions: tuple[Equation, ...] = ()  # beyond a prescribed energy: "complexity", "response"
+    released: tuple[Unknown, ...] = ()  # as many unknowns, "energy" or "alpha", solved for to meet these
+    labels: Labels = "typical"
+
+    def inside(self) -> Problem:
+        """The same without the condition that an edge is at 0."""
+        return replace(self, marginal=False)
+
+    def holding(self) -> Problem:
+        """The same with the condition that no direction towards the signal leads down."""
+        return replace(self, marginal=False, held=True)
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        """Unknowns of the equations, as many as there are."""
+        wanted = {"chi", "gradient", *self.released}
+        if self.marginal:
+            wanted.add("edge" if self.minima else "eta")
+        if self.energy is not None:
+            wanted.add("energy")
+        if self.overlap:
+            wanted.add("signal")
+        if self.held:
+            wanted |= {"edge", "outlier"}
+        return tuple(name for name in UNKNOWNS if name in wanted)
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """Equations, in an order of their own."""
+        equations: list[Equation] = ["resolvent", "gradient", *self.conditions]
+        if self.marginal:
+            equations.append("edge")
+        if self.energy is not None:
+            equations.append("energy")
+        if self.overlap:
+            equations.append("signal")
+        if self.held:
+            equations += ["response", "stable"]
+        return tuple(equations)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Multipliers and alpha at which the equations are looked at."""
+
+    multipliers: Multipliers
+    alpha: float
+
+    def parameters(self) -> Float64:
+        """Values of :data:`UNKNOWNS`."""
+        at = self.multipliers
+        g = at.resolvent
+        return np.array([-g.real, g.imag, at.gradient, at.edge, at.energy, at.signal, at.outlier, self.alpha])
+
+    def inside(self) -> Point:
+        """The same with no multiplier for the edge."""
+        return moved(self, edge=0.0)
+
+    @classmethod
+    def of(cls, parameters: Float64) -> Point:
+        """Inverse of :meth:`parameters`."""
+        chi, eta, gradient, edge, energy, signal, outlier, alpha = (float(value) for value in parameters)
+        return cls(Multipliers(complex(-chi, eta), gradient, edge, energy, signal, outlier), alpha)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Complexity and averages at a point, whether or not it solves the equations."""
+
+    point: Point
+    complexity: float  # per dimension
+    energy: float  # per dimension, alpha <l>
+    multiplier: float  # mu of PHYSICS §3, alpha <yhat l'>
+    square: float  # alpha <|g T / (1 - g T)|²>
+    response: float  # -alpha <(y_e² - 1) Re(-g T / (1 - g T))>
+    residual: dict[Equation, float]
+    slopes: dict[Equation, Float64]  # of the residuals by UNKNOWNS
+
+    def residuals(self, problem: Problem) -> Float64:
+        """Residuals of the equations of a problem, dimensionless."""
+        return np.array([self.residual[name] for name in problem.equations])
+
+    def jacobian(self, problem: Problem) -> Float64:
+        """Their derivatives by the unknowns of the problem."""
+        columns = [UNKNOWNS.index(name) for name in problem.unknowns]
+        return np.array([self.slopes[name][columns] for name in problem.equations])
+
+
+def evaluate(problem: Problem, point: Point, level: int = 0) -> Evaluation:
+    """Complexity, residuals and their exact derivatives at a point."""
+    at, alpha = point.multipliers, point.alpha
+    averages = averages_at(
+        TiltedMeasure(problem.loss, at, problem.overlap, problem.minima, problem.labels), level
+    )
+    chi, eta = -at.resolvent.real, at.resolvent.imag
+    modulus = abs(at.resolvent)
+    by_modulus = np.zeros(len(UNKNOWNS))  # derivative of |g| by chi and eta
+    by_modulus[:2] = chi / modulus, eta / modulus
+    residual: dict[Equation, float] = {}
+    slopes: dict[Equation, Float64] = {}
+
+    def extensive(name: Average) -> tuple[float, Float64]:
+        """Alpha times an average, and its derivatives."""
+        mean, by = averages.mean[name], alpha * averages.slopes[name]
+        by[ALPHA] = mean
+        return alpha * mean, by
+
+    # 1 / g = -(chi + i eta) / |g|²; the residual is in units of 1 / |g|
+    seen, by = extensive("resolvent")
+    seen -= chi / modulus**2
+    by[CHI] -= 1 / modulus**2
+    by += 2 * chi / modulus**3 * by_modulus
+    residual["resolvent"] = seen * modulus
+    slopes["resolvent"] = by * modulus + seen * by_modulus
+
+    size, by = extensive("gradient")
+    residual["gradient"] = at.gradient * size - 1
+    slopes["gradient"] = at.gradient * by
+    slopes["gradient"][GRADIENT] += size
+
+    square, by = extensive("square")
+    residual["edge"] = modulus**2 * square - 1
+    slopes["edge"] = modulus**2 * by + 2 * modulus * square * by_modulus
+
+    energy, by = extensive("energy")
+    wanted = energy if problem.energy is None else problem.energy
+    scale = max(abs(wanted), 1e-12)
+    residual["energy"] = (energy - wanted) / scale
+    slopes["energy"] = by / scale
+    free, free_slopes = _free_energy(at, alpha, averages)
+    free += 0.5 * np.log(1 - problem.overlap**2)
+    residual["complexity"] = free + at.energy * energy
+    slopes["complexity"] = free_slopes + at.energy * by
+    slopes["complexity"][ENERGY] += energy
+
+    towards, by = extensive("signal")
+    root_gradient = np.sqrt(at.gradient)
+    residual["signal"] = root_gradient * towards
+    slopes["signal"] = root_gradient * by
+    slopes["signal"][GRADIENT] += 0.5 * towards / root_gradient
+
+    weighted, by = extensive("response")
+    residual["response"] = -chi * weighted - 1
+    slopes["response"] = -chi * by
+    slopes["response"][CHI] -= weighted
+
+    # chi times the derivative of the constraints by chi, each with its multiplier
+    bent, by_bent = extensive("response_slope")
+    curving = at.edge * (1 / chi**2 - square) - at.outlier * (1 / chi**2 + bent)
+    by = -at.edge * extensive("square")[1] - at.outlier * by_bent
+    by[CHI] += 2 * (at.outlier - at.edge) / chi**3
+    by[EDGE] += 1 / chi**2 - square
+    by[OUTLIER] -= 1 / chi**2 + bent
+    residual["stable"] = chi * curving
+    slopes["stable"] = chi * by
+    slopes["stable"][CHI] += curving
+
+    return Evaluation(
+        point=point,
+        complexity=float(residual["complexity"]),
+        energy=float(energy),
+        multiplier=float(alpha * averages.mean["work"]),
+        square=float(residual["edge"] + 1),
+        response=float(residual["response"] + 1),
+        residual=residual,
+        slopes=slopes,
+    )
+
+
+def _free_energy(at: Multipliers, alpha: float, averages: Averages) -> tuple[float, Float64]:
+    """``D`` at overlap 0, and its derivatives by all unknowns."""
+    chi, eta = -at.resolvent.real, at.resolvent.imag
+    squared = abs(at.resolvent) ** 2
+    # constants of the constraints, which only minima have
+    held = (at.outlier - at.edge) / chi if at.outlier or at.edge else 0.0
+    value = 0.5 * np.log(at.gradient) - 0.5 * np.log(squared) + held + alpha * averages.log_norm
+    slopes = alpha * averages.norm_slopes
+    slopes[ALPHA] = averages.log_norm
+    slopes[CHI] -= chi / squared + (held / chi if held else 0.0)
+    slopes[ETA] -= eta / squared
+    slopes[GRADIENT] += 0.5 / at.gradient
+    if eta == 0:
+        slopes[EDGE] -= 1 / chi
+        slopes[OUTLIER] += 1 / chi
+    return float(value), slopes
+
+
+def solve(problem: Problem, start: Point) -> tuple[Evaluation, float]:
+    """Solve the equations of a problem near a start, on finer and finer grids.
+
+    Returns
+    -------
+    evaluation, error
+        The solution, and the largest error of complexity (absolute), energy and alpha (relative), as the
+        difference of the two finest grids.
+
+    Raises
+    ------
+    ConvergenceError
+        If there is no solution near the start, or it is not found to 1e-6.
+    """
+    point = coarse_solution(problem, start)
+    before, error = None, np.inf
+    for level in range(_LEVELS):
+        found = polished(problem, point, level)
+        point = found.point
+        if before is not None:
+            error = max(
+                abs(found.complexity - before.complexity),
+                abs(found.energy / before.energy - 1),
+                abs(found.point.alpha / before.point.alpha - 1),
+            )
+            if error < 0.1 * ACCURACY:
+                return found, float(error)
+        before = found
+    if error < ACCURACY:
+        return found, float(error)
+    raise ConvergenceError(
+        f"the complexity of {problem.loss!r} at alpha = {point.alpha:.6g} is known to {error:.1e} only"
+    )
+
+
+def coarse_solution(problem: Problem, start: Point) -> Point:
+    """Solution on the coarsest grid by Powell's hybrid method.
+
+    Raises
+    ------
+    ConvergenceError
+        If there is none near the start.
+    """
+    edge = start.multipliers.edge
+    if problem.marginal and problem.minima and edge > 0:
+        # where chi T falls below -1 the square diverges with log(kappa), elsewhere kappa may be negative
+        try:
+            return _hybrid(problem, start, positive_edge=False)
+        except ConvergenceError:
+            return _hybrid(problem, start, positive_edge=True)
+    return _hybrid(problem, start, positive_edge=False)
+
+
+def _hybrid(problem: Problem, start: Point, *, positive_edge: bool) -> Point:
+    fixed = start.parameters()
+    places = [UNKNOWNS.index(name) for name in problem.unknowns]
+    logarithmic = np.array([_is_positive(problem, name, positive_edge) for name in problem.unknowns])
+
+    def at(unknowns: Float64) -> Float64:
+        parameters = fixed.copy()
+        exponents = np.clip(unknowns, -40, 40)
+        parameters[places] = np.where(logarithmic, np.exp(exponents), unknowns)
+        return parameters
+
+    def system(unknowns: Float64) -> tuple[Float64, Float64]:
+        parameters = at(unknowns)
+        with np.errstate(all="ignore"):
+            found = evaluate(problem, Point.of(parameters))
+        jacobian = found.jacobian(problem) * np.where(logarithmic, parameters[places], 1.0)
+        residuals = found.residuals(problem)
+        if not (np.isfinite(residuals).all() and np.isfinite(jacobian).all()):
+            return np.full(len(places), 1e3), np.eye(len(places))
+        return residuals, jacobian
+
+    values = fixed[places]
+    initial = np.where(logarithmic, np.log(np.where(logarithmic, np.maximum(values, 1e-30), 1.0)), values)
+    solution = root(system, initial, jac=True, method="hybr", options=_HYBRID)
+    if not np.abs(solution.fun).max() < 1e-5:
+        raise ConvergenceError(
+            f"no such critical points of {problem.loss!r} were found near alpha = {start.alpha:.6g} "
+            f"(residual {np.abs(solution.fun).max():.1e})"
+        )
+    return Point.of(at(solution.x))
+
+
+def polished(problem: Problem, point: Point, level: int) -> Evaluation:
+    """Solution by Newton's method on one grid, from a point near it."""
+    places = [UNKNOWNS.index(name) for name in problem.unknowns]
+    for _ in range(_POLISHING):
+        found = evaluate(problem, point, level)
+        residuals = found.residuals(problem)
+        if np.abs(residuals).max() < _SOLVED:
+            break
+        parameters = point.parameters()
+        try:
+            parameters[places] -= np.linalg.solve(found.jacobian(problem), residuals)
+        except np.linalg.LinAlgError:
+            break
+        point = Point.of(parameters)
+    if not np.abs(found.residuals(problem)).max() < 1e-3 * ACCURACY:
+        raise ConvergenceError(
+            f"the equations for critical points of {problem.loss!r} near alpha = {point.alpha:.6g} were not "
+            "solved on a finer grid"
+        )
+    return found
+
+
+def _is_positive(problem: Problem, name: Unknown, positive_edge: bool) -> bool:
+    """Whether an unknown is solved for by its logarithm."""
+    if name == "edge":
+        return positive_edge
+    return name in ("eta", "gradient", "alpha") or (name == "chi" and problem.minima)
+
+
+def moved(point: Point, **changes: float) -> Point:
+    """The point with some parameters of :class:`Multipliers`, or alpha, replaced."""
+    alpha = changes.pop("alpha", point.alpha)
+    return Point(replace(point.multipliers, **changes), alpha)
