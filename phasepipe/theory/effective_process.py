@@ -133,10 +133,8 @@ class EffectiveProcess:
 
     @property
     def descent_rate(self) -> float:
-        """Relative rate at which the energy falls now, from ``de/dt = -(Lambda(t, t) - mu²)``."""
-        n = self.steps
-        speed = self._mean(self._force[n] ** 2) - self.mu[n] ** 2
-        return float(max(speed, 0.0) / max(self.energy[n], np.finfo(float).tiny))
+        """Relative rate at which the energy falls at the start, ``de/dt = -Lambda(0, 0)``."""
+        return self._mean(self._force[0] ** 2) / max(float(self.energy[0]), np.finfo(float).tiny)
 
     def correlation(self) -> Floats:
         """``C(t, s)`` up to now, shape (steps + 1, steps + 1)."""
@@ -170,28 +168,35 @@ class EffectiveProcess:
         """Iterate the implicit step; returns the factor of the projection to the sphere."""
         n, half, kernels, settled = trial.n, trial.half, 0, False
         yhat, before = self.yhat, None
+        accelerate = _Anderson()
         for attempt in range(_ROUNDS):
             scale = self._draw_field(trial)
             field = self._fields[n]
             target = field + trial.overlap * self.z - trial.memory
             yhat = implicit_prediction(self.loss, target, self.z, half, yhat)
             force = self._force[n] = self.loss.slope(yhat, self.z)
-            self._curvature = self.loss.curvature(yhat, self.z)
-            damped = self._curvature / (1 + half * self._curvature)
+            curvature = self.loss.curvature(yhat, self.z)
+            damped = curvature / (1 + half * curvature)
             mu = self._mean(force * yhat)
             if self.overlap[0]:
                 trial.overlap = self._newton_overlap(trial, mu, damped)
-            self._extend_noise(n)
             change = np.inf if before is None else np.sqrt(np.mean((field - before) ** 2))
             before = field.copy()
             if kernels == 0 or (not settled and (change < self.tolerance or attempt % 4 == 3)):
+                self._extend_noise(n)
                 self._damped[n] = damped
                 moved = self._respond(trial, mu)
                 kernels += 1
                 settled = moved < 20 * self.tolerance or kernels >= _KERNELS
-            elif change < self.tolerance and settled:
+                accelerate = _Anderson()
+                continue
+            guess = self._noise[n].copy()
+            self._extend_noise(n)
+            if change < self.tolerance and settled:
                 self._damped[n], self.yhat, self.overlap[n] = damped, yhat, trial.overlap
+                self._curvature = curvature
                 return scale
+            self._noise[n] = accelerate(guess, self._noise[n])
         raise ConvergenceError(f"the step to t = {self.time[n]:.4g} is too long to be solved")
 
     def _draw_field(self, trial: _Trial) -> float:
@@ -301,6 +306,24 @@ class EffectiveProcess:
         weighted = np.append(trial.widths[:n] * self.response[1, n, :n], trial.half)
         noise = weighted @ self._direction_noise[: n + 1, : n + 1] @ weighted
         self.variance[n] = self.response[1, n, 0] ** 2 + noise
+
+
+class _Anderson:
+    """Accelerates a fixed-point iteration by the last two of its rounds (Anderson mixing of depth one)."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Floats, Floats] | None = None
+
+    def __call__(self, point: Floats, image: Floats) -> Floats:
+        """Next point, from the present one and its image."""
+        residual = image - point
+        last, self._last = self._last, (residual, image.copy())
+        if last is None:
+            return image
+        difference = residual - last[0]
+        size = difference @ difference
+        share = float(np.clip(residual @ difference / size, -9.0, 0.9)) if size > 0 else 0.0
+        return np.asarray((1 - share) * image + share * last[1])
 
 
 def _trapezoid(times: Floats) -> Floats:
