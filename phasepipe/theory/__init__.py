@@ -2,6 +2,8 @@
 
 from phasepipe.physics.starts import optimal_weight
 from phasepipe.theory.density import bulk_density, bulk_resolvent
+from phasepipe.theory.dynamics import dynamics
+from phasepipe.theory.finite_size import Predicted, alpha_50, budget_50, recovery_time, success_probability
 from phasepipe.theory.initial import InitialSpectrum, alpha_init, initial_spectrum, initial_transition
 from phasepipe.theory.measure import ThresholdMeasure
 from phasepipe.theory.phase import PhasePoint, branch_change, phase_point
@@ -25,15 +27,19 @@ __all__ = [
     "InitialSpectrum",
     "Outlier",
     "PhasePoint",
+    "Predicted",
     "Prediction",
     "ThresholdMeasure",
     "ThresholdStates",
     "Transition",
+    "alpha_50",
     "alpha_init",
     "alpha_threshold",
     "branch_change",
+    "budget_50",
     "bulk_density",
     "bulk_resolvent",
+    "dynamics",
     "initial_spectrum",
     "initial_transition",
     "last_crossing_time",
@@ -41,8 +47,10 @@ __all__ = [
     "phase_point",
     "predict",
     "proximal_map",
+    "recovery_time",
     "spectral_start",
     "spectral_transition",
+    "success_probability",
     "summary",
     "threshold_outlier",
     "threshold_states",

@@ -105,9 +105,7 @@ def dynamics(
     require_settings(alpha, t_max, initial_overlap, samples, seeds, accuracy)
     coarseness = np.sqrt(accuracy / 0.01)
     for refinement in range(_REFINEMENTS + 1):
-        times = choose_times(
-            loss, alpha, t_max, _SHARE * coarseness, _DECAY * coarseness, initial_overlap
-        )
+        times = choose_times(loss, alpha, t_max, _SHARE * coarseness, _DECAY * coarseness, initial_overlap)
         coarse = follow(loss, alpha, times[::2], samples, 0, initial_overlap)
         first = follow(loss, alpha, times, samples, 0, initial_overlap, every=2)
         worst = max(
@@ -117,9 +115,7 @@ def dynamics(
         if worst <= accuracy or refinement == _REFINEMENTS:
             break
         coarseness *= max(0.5, 0.8 * np.sqrt(accuracy / worst))
-    others = [
-        follow(loss, alpha, times, samples, seed, initial_overlap, every=2) for seed in range(1, seeds)
-    ]
+    others = [follow(loss, alpha, times, samples, seed, initial_overlap, every=2) for seed in range(1, seeds)]
     result = _assemble(times[::2], [first, *others], coarse)
     _judge(result, accuracy, initial_overlap)
     result.attrs |= {
@@ -157,7 +153,8 @@ def require_settings(
         )
     if samples < FEWEST_SAMPLES or samples & (samples - 1):
         raise ValueError(
-            f"samples = {samples!r} is not a power of two of at least {FEWEST_SAMPLES}; take for example 2**15"
+            f"samples = {samples!r} is not a power of two of at least {FEWEST_SAMPLES}; "
+            "take for example 2**15"
         )
     if seeds < 2:
         raise ValueError(f"seeds = {seeds!r} leaves nothing to tell the error from; take at least 2")

@@ -290,7 +290,7 @@ class EffectiveProcess:
         return float(np.abs(self.response[0, n, :n] - before).max())
 
     def _noise_of_pull(self, zero: Floats) -> float:
-        """Noise of ``<l' z>``: with ``z²`` the differences of Stein's lemma respond as a small overlap does."""
+        """Noise of ``<l' z>``: with weight ``z²`` the differences of Stein's lemma resemble it."""
         pairs = (2, self.z.size // 2)
         values = (self._force[self._row_in_work] * self.z).reshape(pairs).mean(axis=0)
         return noise_of_mean(values, (self.z**2 * zero).reshape(len(zero), *pairs).mean(axis=1))
@@ -333,9 +333,9 @@ def _trapezoid(times: Floats) -> Floats:
 
 
 def jump_factor(stiffness: Floats) -> Floats:
-    """``2 (1 - exp(-x) (1 + x/2)) / x``: corrects the trapezoid's weight of a force that relaxes at rate x / dt.
+    """``2 (1 - exp(-x) (1 + x/2)) / x``, the correction of the trapezoid's weight at a kick.
 
-    A kick excites it in full, and within a long step most of it is gone again.
+    The kick excites a force in full that relaxes at rate x / dt: within a long step most of it is gone again.
     """
     x = np.maximum(stiffness, 1e-3)
     return np.where(stiffness > 1e-3, 2 * (1 - np.exp(-x) * (1 + x / 2)) / x, 1.0)

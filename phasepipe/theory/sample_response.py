@@ -130,7 +130,7 @@ class _Sums:
 
 
 def noise_of_mean(values: Floats, zero: Floats) -> float:
-    """Part of the mean of ``values`` (samples,) that is noise, by regression on ``zero`` (controls, samples)."""
+    """Noise in the mean of ``values`` (samples,), by regression on ``zero`` (controls, samples)."""
     centre = zero.mean(axis=1)
     about = zero - centre[:, None]
     covariance = about @ about.T / values.size
