@@ -3,6 +3,8 @@
 from phasepipe.physics.starts import optimal_weight
 from phasepipe.theory.complexity import CriticalPoints, complexity, landscape_outlier
 from phasepipe.theory.density import bulk_density, bulk_resolvent
+from phasepipe.theory.dynamics import dynamics
+from phasepipe.theory.finite_size import Predicted, alpha_50, budget_50, recovery_time, success_probability
 from phasepipe.theory.flow_response import FlowResponse, flow_response
 from phasepipe.theory.initial import InitialSpectrum, alpha_init, initial_spectrum, initial_transition
 from phasepipe.theory.landscape import (
@@ -42,19 +44,23 @@ __all__ = [
     "MarginalMinima",
     "Outlier",
     "PhasePoint",
+    "Predicted",
     "Prediction",
     "ThresholdBand",
     "ThresholdMeasure",
     "ThresholdStates",
     "TiltedMeasure",
     "Transition",
+    "alpha_50",
     "alpha_init",
     "alpha_threshold",
     "branch_change",
+    "budget_50",
     "bulk_density",
     "bulk_resolvent",
     "complexity",
     "complexity_line",
+    "dynamics",
     "energy_range",
     "flow_response",
     "initial_spectrum",
@@ -66,8 +72,10 @@ __all__ = [
     "phase_point",
     "predict",
     "proximal_map",
+    "recovery_time",
     "spectral_start",
     "spectral_transition",
+    "success_probability",
     "summary",
     "threshold_band",
     "threshold_outlier",

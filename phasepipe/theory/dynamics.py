@@ -1,0 +1,231 @@
+"""Gradient flow for N to infinity: dynamical mean-field theory (docs/explanation/dynamics.md).
+
+The two-time functions of the flow solve closed equations whose averages run over an effective process of one
+sample. They are solved forward in time by a sample of that process; errors come from independent samples and
+from a grid with steps twice as long.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from phasepipe.physics.losses import Loss
+from phasepipe.theory.dynamics_grid import choose_times
+from phasepipe.theory.dynamics_path import Path, follow
+from phasepipe.theory.quadrature import Floats
+from phasepipe.theory.requirements import require_even
+
+FEWEST_SAMPLES = 1 << 8
+LONGEST_TIME = 1e4
+_SHARE, _DECAY = 0.06, 0.4  # step sizes at accuracy 0.01; the error is of second order in them
+_REFINEMENTS = 2
+_STEP_ERROR = 0.5  # of the difference to steps twice as long; 1/3 at second order, 1 at first
+_SMOOTHING = 0.5  # in log(time): an error estimated from two seeds alone scatters too much to be used
+_DECIDING = ("energy", "amplification", "overlap")  # what the accuracy is asked of
+
+_TIME = {"long_name": "time", "units": "1 (PHYSICS §3)"}
+_LONG_NAMES = {
+    "energy": "training loss over N, alpha <l>",
+    "mu": "Lagrange multiplier of the sphere, alpha <l' yhat>",
+    "correlation": "correlation C(t, s) = w(t).w(s) / N",
+    "response": "response R(t, s) of w(t) to a force at the earlier time s, averaged over components",
+    "overlap": "overlap m with the signal",
+    "amplification": "amplification A(t) of a small initial overlap",
+    "overlap_variance": "variance N E[m²] of the overlap from random starts",
+    "edge": "left edge of the bulk of the Hessian",
+    "outlier": "signal outlier of the Hessian; NaN where none exists",
+    "outlier_overlap": "squared overlap of the outlier's eigenvector with the tangent signal direction",
+    "bbp_margin": "margin of the BBP transition; positive where the outlier exists",
+    "t_bbp": "time at which the outlier ceases to exist; NaN without one, infinite if it outlives t_max",
+}
+
+
+def dynamics(
+    loss: Loss,
+    alpha: float,
+    t_max: float,
+    *,
+    initial_overlap: float = 0.0,
+    samples: int = 2**15,
+    seeds: int = 2,
+    accuracy: float = 0.01,
+) -> xr.Dataset:
+    """Gradient flow on the sphere for N to infinity, from a random start or one with a given overlap.
+
+    Parameters
+    ----------
+    loss
+        Any loss that is even in ``yhat`` and ``y``.
+    alpha
+        Measurements per dimension, positive.
+    t_max
+        Last time, in the units of PHYSICS §3; at most 10,000.
+    initial_overlap
+        ``m(0)`` in [0, 1). Zero is a random start for N to infinity, whose overlap stays zero; what finite N
+        makes of it is in ``amplification`` and ``overlap_variance``.
+    samples
+        Samples of the effective process, a power of two of at least 256.
+    seeds
+        Independent repetitions, at least 2.
+    accuracy
+        Relative error aimed at in energy, amplification and overlap; it sets the time steps. If it is not
+        reached, a warning says so and what to change.
+
+    Returns
+    -------
+    Dataset with dimensions (time, earlier, sample)
+
+    * over (time): ``energy`` and ``mu`` per N, ``overlap``, ``amplification``, ``overlap_variance`` (NaN if
+      ``initial_overlap`` is not 0), ``edge``, ``outlier``, ``outlier_overlap``, ``bbp_margin``;
+    * over (time, earlier): ``correlation``, ``response`` (0 for ``earlier`` > ``time``);
+    * ``t_bbp``, in units of time;
+    * ``label`` (sample) and ``yhat`` (time, sample): samples of the effective process, from the first seed;
+    * for all but the last two, ``<name>_error``: one standard error of the mean over seeds, joined in
+      quadrature by the error of the time steps.
+
+    The attributes ``accuracy_reached`` (the largest relative error over times of what ``accuracy`` is asked
+    of) and ``accuracy_met`` (0 or 1) say whether the accuracy was reached.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the loss lacks a method or is not even, or a number is out of range.
+    ConvergenceError
+        If more than 1200 time steps are needed, or a step cannot be solved.
+
+    Notes
+    -----
+    The work is of order samples x steps³; see docs/explanation/dynamics.md.
+    """
+    loss = require_even(loss)
+    require_settings(alpha, t_max, initial_overlap, samples, seeds, accuracy)
+    coarseness = np.sqrt(accuracy / 0.01)
+    for refinement in range(_REFINEMENTS + 1):
+        times = choose_times(loss, alpha, t_max, _SHARE * coarseness, _DECAY * coarseness, initial_overlap)
+        coarse = follow(loss, alpha, times[::2], samples, 0, initial_overlap)
+        first = follow(loss, alpha, times, samples, 0, initial_overlap, every=2)
+        worst = max(
+            _relative(_STEP_ERROR * np.abs(first.series[name] - coarse.series[name]), first.series[name])
+            for name in _deciding(initial_overlap)
+        )
+        if worst <= accuracy or refinement == _REFINEMENTS:
+            break
+        coarseness *= max(0.5, 0.8 * np.sqrt(accuracy / worst))
+    others = [follow(loss, alpha, times, samples, seed, initial_overlap, every=2) for seed in range(1, seeds)]
+    result = _assemble(times[::2], [first, *others], coarse)
+    _judge(result, accuracy, initial_overlap)
+    result.attrs |= {
+        "alpha": alpha,
+        "loss": repr(loss),
+        "initial_overlap": initial_overlap,
+        "samples": samples,
+        "seeds": seeds,
+        "time_steps": len(times) - 1,
+        "source": "docs/explanation/dynamics.md",
+    }
+    return result
+
+
+def require_settings(
+    alpha: float, t_max: float, initial_overlap: float, samples: int, seeds: int, accuracy: float
+) -> None:
+    """Refuse what :func:`dynamics` cannot work with.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range; the sentence says what would do.
+    """
+    if not (np.isfinite(alpha) and alpha > 0):
+        raise ValueError(
+            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
+            "take for example 3.0"
+        )
+    if not 0 < t_max <= LONGEST_TIME:
+        raise ValueError(f"t_max = {t_max!r} lies outside (0, {LONGEST_TIME:g}]; take for example 10")
+    if not 0 <= initial_overlap < 1:
+        raise ValueError(
+            f"initial_overlap = {initial_overlap!r} lies outside [0, 1); take 0 for a random start"
+        )
+    if samples < FEWEST_SAMPLES or samples & (samples - 1):
+        raise ValueError(
+            f"samples = {samples!r} is not a power of two of at least {FEWEST_SAMPLES}; "
+            "take for example 2**15"
+        )
+    if seeds < 2:
+        raise ValueError(f"seeds = {seeds!r} leaves nothing to tell the error from; take at least 2")
+    if not 1e-4 <= accuracy <= 0.2:
+        raise ValueError(f"accuracy = {accuracy!r} lies outside [1e-4, 0.2]; take for example 0.01")
+
+
+def _deciding(initial_overlap: float) -> list[str]:
+    unknown = "overlap" if initial_overlap == 0 else "amplification"
+    return [name for name in _DECIDING if name != unknown]
+
+
+def _relative(error: Floats, value: Floats) -> float:
+    scale = np.maximum(np.abs(value), 1e-3 * np.abs(value).max())  # a recovered run has no energy left
+    return float(np.max(error / scale))
+
+
+def _assemble(times: Floats, paths: Sequence[Path], coarse: Path) -> xr.Dataset:
+    result = xr.Dataset(coords={"time": ("time", times, _TIME), "earlier": ("earlier", times, _TIME)})
+    for name, first in paths[0].series.items():
+        values = np.stack([path.series[name] for path in paths])
+        spread = _smooth(times, values.var(axis=0, ddof=1) / len(paths))
+        step = _smooth(times, (_STEP_ERROR * (first - coarse.series[name])) ** 2)
+        _put(result, name, ("time",), values.mean(axis=0), np.sqrt(spread + step))
+    for name, first in paths[0].two_time.items():
+        values = np.stack([path.two_time[name] for path in paths])
+        step = _STEP_ERROR * (first - coarse.two_time[name])
+        error = np.sqrt(values.var(axis=0, ddof=1) / len(paths) + step**2)
+        _put(result, name, ("time", "earlier"), values.mean(axis=0), error)
+    crossings = np.array([path.t_bbp for path in paths])
+    with np.errstate(invalid="ignore"):
+        error = np.sqrt(
+            crossings.var(ddof=1) / len(paths) + (_STEP_ERROR * (paths[0].t_bbp - coarse.t_bbp)) ** 2
+        )
+    agree = np.isposinf(crossings).all() and np.isposinf(coarse.t_bbp)
+    _put(result, "t_bbp", (), crossings.mean(), np.asarray(0.0 if agree else error))
+    result["label"] = ("sample", paths[0].label, {"long_name": "label y", "units": "1"})
+    result["yhat"] = (("time", "sample"), paths[0].yhat, {"long_name": "prediction yhat", "units": "1"})
+    return result
+
+
+def _put(result: xr.Dataset, name: str, dims: tuple[str, ...], value: Floats, error: Floats) -> None:
+    units = "1 (PHYSICS §3)" if name == "t_bbp" else "1"
+    result[name] = (dims, value, {"long_name": _LONG_NAMES[name], "units": units})
+    text = f"standard error of {name}, from seeds and time steps"
+    result[f"{name}_error"] = (dims, error, {"long_name": text, "units": units})
+
+
+def _smooth(times: Floats, squares: Floats) -> Floats:
+    """Average squared errors over neighbors in log(time); NaN stay NaN."""
+    logs = np.log(np.maximum(times, times[1]))
+    near = np.exp(-0.5 * ((logs[:, None] - logs) / _SMOOTHING) ** 2)
+    known = np.isfinite(squares)
+    mean = near[:, known] @ squares[known] / np.maximum(near[:, known].sum(axis=1), 1e-300)
+    return np.where(known, mean, np.nan)
+
+
+def _judge(result: xr.Dataset, accuracy: float, initial_overlap: float) -> None:
+    worst = {
+        name: _relative(result[f"{name}_error"].values, result[name].values)
+        for name in _deciding(initial_overlap)
+    }
+    name = max(worst, key=lambda name: worst[name])
+    result.attrs |= {
+        "accuracy": accuracy,
+        "accuracy_reached": worst[name],
+        "accuracy_met": int(worst[name] <= accuracy),
+    }
+    if worst[name] > accuracy:
+        warnings.warn(
+            f"the accuracy {accuracy:g} was not reached: the relative error of {name} grows to "
+            f"{worst[name]:.2g}; take more samples or seeds, a shorter time, or be content with it",
+            stacklevel=3,
+        )

@@ -1,0 +1,362 @@
+"""One forward pass of the dynamics for N to infinity (docs/explanation/dynamics.md).
+
+A sample's prediction is a Gaussian field less the memory of its own forces; field, memory and sphere follow
+from averages over all samples. Everything is causal: a step extends the two-time functions by one row, draws
+the field from the response and the noise, moves all samples, and never goes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from phasepipe.physics.losses import Loss
+from phasepipe.theory.noise import GaussianVariables
+from phasepipe.theory.quadrature import ConvergenceError, Floats
+from phasepipe.theory.sample_response import Controls, mean_response, noise_of_mean
+
+_ROUNDS = 40
+_KERNELS = 4  # times that the response of a step is computed at most
+_NEWTON = 60
+_PIVOT = 1e-11  # innovations of the noise below this share of its variance are rounding
+_CONTROLS = 3
+
+
+@dataclass
+class _Trial:
+    """The present step while it is being solved."""
+
+    n: int
+    half: float  # half the step, the weight of the end point
+    widths: Floats  # trapezoid weights, (n + 1,)
+    overlap: float
+    row: Floats  # quadrature weights times response, (n,)
+    memory: Floats  # of earlier forces, (samples,)
+
+
+class EffectiveProcess:
+    """All samples and two-time functions, up to the present time.
+
+    In two-time functions the row is the time and the column the earlier time.
+
+    Parameters
+    ----------
+    loss
+        Any loss that is even in ``yhat``.
+    alpha
+        Measurements per dimension.
+    variables
+        Gaussian variables of the samples; antithetic unless the initial overlap is 0.
+    most
+        Largest number of times, the first included.
+    initial_overlap
+        ``m(0)``.
+    direction_weight
+        Weight of each sample in the equations of a fixed direction, shape (samples,); by default ``z²``,
+        that of the signal. With 1 the direction is one that the labels do not know.
+    tolerance
+        To which a step is solved, relative to the norm of ``w``.
+
+    Attributes
+    ----------
+    steps
+        Number of the present time; entries of all arrays beyond it are empty.
+    time, energy, mu, overlap, variance
+        Shape (most,): t, ``alpha <l>``, ``alpha <l' yhat>``, m, and ``N E[m²]`` at zero overlap.
+    response
+        ``R`` and that of the fixed direction, shape (2, most, most).
+    coefficients
+        Of ``w``, without its part along the signal, in the variables, shape (most, most + 1).
+    yhat
+        Predictions at the present time, shape (samples,).
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        alpha: float,
+        variables: GaussianVariables,
+        most: int,
+        *,
+        initial_overlap: float = 0.0,
+        direction_weight: Floats | None = None,
+        tolerance: float = 3e-5,
+    ) -> None:
+        self.loss, self.alpha, self.tolerance = loss, alpha, tolerance
+        self._variables = variables
+        self.z = variables.label
+        samples = self.z.size
+        weight = self.z**2 if direction_weight is None else direction_weight
+        self._weights = np.stack([np.ones(samples), weight])
+        self.time, self.energy, self.mu = np.zeros(most), np.zeros(most), np.zeros(most)
+        self.overlap, self.variance = np.zeros(most), np.zeros(most)
+        self.response, self._change = np.zeros((2, most, most)), np.zeros((2, most, most))
+        self.coefficients, self._noise = np.zeros((most, most + 1)), np.zeros((most, most + 1))
+        self._quadrature = np.zeros((most, most))
+        self._direction_noise = np.zeros((most, most))
+        self._force = np.zeros((most, samples))
+        self._fields = np.zeros((most, samples), np.float32)
+        self._damped = np.zeros((most, samples), np.float32)
+        self._kicked = np.zeros((most, samples), np.float32)
+        self._correction = 0.0
+        self.steps = 0
+        self._begin(initial_overlap)
+
+    def _mean(self, values: Floats) -> float:
+        return self.alpha * float(np.mean(values))
+
+    def _begin(self, overlap: float) -> None:
+        radius = np.sqrt(1 - overlap**2)
+        self.coefficients[0, 0] = radius
+        self._fields[0] = radius * self._variables.require(1)[0]
+        self.yhat = self._fields[0] + overlap * self.z
+        force = self._force[0] = self.loss.slope(self.yhat, self.z)
+        self._curvature = self.loss.curvature(self.yhat, self.z)
+        self._damped[0] = self._curvature  # no interval lies before the start
+        self.response[:, 0, 0] = 1.0
+        self._noise[0, 1] = np.sqrt(self._mean(force**2))
+        self._direction_noise[0, 0] = self._mean(self._weights[1] * force**2)
+        self.overlap[0], self.variance[0] = overlap, 1.0
+        self._observe(0, force)
+
+    def _observe(self, n: int, force: Floats) -> None:
+        self.mu[n] = self._mean(force * self.yhat)
+        self.energy[n] = self._mean(self.loss.value(self.yhat, self.z))
+        self._drift = self.mu[n] * self.overlap[n] - self._pull(force)
+
+    @property
+    def decay_rate(self) -> float:
+        """Rate at which the response to a kick begins to decay now, ``alpha <T> - mu``."""
+        return self._mean(self._curvature) - float(self.mu[self.steps])
+
+    @property
+    def descent_rate(self) -> float:
+        """Relative rate at which the energy falls at the start, ``de/dt = -Lambda(0, 0)``."""
+        return self._mean(self._force[0] ** 2) / max(float(self.energy[0]), np.finfo(float).tiny)
+
+    def correlation(self) -> Floats:
+        """``C(t, s)`` up to now, shape (steps + 1, steps + 1)."""
+        w, m = self.coefficients[: self.steps + 1], self.overlap[: self.steps + 1]
+        return np.asarray(w @ w.T + np.outer(m, m))
+
+    def advance(self, dt: float) -> None:
+        """Move on by one step.
+
+        Raises
+        ------
+        ConvergenceError
+            If the step is too long to be solved; a shorter one may be tried then.
+        """
+        n = self.steps + 1
+        self.time[n] = self.time[n - 1] + dt
+        self._kick_last(n, dt)
+        self._predict(n)
+        widths = _trapezoid(self.time[: n + 1])
+        row = widths[:n] * self.response[0, n, :n]
+        trial = _Trial(n, 0.5 * dt, widths, self._guess_overlap(n), row, row @ self._force[:n])
+        scale = self._solve(trial)
+        for two_time in (self.response, self._change):
+            two_time[:, n, :n] *= scale  # the projection scales w, and so whatever w responds with
+        self._quadrature[n, :n], self._quadrature[n, n] = trial.row, trial.half
+        self._measure_variance(trial)
+        self.steps = n
+        self._observe(n, self._force[n])
+
+    def _solve(self, trial: _Trial) -> float:
+        """Iterate the implicit step; returns the factor of the projection to the sphere."""
+        n, half, kernels, settled = trial.n, trial.half, 0, False
+        yhat, before = self.yhat, None
+        accelerate = _Anderson()
+        for attempt in range(_ROUNDS):
+            scale = self._draw_field(trial)
+            field = self._fields[n]
+            target = field + trial.overlap * self.z - trial.memory
+            yhat = implicit_prediction(self.loss, target, self.z, half, yhat)
+            force = self._force[n] = self.loss.slope(yhat, self.z)
+            curvature = self.loss.curvature(yhat, self.z)
+            damped = curvature / (1 + half * curvature)
+            mu = self._mean(force * yhat)
+            if self.overlap[0]:
+                trial.overlap = self._newton_overlap(trial, mu, damped)
+            change = np.inf if before is None else np.sqrt(np.mean((field - before) ** 2))
+            before = field.copy()
+            if kernels == 0 or (not settled and (change < self.tolerance or attempt % 4 == 3)):
+                self._extend_noise(n)
+                self._damped[n] = damped
+                moved = self._respond(trial, mu)
+                kernels += 1
+                settled = moved < 20 * self.tolerance or kernels >= _KERNELS
+                accelerate = _Anderson()
+                continue
+            guess = self._noise[n].copy()
+            self._extend_noise(n)
+            if change < self.tolerance and settled:
+                self._damped[n], self.yhat, self.overlap[n] = damped, yhat, trial.overlap
+                self._curvature = curvature
+                return scale
+            self._noise[n] = accelerate(guess, self._noise[n])
+        raise ConvergenceError(f"the step to t = {self.time[n]:.4g} is too long to be solved")
+
+    def _draw_field(self, trial: _Trial) -> float:
+        n = trial.n
+        w = trial.row @ self._noise[:n] + trial.half * self._noise[n]
+        w[0] += self.response[0, n, 0] * self.coefficients[0, 0]
+        scale = 1 / np.sqrt(w @ w + trial.overlap**2)
+        trial.overlap *= scale
+        self.coefficients[n] = scale * w
+        basis = self._variables.require(n + 2)[: n + 2]
+        self._fields[n] = self.coefficients[n, : n + 2].astype(np.float32) @ basis
+        return float(scale)
+
+    def _guess_overlap(self, n: int) -> float:
+        if not self.overlap[0]:
+            return 0.0
+        if n == 1:
+            return float(self.overlap[0] + self.time[1] * self._drift)
+        ratio = (self.time[n] - self.time[n - 1]) / (self.time[n - 1] - self.time[n - 2])
+        return float(self.overlap[n - 1] + ratio * (self.overlap[n - 1] - self.overlap[n - 2]))
+
+    def _kick_last(self, n: int, dt: float) -> None:
+        """Response right after a kick at the last time, now that the step is known."""
+        self._kicked[n - 1] = kicked = self._curvature * jump_factor(self._curvature * dt)
+        mean = self.alpha * (self._weights @ kicked) / self.z.size
+        self._change[:, n - 1, n - 1] = self.mu[n - 1] - mean
+
+    def _predict(self, n: int) -> None:
+        """Guess row n of response and noise: they change slowly along lines of equal index difference."""
+        R, noise = self.response, self._noise
+        R[:, n, n] = 1.0
+        if n == 1:
+            rate = self._change[:, 0, 0] * (self.time[1] - self.time[0])
+            R[:, 1, 0] = 1 / (1 - np.minimum(rate, 0.5))
+            noise[1] = noise[0]
+            return
+        R[:, n, 1:n] = R[:, n - 1, : n - 1]
+        if n > 2:
+            R[:, n, 2:n] += R[:, n - 1, 1 : n - 1] - R[:, n - 2, : n - 2]
+        ratio = (self.time[n] - self.time[n - 1]) / (self.time[n - 1] - self.time[n - 2])
+        R[:, n, 0] = R[:, n - 1, 0] + ratio * (R[:, n - 1, 0] - R[:, n - 2, 0])
+        noise[n] = noise[n - 1] + ratio * (noise[n - 1] - noise[n - 2])
+
+    def _pull(self, force: Floats) -> float:
+        """``alpha <l' z>``, less what is known to be noise."""
+        return self._mean(force * self.z) - self.alpha * self._correction
+
+    def _newton_overlap(self, trial: _Trial, mu: float, damped: Floats) -> float:
+        """One Newton step of the implicit trapezoid for the overlap."""
+        m, before = trial.overlap, self.overlap[trial.n - 1]
+        drift = mu * m - self._pull(self._force[trial.n])
+        slope = mu - self._mean(self.z**2 * damped)
+        residual = m - before - trial.half * (self._drift + drift)
+        return float(m - residual / (1 - trial.half * slope))
+
+    def _extend_noise(self, n: int) -> None:
+        """Row n of the factor of the noise covariance ``Lambda``, in variables 1 to n + 1."""
+        covariance = self.alpha / self.z.size * (self._force[: n + 1] @ self._force[n])
+        factor = self._noise[:n, 1 : n + 1]
+        known = solve_triangular(factor, covariance[:n], lower=True, check_finite=False)
+        self._noise[n] = 0.0
+        self._noise[n, 1 : n + 1] = known
+        self._noise[n, n + 1] = np.sqrt(max(covariance[n] - known @ known, _PIVOT * covariance[n]))
+
+    def _respond(self, trial: _Trial, mu: float) -> float:
+        """Row n of both responses by the implicit trapezoid rule; returns the largest change of ``R``."""
+        n, half = trial.n, trial.half
+        matrix = self._quadrature[: n + 1, : n + 1].copy()
+        matrix[n, :n], matrix[n, n] = trial.row, half
+        steps = np.append(np.diff(self.time[: n + 1]), 0.0)
+        chosen = np.unique(np.linspace(0, n, _CONTROLS).astype(int))
+        w = self.coefficients[: n + 1]
+        controls = Controls(self._fields[chosen], w @ w[chosen].T, self._force[n])
+        right_share = steps / (2 * trial.widths)
+        kernel = mean_response(
+            matrix, self._damped[: n + 1], self._kicked[:n], right_share, self._weights, controls
+        )
+        if self.overlap[0]:
+            self._correction = self._noise_of_pull(kernel.zero)
+        before = self.response[0, n, :n].copy()
+        for R, change, smooth, kick in zip(
+            self.response, self._change, self.alpha * kernel.smooth, self.alpha * kernel.kick, strict=True
+        ):
+            # what a column's own time does is in the kick, hence the strict triangle
+            past = kick[:n] + smooth[:n] @ np.tril(R[:n, :n], -1)
+            known = R[n - 1, :n] + half * (change[n - 1, :n] - past)
+            R[n, :n] = known / (1 - half * (mu - smooth[n]))
+            change[n, :n] = (mu - smooth[n]) * R[n, :n] - past
+        trial.row = trial.widths[:n] * self.response[0, n, :n]
+        trial.memory = trial.row @ self._force[:n]
+        return float(np.abs(self.response[0, n, :n] - before).max())
+
+    def _noise_of_pull(self, zero: Floats) -> float:
+        """Noise of ``<l' z>``: with weight ``z²`` the differences of Stein's lemma resemble it."""
+        pairs = (2, self.z.size // 2)
+        values = (self._force[self._row_in_work] * self.z).reshape(pairs).mean(axis=0)
+        return noise_of_mean(values, (self.z**2 * zero).reshape(len(zero), *pairs).mean(axis=1))
+
+    @property
+    def _row_in_work(self) -> int:
+        return self.steps + 1
+
+    def _measure_variance(self, trial: _Trial) -> None:
+        n = trial.n
+        covariance = self.alpha / self.z.size * (self._force[: n + 1] @ (self._weights[1] * self._force[n]))
+        self._direction_noise[n, : n + 1] = self._direction_noise[: n + 1, n] = covariance
+        weighted = np.append(trial.widths[:n] * self.response[1, n, :n], trial.half)
+        noise = weighted @ self._direction_noise[: n + 1, : n + 1] @ weighted
+        self.variance[n] = self.response[1, n, 0] ** 2 + noise
+
+
+class _Anderson:
+    """Accelerates a fixed-point iteration by the last two of its rounds (Anderson mixing of depth one)."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Floats, Floats] | None = None
+
+    def __call__(self, point: Floats, image: Floats) -> Floats:
+        """Next point, from the present one and its image."""
+        residual = image - point
+        last, self._last = self._last, (residual, image.copy())
+        if last is None:
+            return image
+        difference = residual - last[0]
+        size = difference @ difference
+        share = float(np.clip(residual @ difference / size, -9.0, 0.9)) if size > 0 else 0.0
+        return np.asarray((1 - share) * image + share * last[1])
+
+
+def _trapezoid(times: Floats) -> Floats:
+    """Weights of an integral over all times, shape (times,)."""
+    steps = np.diff(times)
+    return np.asarray(0.5 * (np.append(steps, 0.0) + np.append(0.0, steps)))
+
+
+def jump_factor(stiffness: Floats) -> Floats:
+    """``2 (1 - exp(-x) (1 + x/2)) / x``, the correction of the trapezoid's weight at a kick.
+
+    The kick excites a force in full that relaxes at rate x / dt: within a long step most of it is gone again.
+    """
+    x = np.maximum(stiffness, 1e-3)
+    return np.where(stiffness > 1e-3, 2 * (1 - np.exp(-x) * (1 + x / 2)) / x, 1.0)
+
+
+def implicit_prediction(loss: Loss, target: Floats, y: Floats, half: float, guess: Floats) -> Floats:
+    """Solve ``yhat + half l'(yhat, y) = target`` for each sample, shape (samples,), by Newton's method.
+
+    Raises
+    ------
+    ConvergenceError
+        If it does not converge.
+    """
+    x = guess.copy()
+    live = np.arange(x.size)
+    for _ in range(_NEWTON):
+        at, label = x[live], y[live]
+        residual = at + half * loss.slope(at, label) - target[live]
+        step = residual / np.maximum(1 + half * loss.curvature(at, label), 0.05)
+        x[live] = at - step
+        live = live[~(np.abs(step) <= 1e-10 * (1 + np.abs(at)))]
+        if live.size == 0:
+            return x
+    raise ConvergenceError("Newton's method for the predictions did not converge: the step is too long")

@@ -1,0 +1,270 @@
+"""Success at finite N without a fitted parameter (docs/explanation/dynamics.md).
+
+At finite N a random start has an overlap of order ``N^-1/2``, and the shot noise of the labels adds to it.
+Both together act as a Gaussian initial overlap of variance ``S / N``, and the run recovers within a budget if
+that exceeds the critical overlap ``m_c`` of N to infinity: ``P = 2 Phi(-m_c sqrt(N / S))``. What is left out
+are fluctuations of order ``N^-1/2`` later in the run, which matter at late times.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from phasepipe.physics.losses import Loss
+from phasepipe.theory.dynamics import require_settings
+from phasepipe.theory.quadrature import ConvergenceError, Floats
+from phasepipe.theory.requirements import require_even
+from phasepipe.theory.warm_starts import HORIZONS, WarmStarts, warm_starts
+
+ALPHA_SPACING = 0.25
+"""Spacing of the alphas between which :func:`alpha_50` interpolates."""
+LARGEST_ALPHA = 12.0
+SAMPLES = 2**14
+ACCURACY = 0.03
+_HALF = norm.ppf(0.75) ** 2  # P = 1/2 where m_c² N = this times S
+_NEGLIGIBLE = 1e-3
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A number with its standard error, from independent seeds and the time steps; NaN if not known."""
+
+    value: float
+    error: float
+
+
+def success_probability(
+    loss: Loss,
+    alpha: float,
+    N: int,
+    budget: float,
+    *,
+    accuracy: float = ACCURACY,
+    samples: int = SAMPLES,
+    seeds: int = 2,
+) -> Predicted:
+    """Probability that a random start recovers within a time budget.
+
+    Parameters
+    ----------
+    loss
+        Any loss that is even in ``yhat`` and ``y``.
+    alpha, N
+        Measurements per dimension, positive, and dimension, at least 2.
+    budget
+        Time at which ``|m|`` must have passed 0.99.
+    accuracy, samples, seeds
+        As for :func:`phasepipe.theory.dynamics`.
+
+    Returns
+    -------
+    Predicted
+        NaN, with a warning, where the budget lies outside the range that was computed. A budget too short
+        for any start gives 0, its error the largest that the probability can be.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the loss is not even or a number is out of range.
+    """
+    _require_size(N)
+    known = _known(loss, alpha, budget, accuracy, samples, seeds)
+    if known is None:
+        return _unknown(f"success at t = {budget:g} was not computed: it needs too many time steps")
+    overlaps, variances = known.critical(budget)
+    if np.isfinite(overlaps).all():
+        argument = overlaps * np.sqrt(N / variances)
+        values = 2 * norm.sf(argument)
+        steps = 2 * norm.pdf(argument.mean()) * argument.mean() * accuracy
+        return _joined(values, steps)
+    if known.initial_overlap.size and budget < known.times[0]:
+        bound = 2 * norm.sf(known.initial_overlap[-1] * np.sqrt(N / known.start_variance.max()))
+        if bound < _NEGLIGIBLE:
+            return Predicted(0.0, float(bound))
+    return _unknown(_outside(known, budget))
+
+
+def alpha_50(
+    loss: Loss,
+    N: int,
+    budget: float,
+    *,
+    accuracy: float = ACCURACY,
+    samples: int = SAMPLES,
+    seeds: int = 2,
+) -> Predicted:
+    """Measurements per dimension at which half of the random starts recover within a time budget.
+
+    Parameters and exceptions are those of :func:`success_probability`. The value is interpolated between
+    alphas 0.25 apart, of which the search computes those that it needs.
+    """
+    _require_size(N)
+    margins: dict[float, Floats | None] = {}
+
+    def margin(alpha: float) -> Floats | None:
+        """Log of the size at which P is one half over N, per seed; positive above ``alpha_50``."""
+        if alpha not in margins:
+            known = _known(loss, alpha, budget, accuracy, samples, seeds)
+            margins[alpha] = None
+            if known is not None:
+                overlaps, variances = known.critical(budget)
+                if np.isfinite(overlaps).all():
+                    margins[alpha] = np.log(_HALF * variances / overlaps**2 / N)
+        return margins[alpha]
+
+    def above(alpha: float) -> bool:
+        found = margin(alpha)
+        return found is not None and bool(found.mean() > 0)
+
+    alpha = 3.0
+    step = -ALPHA_SPACING if above(alpha) else ALPHA_SPACING
+    started = above(alpha)
+    while above(alpha + step) == started:
+        alpha += step
+        if not ALPHA_SPACING < alpha < LARGEST_ALPHA:
+            return _unknown(
+                f"alpha_50 at N = {N:g}, t = {budget:g} does not lie between {ALPHA_SPACING:g} and "
+                f"{LARGEST_ALPHA:g}"
+            )
+    low = min(alpha, alpha + step)
+    around = [low + ALPHA_SPACING * place for place in (-1, 0, 1, 2)]
+    for point in around:
+        margin(point)
+    points = np.array([point for point in around if margins.get(point) is not None])
+    if low not in points:
+        return _unknown(
+            f"alpha_50 at N = {N:g}, t = {budget:g} lies below {low + ALPHA_SPACING:g}, where no start "
+            "recovers in time"
+        )
+    values = np.array([margins[point] for point in points]).T
+    roots = []
+    slopes = []
+    for row in values:
+        curve = PchipInterpolator(points, row)
+        if not curve(low) * curve(low + ALPHA_SPACING) <= 0:
+            return _unknown(f"alpha_50 at N = {N:g}, t = {budget:g} is not bracketed for every seed")
+        root = _root(lambda point, curve=curve: float(curve(point)), low, low + ALPHA_SPACING)  # type: ignore[misc]
+        roots.append(root)
+        slopes.append(float(curve(root, 1)))
+    return _joined(np.array(roots), 2 * accuracy / max(float(np.mean(slopes)), 1e-6))
+
+
+def budget_50(
+    loss: Loss,
+    alpha: float,
+    N: int,
+    *,
+    longest: float = 31.6,
+    accuracy: float = ACCURACY,
+    samples: int = SAMPLES,
+    seeds: int = 2,
+) -> Predicted:
+    """Time within which half of the random starts recover.
+
+    Parameters and exceptions are those of :func:`success_probability`; ``longest`` is the longest time
+    that is looked at.
+    """
+    _require_size(N)
+    known = _known(loss, alpha, longest, accuracy, samples, seeds)
+    if known is None or known.times[0] >= known.times[1]:
+        return _unknown(f"no start at alpha = {alpha:g} recovers by t = {longest:g}")
+    first, last = known.times
+
+    def margins(log_time: float) -> Floats:
+        overlaps, variances = known.critical(float(np.clip(np.exp(log_time), first, last)))
+        return np.log(_HALF * variances / overlaps**2 / N)
+
+    low, high = np.log(first), np.log(last)
+    at_low, at_high = margins(low), margins(high)
+    if not ((at_low < 0).all() and (at_high > 0).all()):
+        return _unknown(
+            f"half of the starts at alpha = {alpha:g}, N = {N:g} do not recover at a time between "
+            f"{first:.3g} and {last:.3g}, the range computed"
+        )
+    roots, slopes = [], []
+    for seed in range(len(at_low)):
+        root = _root(lambda log_time, seed=seed: float(margins(log_time)[seed]), low, high)  # type: ignore[misc]
+        nearby = min(root + 0.02, high)
+        roots.append(np.exp(root))
+        slopes.append((margins(nearby)[seed] - margins(nearby - 0.04)[seed]) / 0.04)
+    return _joined(np.array(roots), float(np.mean(roots)) * 2 * accuracy / max(np.mean(slopes), 1e-6))
+
+
+def recovery_time(
+    loss: Loss,
+    alpha: float,
+    initial_overlap: float,
+    *,
+    longest: float = 31.6,
+    accuracy: float = ACCURACY,
+    samples: int = SAMPLES,
+    seeds: int = 2,
+) -> Predicted:
+    """Time at which a warm start recovers for N to infinity.
+
+    Parameters and exceptions are those of :func:`success_probability`; ``initial_overlap`` lies in (0, 1).
+    NaN, with a warning, for overlaps that do not recover by ``longest`` or are larger than 0.8.
+    """
+    if not 0 < initial_overlap < 1:
+        raise ValueError(f"initial_overlap = {initial_overlap!r} lies outside (0, 1); take for example 0.3")
+    known = _known(loss, alpha, longest, accuracy, samples, seeds)
+    times = np.array([np.nan]) if known is None else known.time_to_recover(initial_overlap)
+    if known is None or not np.isfinite(times).all():
+        return _unknown(
+            f"a start with overlap {initial_overlap:g} at alpha = {alpha:g} has no recovery time in the "
+            f"range computed, t <= {longest:g} and overlaps up to 0.8"
+        )
+    return _joined(times, float(times.mean()) * accuracy)
+
+
+def _known(
+    loss: Loss, alpha: float, budget: float, accuracy: float, samples: int, seeds: int
+) -> WarmStarts | None:
+    """Warm starts up to the first horizon that covers the budget, None if none does."""
+    loss = require_even(loss)
+    if not budget > 0:
+        raise ValueError(f"budget = {budget!r} is not positive; take for example 10")
+    require_settings(alpha, min(budget, HORIZONS[-1]), 0.0, samples, seeds, accuracy)
+    covering = [horizon for horizon in HORIZONS if horizon >= budget]
+    if not covering:
+        return None
+    try:
+        return warm_starts(loss, float(alpha), covering[0], accuracy, samples, seeds)
+    except ConvergenceError:
+        return None
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    return float(brentq(function, low, high, xtol=1e-6))
+
+
+def _require_size(N: int) -> None:
+    if not N >= 2:
+        raise ValueError(f"N = {N!r} is too small: the sphere needs N of at least 2")
+
+
+def _joined(values: Floats, steps: float) -> Predicted:
+    error = np.sqrt(values.var(ddof=1) / len(values) + steps**2)
+    return Predicted(float(values.mean()), float(error))
+
+
+def _outside(known: WarmStarts, budget: float) -> str:
+    if known.initial_overlap.size < 2:
+        return f"no start at alpha = {known.alpha:g} recovers by t = {known.horizon:g}"
+    first, last = known.times
+    return (
+        f"the budget t = {budget:g} lies outside the range computed at alpha = {known.alpha:g}, "
+        f"{first:.3g} to {last:.3g}"
+    )
+
+
+def _unknown(sentence: str) -> Predicted:
+    warnings.warn(sentence, stacklevel=3)
+    return Predicted(np.nan, np.nan)

@@ -1,0 +1,202 @@
+"""Recovery from a given initial overlap for N to infinity, and what a random start at finite N amounts to.
+
+The equations with ``m(0) > 0`` are deterministic: a run recovers, at a time that falls with ``m(0)``, or it
+does not. Read backward, the time budget says which overlap a start must have. The shot noise that a run of
+finite N collects before its overlap is large counts as additional variance of the initial overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from phasepipe.physics.losses import Loss
+from phasepipe.theory.dynamics_grid import choose_times
+from phasepipe.theory.effective_process import EffectiveProcess
+from phasepipe.theory.noise import GaussianVariables
+from phasepipe.theory.quadrature import ConvergenceError, Floats
+
+RECOVERED = 0.99
+"""Overlap that counts as recovered, the engine's default."""
+HORIZONS = (3.2, 10.0, 32.0, 101.0)
+"""Times up to which warm starts are followed: the first that covers a budget is computed."""
+_LARGEST, _SMALLEST, _RATIO = 0.8, 1e-5, 0.6  # initial overlaps
+_BRACKET = 1.12  # ratio of the smallest overlap that recovers to the largest that does not
+_BEYOND = 1.15  # runs go on beyond the horizon by this factor, so that the budget lies inside
+_SHARE, _DECAY = 0.06, 0.4  # as in phasepipe.theory.dynamics
+
+
+@dataclass(frozen=True)
+class WarmStarts:
+    """Recovery against the initial overlap at one loss and alpha; rows are independent seeds.
+
+    Attributes
+    ----------
+    alpha, horizon
+        Measurements per dimension; time to which starts were followed.
+    initial_overlap
+        Increasing, shape (starts,): those that recovered for every seed.
+    recovery_time
+        Shape (seeds, starts), in units of time.
+    start_variance
+        ``S``, shape (seeds, starts): a random start at large N acts as an initial overlap of variance
+        ``S / N``; 1 is the geometry of the start, the rest is shot noise up to recovery.
+    """
+
+    alpha: float
+    horizon: float
+    initial_overlap: Floats
+    recovery_time: Floats
+    start_variance: Floats
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """Shortest and longest budget for which the critical overlap is known for every seed."""
+        if self.initial_overlap.size < 2:
+            return np.inf, -np.inf
+        return float(self.recovery_time[:, -1].max()), float(self.recovery_time[:, 0].min())
+
+    def critical(self, budget: float) -> tuple[Floats, Floats]:
+        """Initial overlap that recovers in just that time, and ``S`` there, shape (seeds,) each.
+
+        NaN outside ``times``.
+        """
+        first, last = self.times
+        seeds = len(self.recovery_time)
+        if not first <= budget <= last:
+            return np.full(seeds, np.nan), np.full(seeds, np.nan)
+        overlaps, variances = np.empty(seeds), np.empty(seeds)
+        for seed in range(seeds):
+            # falling in the overlap; noise may break the order of close neighbors
+            times = np.minimum.accumulate(self.recovery_time[seed])
+            keep = np.append(np.diff(times) < 0, True)
+            log_times, logs = np.log(times[keep][::-1]), np.log(self.initial_overlap[keep][::-1])
+            at = np.clip(np.log(budget), log_times[0], log_times[-1])
+            overlaps[seed] = np.exp(PchipInterpolator(log_times, logs)(at))
+            variances[seed] = np.interp(at, log_times, self.start_variance[seed][keep][::-1])
+        return overlaps, variances
+
+    def time_to_recover(self, overlap: float) -> Floats:
+        """Recovery time from a given overlap, shape (seeds,); NaN outside the overlaps computed."""
+        known = self.initial_overlap
+        if known.size < 2 or not known[0] <= overlap <= known[-1]:
+            return np.full(len(self.recovery_time), np.nan)
+        curve = PchipInterpolator(np.log(known), np.log(self.recovery_time), axis=1)
+        return np.asarray(np.exp(curve(np.log(overlap))))
+
+
+def warm_starts(
+    loss: Loss, alpha: float, horizon: float, accuracy: float, samples: int, seeds: int
+) -> WarmStarts:
+    """Follow starts of decreasing overlap until they fail to recover, and close in on the last that does.
+
+    Results are kept in memory by their arguments, for losses that can be hashed.
+
+    Raises
+    ------
+    ConvergenceError
+        If the horizon needs too many time steps.
+    """
+    try:
+        hash(loss)
+    except TypeError:
+        return _warm_starts.__wrapped__(loss, alpha, horizon, accuracy, samples, seeds)
+    return _warm_starts(loss, alpha, horizon, accuracy, samples, seeds)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=256)
+def _warm_starts(
+    loss: Loss, alpha: float, horizon: float, accuracy: float, samples: int, seeds: int
+) -> WarmStarts:
+    coarseness = np.sqrt(accuracy / 0.01)
+    until = _BEYOND * horizon
+    times = choose_times(loss, alpha, until, _SHARE * coarseness, _DECAY * coarseness)
+    linear = [_linear(loss, alpha, times, samples, seed) for seed in range(seeds)]
+
+    def follow(overlap: float) -> list[tuple[float, float]]:
+        found: list[tuple[float, float]] = []
+        for seed in range(seeds):
+            found.append(_follow(loss, alpha, times, samples, seed, overlap, linear[seed]))
+            if not np.isfinite(found[-1][0]):
+                break
+        return found
+
+    recovered: dict[float, list[tuple[float, float]]] = {}
+    lower, upper = _SMALLEST, np.inf
+    overlap = _LARGEST
+    while overlap > _SMALLEST and upper > _BRACKET * lower:
+        found = follow(overlap)
+        if all(np.isfinite(time) for time, _ in found):
+            recovered[overlap], upper = found, overlap
+        else:
+            lower = overlap
+        if not recovered or min(time for time, _ in recovered[min(recovered)]) >= horizon:
+            break
+        overlap = np.sqrt(lower * upper) if lower > _SMALLEST else _RATIO * upper
+    overlaps = np.array(sorted(recovered))
+    table = np.array([recovered[overlap] for overlap in overlaps]).reshape(-1, seeds, 2)
+    return WarmStarts(alpha, horizon, overlaps, table[:, :, 0].T, table[:, :, 1].T)
+
+
+def _linear(loss: Loss, alpha: float, times: Floats, samples: int, seed: int) -> tuple[Floats, Floats]:
+    """Amplification ``A`` and ``S = V / A²`` of small overlaps, shape (times,) each."""
+    variables = GaussianVariables(samples, len(times) + 1, seed, antithetic=False)
+    process = EffectiveProcess(loss, alpha, variables, len(times))
+    for step in np.diff(times):
+        process.advance(step)
+    amplification = process.response[1, :, 0]
+    return amplification, process.variance / amplification**2
+
+
+def _follow(
+    loss: Loss,
+    alpha: float,
+    times: Floats,
+    samples: int,
+    seed: int,
+    overlap: float,
+    linear: tuple[Floats, Floats],
+) -> tuple[float, float]:
+    """Recovery time (infinite without recovery) and ``S`` along the way."""
+    spare = len(times) // 4 + 8  # for steps that must be halved
+    variables = GaussianVariables(samples, len(times) + spare + 1, seed, antithetic=True)
+    process = EffectiveProcess(loss, alpha, variables, len(times) + spare, initial_overlap=overlap)
+    overlaps = [overlap]
+    for step in np.diff(times):
+        _advance(process, step)
+        overlaps.append(float(process.overlap[process.steps]))
+        if overlaps[-1] >= RECOVERED:
+            break
+    else:
+        return np.inf, np.nan
+    number = len(overlaps) - 1
+    # 1 - m decays exponentially near the end
+    before, after = np.log1p(-overlaps[-2]), np.log1p(-min(overlaps[-1], 1 - 1e-12))
+    share = (np.log1p(-RECOVERED) - before) / (after - before)
+    time = times[number - 1] + share * (times[number] - times[number - 1])
+    return float(time), _start_variance(np.array(overlaps), *linear)
+
+
+def _advance(process: EffectiveProcess, step: float, depth: int = 0) -> None:
+    try:
+        process.advance(step)
+    except ConvergenceError:
+        if depth == 4:
+            raise
+        _advance(process, step / 2, depth + 1)
+        _advance(process, step / 2, depth + 1)
+
+
+def _start_variance(overlaps: Floats, amplification: Floats, variance: Floats) -> float:
+    """``S`` along a path with these overlaps.
+
+    Noise that enters once the overlap grows faster than a small one would counts less, by the square of the
+    ratio of the two. Growth is that of ``m / sqrt(1 - m²)``, which the sphere does not bound.
+    """
+    tangent = overlaps / np.sqrt(np.maximum(1 - overlaps**2, 1e-12))
+    ratio = tangent / (tangent[0] * amplification[: tangent.size])
+    weight = 0.5 * (ratio[1:] ** -2 + ratio[:-1] ** -2)
+    return float(1 + weight @ np.diff(variance[: tangent.size]))
