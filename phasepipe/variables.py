@@ -145,7 +145,16 @@ SPECTRA = {
 
 THRESHOLDS = {
     "alpha_init": Variable((), "float64", "BBP transition at a random start"),
-    "alpha_threshold": Variable((), "float64", "BBP transition at the threshold states"),
+    "alpha_threshold": Variable(
+        (), "float64", "BBP transition at the marginal one-step-RSB states, the literature's threshold"
+    ),
+    "alpha_most_numerous": Variable(
+        (), "float64", "the most numerous marginal minima become unstable towards the signal"
+    ),
+    "alpha_lowest": Variable(
+        (), "float64", "the marginal minima of lowest energy become unstable towards the signal"
+    ),
+    "alpha_trivialisation": Variable((), "float64", "no stable minimum of overlap 0 exists beyond it"),
     "alpha_weak_recovery": Variable((), "float64", "weak recovery, the best any algorithm can do"),
     "alpha_information_theoretic": Variable((), "float64", "full recovery, whatever the cost"),
     "alpha_approximate_message_passing": Variable(
@@ -162,7 +171,21 @@ AT_ALPHA = {
     "initial_overlap": Variable(
         _ALPHA, "float64", "squared overlap of the outlier with the signal at a random start"
     ),
-    "threshold_energy": Variable(_ALPHA, "float64", "energy of the threshold states per dimension"),
+    "threshold_energy": Variable(_ALPHA, "float64", "energy of the one-step-RSB states per dimension"),
+    "threshold_complexity": Variable(
+        _ALPHA,
+        "float64",
+        "complexity of the one-step-RSB states per dimension; negative: typically none exist",
+    ),
+    "marginal_energy_lowest": Variable(
+        _ALPHA, "float64", "lowest energy of marginal minima per dimension, where their complexity vanishes"
+    ),
+    "marginal_energy_most_numerous": Variable(
+        _ALPHA, "float64", "energy of the most numerous marginal minima per dimension"
+    ),
+    "marginal_complexity": Variable(
+        _ALPHA, "float64", "complexity of the most numerous marginal minima per dimension"
+    ),
     "threshold_chi": Variable(_ALPHA, "float64", "response chi of the threshold states"),
     "threshold_x": Variable(_ALPHA, "float64", "breaking parameter x of the threshold states"),
     "threshold_mu": Variable(_ALPHA, "float64", "Lagrange multiplier at the threshold states"),
@@ -216,6 +239,32 @@ FATE = {
     "moment": Variable(_FATE[:2], "float64", "median t_BBP of the runs that lose their outlier", "t"),
 }
 
+_DYNAMICS = ("alpha", "time")
+_HALF = ("alpha", "budget")
+
+_SERIES = {
+    "energy": "loss per dimension for N to infinity",
+    "mu": "Lagrange multiplier of the sphere for N to infinity",
+    "correlation": "correlation C(t, 0) of the point with its start for N to infinity",
+    "amplification": "amplification A(t) of a small initial overlap",
+    "overlap_variance": "variance N E[m²] of the overlap from random starts",
+    "edge": "left edge of the bulk of the Hessian for N to infinity",
+    "outlier": "signal outlier of the Hessian for N to infinity, NaN without one",
+    "outlier_overlap": "squared overlap of the outlier's eigenvector with the signal for N to infinity",
+    "bbp_margin": "margin of the BBP transition for N to infinity, positive with an outlier",
+}
+
+DYNAMICS = {
+    name: Variable(_DYNAMICS, "float64", long_name)
+    for series, meaning in _SERIES.items()
+    for name, long_name in ((series, meaning), (f"{series}_error", f"standard error of {series}"))
+} | {
+    "t_bbp": Variable(_ALPHA, "float64", "time at which the outlier ceases to exist for N to infinity", "t"),
+    "t_bbp_error": Variable(_ALPHA, "float64", "standard error of t_bbp", "t"),
+    "half_size": Variable(_HALF, "float64", "predicted dimension at which half of the starts recover"),
+    "half_size_log_error": Variable(_HALF, "float64", "standard error of the logarithm of half_size"),
+}
+
 STORES: Mapping[str, Variables] = {
     "instances": INSTANCES,
     "runs": RUNS | {"snapshot": SNAPSHOT},
@@ -223,6 +272,7 @@ STORES: Mapping[str, Variables] = {
     "theory": THEORY,
     "success": SUCCESS,
     "fate": FATE,
+    "dynamics": DYNAMICS,
 }
 """All arrays by the store or table that holds them."""
 

@@ -27,6 +27,7 @@ from phasepipe.physics.starts import StartKind
 from phasepipe.specification.base import Count, Dimension, FinitePositive, Model
 from phasepipe.specification.cluster import ClusterSpec, LocalCluster
 from phasepipe.specification.dynamics import DynamicsSpec, FlowSpec
+from phasepipe.specification.dynamics_theory import OptionalDynamicsTheory, true_as_defaults
 from phasepipe.specification.grid import AlphaGrid, AlphaRange, RefinedCell, SnapshotSpec, common_or_per_size
 from phasepipe.specification.loss import LossSpec
 from phasepipe.specification.sensing import GaussianSensing, SensingSpec
@@ -73,10 +74,16 @@ class Sweep(Model):
     device: Literal["cpu", "gpu"] = Field(
         default="cpu", description="Where runs are computed; gpu needs PyTorch, and is cpu without a GPU"
     )
+    dynamics_theory: OptionalDynamicsTheory = None
     block_instances: PositiveInt | None = Field(
         default=None, description="Instances per Dask task and Zarr chunk; default chosen from N and alpha"
     )
     cluster: ClusterSpec = LocalCluster()
+
+    @field_validator("dynamics_theory", mode="before")
+    @classmethod
+    def _true_as_defaults(cls, value: Any) -> Any:
+        return true_as_defaults(value)
 
     @field_validator("N")
     @classmethod
@@ -202,7 +209,8 @@ class Sweep(Model):
         rounding: a sweep may go on where there is no GPU, and there "gpu" means the CPU anyway.
         """
         growing = {"name", "N", "alpha", "instances", "starts", "refine"}
-        settings = self.model_dump(mode="json", exclude=growing | {"cluster", "block_instances", "device"})
+        deciding_nothing = {"cluster", "block_instances", "device", "dynamics_theory"}
+        settings = self.model_dump(mode="json", exclude=growing | deciding_nothing)
         settings["loss"].pop("directory", None)
         # absent where they change nothing, so that stores from before these keys stay valid
         if isinstance(self.sensing, GaussianSensing):

@@ -40,9 +40,11 @@ def predict_thresholds(sweep: Sweep, folder: SweepFolder, log: Path | None = Non
         table.attrs = provenance(sweep) | {"alpha_init_branch": str(known.get("alpha_init_branch"))}
         write_table(folder.table("theory"), table)
         logger.info(
-            "theory: alpha_init = %.6g, alpha_threshold = %.6g",
-            float(table["alpha_init"]),
-            float(table["alpha_threshold"]),
+            "theory: alpha_init = %.6g, marginal minima unstable from %.6g to %.6g, alpha_threshold = %.6g",
+            *(
+                float(table[name])
+                for name in ("alpha_init", "alpha_most_numerous", "alpha_lowest", "alpha_threshold")
+            ),
         )
 
 

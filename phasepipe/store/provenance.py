@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from phasepipe.specification.loss import CustomLossSpec
+from phasepipe.specification.loss import CustomLossSpec, LossSpec
 from phasepipe.specification.sweep import Sweep
 from phasepipe.variables import STORES
 
@@ -73,6 +73,18 @@ def _specification_hashes(sweep: Sweep) -> dict[str, str]:
     return {
         f"specification, {method.__qualname__}": source_hash(dedent(getsource(method))) for method in methods
     }
+
+
+def theory_hash() -> str:
+    """Hash of all code of the theory: results for N to infinity are kept only as long as it stays."""
+    files = [*sorted((_PACKAGE / "theory").glob("*.py")), _PACKAGE / "physics" / "losses.py"]
+    return hashlib.sha256("".join(source_hash(file.read_text()) for file in files).encode()).hexdigest()[:16]
+
+
+def loss_identity(spec: LossSpec) -> dict[str, Any]:
+    """The settings that decide the values of a loss, and for the user's own the hash of its code."""
+    settings = spec.model_dump(mode="json", exclude={"directory"})
+    return settings | ({"code": _loss_hash(spec)} if isinstance(spec, CustomLossSpec) else {})
 
 
 def _declared_types(stage: str) -> str:

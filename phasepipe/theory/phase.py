@@ -1,4 +1,4 @@
-"""Phase diagram of the normalised quartic family: both transitions against its regulariser ``a``."""
+"""Phase diagram of the normalised quartic family: its transitions against the regulariser ``a``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from scipy.optimize import brentq
 
 from phasepipe.physics.losses import NormalisedQuartic
 from phasepipe.theory.initial import initial_response, initial_transition
+from phasepipe.theory.landscape import threshold_band, trivialisation
 from phasepipe.theory.population import Branch
 from phasepipe.theory.threshold import alpha_threshold
 
 
 @dataclass(frozen=True)
 class PhasePoint:
-    """The two transitions at one ``a``."""
+    """The transitions at one ``a``, in measurements per dimension."""
 
     a: float
-    alpha_init: float  # measurements per dimension
+    alpha_init: float
     branch: Branch  # of alpha_init
-    alpha_threshold: float  # measurements per dimension
+    alpha_threshold: float  # one-step-RSB marginal states, the literature's definition
+    alpha_most_numerous: float  # the most numerous marginal minima become unstable towards the signal
+    alpha_lowest: float  # so do those of lowest energy
+    alpha_trivialisation: float  # no stable minimum of overlap 0 exists beyond
 
 
 def phase_point(a: float) -> PhasePoint:
-    """Both transitions of the normalised quartic loss at one ``a`` (PHYSICS §6, §7); about a second.
+    """Transitions of the normalised quartic loss at one ``a`` (PHYSICS §6, §7); about two seconds.
 
     Raises
     ------
@@ -34,7 +38,16 @@ def phase_point(a: float) -> PhasePoint:
     """
     loss = NormalisedQuartic(a)
     initial = initial_transition(loss)
-    return PhasePoint(a, initial.alpha, initial.branch, alpha_threshold(loss))
+    band = threshold_band(loss)
+    return PhasePoint(
+        a,
+        initial.alpha,
+        initial.branch,
+        alpha_threshold(loss),
+        band.alpha_most_numerous,
+        band.alpha_lowest,
+        trivialisation(loss).alpha,
+    )
 
 
 def branch_change() -> float:

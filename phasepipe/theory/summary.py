@@ -5,6 +5,7 @@ from __future__ import annotations
 from phasepipe.physics.losses import Loss
 from phasepipe.physics.starts import optimal_weight
 from phasepipe.theory.initial import initial_spectrum, initial_transition
+from phasepipe.theory.landscape import marginal_minima, threshold_band, trivialisation
 from phasepipe.theory.line import ThresholdLine
 from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.spectral import YARDSTICKS, spectral_start
@@ -65,7 +66,7 @@ def thresholds(line: ThresholdLine) -> dict[str, Entry]:
         }
     except (ValueError, ConvergenceError) as problem:
         entries |= {"alpha_threshold": None, "alpha_threshold_note": str(problem)}
-    return entries | {f"alpha_{name}": value for name, value in YARDSTICKS.items()}
+    return entries | _landscape(line.loss) | {f"alpha_{name}": value for name, value in YARDSTICKS.items()}
 
 
 def at_alpha(line: ThresholdLine, alpha: float) -> dict[str, Entry]:
@@ -94,7 +95,43 @@ def at_alpha(line: ThresholdLine, alpha: float) -> dict[str, Entry]:
         }
     except (ValueError, ConvergenceError) as problem:
         entries |= {"threshold_energy": None, "threshold_energy_note": str(problem)}
+    entries |= _marginal_minima(line.loss, alpha)
     return entries | {"spectral_start_overlap": spectral_start(optimal_weight, alpha).overlap}
+
+
+def _landscape(loss: Loss) -> dict[str, Entry]:
+    """Where the marginal minima that exist become unstable, and where minima cease to exist."""
+    entries: dict[str, Entry] = {}
+    try:
+        band = threshold_band(loss)
+        entries |= {
+            "alpha_most_numerous": band.alpha_most_numerous,
+            "alpha_lowest": band.alpha_lowest,
+        }
+    except (ValueError, ConvergenceError) as problem:
+        for name in ("alpha_most_numerous", "alpha_lowest"):
+            entries |= {name: None, f"{name}_note": str(problem)}
+    try:
+        entries["alpha_trivialisation"] = trivialisation(loss).alpha
+    except (ValueError, ConvergenceError) as problem:
+        entries |= {"alpha_trivialisation": None, "alpha_trivialisation_note": str(problem)}
+    return entries
+
+
+def _marginal_minima(loss: Loss, alpha: float) -> dict[str, Entry]:
+    """Energies of the marginal minima that exist, and how many the most numerous are."""
+    try:
+        minima = marginal_minima(loss, alpha)
+    except (ValueError, ConvergenceError) as problem:
+        names = ("marginal_energy_lowest", "marginal_energy_most_numerous", "marginal_complexity")
+        return {
+            entry: value for name in names for entry, value in ((name, None), (f"{name}_note", str(problem)))
+        }
+    return {
+        "marginal_energy_lowest": minima.lowest.energy,
+        "marginal_energy_most_numerous": minima.most_numerous.energy,
+        "marginal_complexity": minima.most_numerous.complexity,
+    }
 
 
 def _states(states: ThresholdStates) -> dict[str, Entry]:
@@ -102,6 +139,7 @@ def _states(states: ThresholdStates) -> dict[str, Entry]:
         "threshold_chi": states.chi,
         "threshold_x": states.x,
         "threshold_energy": states.energy,
+        "threshold_complexity": states.complexity,
         "threshold_mu": states.mu,
         "threshold_gap": states.gap,
         "threshold_relative_error": states.relative_error,
