@@ -37,11 +37,11 @@ def dynamics_figure(predicted: xr.Dataset, measured: pd.DataFrame) -> Figure:
     Parameters
     ----------
     predicted
-        ``energy``, ``correlation``, ``amplification``, ``overlap_variance`` with dimensions (alpha, time), and
+        ``energy``, ``correlation``, ``amplification``, ``overlap_variance`` with dimensions (alpha, time),
         each with ``_error``.
     measured
-        Columns ``alpha, N, time, energy, energy_error, overlap_variance, overlap_variance_error``: means over the
-        runs from random starts.
+        Columns ``alpha, N, time, energy, energy_error, overlap_variance, overlap_variance_error``: means over
+        the runs from random starts.
     """
     figure = new_figure(PAGE_WIDTH, 0.62)
     alphas = predicted["alpha"].values.tolist()
@@ -140,7 +140,7 @@ def predicted_alpha_50_figure(
         _draw_measured(axes, measured[np.isclose(measured["budget"], budget, rtol=1e-3)], colours[row])
     if limit is not None:
         axes.axhline(limit, label="marginal minima unstable", **THEORY)
-    axes.set(xscale="log", xlabel="N", ylabel=r"$\alpha_{50}$")
+    axes.set(xscale="log", xlim=(sizes[0], sizes[-1]), xlabel="N", ylabel=r"$\alpha_{50}$")
     axes.legend(fontsize=6.5, title="points: runs, lines: no fit", title_fontsize=6.5)
     return figure
 
@@ -177,6 +177,8 @@ def window_limit_figure(predicted: xr.Dataset, measured: pd.DataFrame) -> Figure
     axes.errorbar(
         at["alpha"], at["t_bbp"], at["t_bbp_error"], color=THEORY["color"], marker="x", label=r"N $\to\infty$"
     )
-    axes.set(xlabel=r"$\alpha = M/N$", ylabel=r"$t_{\mathrm{BBP}}$, median and central half", yscale="log")
+    axes.set(xlabel=r"$\alpha = M/N$", ylabel=r"$t_{\mathrm{BBP}}$, median and central half")
+    if finite.any() or len(measured):  # a logarithmic axis needs something to show
+        axes.set_yscale("log")
     axes.legend(fontsize=6.5)
     return figure

@@ -106,14 +106,15 @@ def complexity(
     """
     problem = problem_of(loss, alpha, energy=energy, overlap=overlap, kind=kind, labels=labels)
     alpha = float(alpha)
+    # where they have their edge above 0: minima of low energy, which are all the critical points there are
     inside = replace(problem, minima=True, marginal=False)
-    if kind == "critical" and energy is not None:
-        # far below, all critical points are minima whose edge is above 0
-        for start in direct_starts(inside, alpha):
-            with suppress(ConvergenceError):
-                return settled(inside, start, kind)
-    for candidate in (problem, inside) if kind in ("minima", "stable") else (problem,):
-        for start in direct_starts(candidate, alpha):
+    attempts: list[tuple[Problem, int | None]] = []
+    if kind != "marginal" and energy is not None:
+        attempts.append((inside, 3))
+    if kind in ("minima", "stable"):
+        attempts += [(problem, None), (inside, None)]
+    for candidate, guesses in attempts:
+        for start in direct_starts(candidate, alpha, guesses):
             with suppress(ConvergenceError):
                 return settled(candidate, start, kind)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -70,9 +71,9 @@ def best_start(problem: Problem, alpha: float) -> Point:
     return max(found, key=lambda point: evaluate(problem, point).complexity)
 
 
-def direct_starts(problem: Problem, alpha: float) -> list[Point]:
-    """Coarse solutions found from guesses alone."""
-    return list(_solutions(problem, _guesses(problem, alpha)))
+def direct_starts(problem: Problem, alpha: float, guesses: int | None = None) -> list[Point]:
+    """Coarse solutions found from guesses alone, the first few if so told."""
+    return list(_solutions(problem, islice(_guesses(problem, alpha), guesses)))
 
 
 def followed(

@@ -161,7 +161,7 @@ def test_minima_leave_the_edge_at_low_energy_and_critical_points_are_minima_ther
 
 
 def test_stable_minima_are_held_at_the_transition() -> None:
-    """They differ from other minima exactly where these have an outlier, last at the trivialisation."""
+    """They differ from other minima exactly where these have an outlier; the last at the trivialisation."""
     loss = NormalisedQuartic(0.01)
     assert complexity(loss, 3.5, kind="stable").complexity == complexity(loss, 3.5).complexity
     free, held = complexity(loss, 4.5), complexity(loss, 4.5, kind="stable")
