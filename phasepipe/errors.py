@@ -1,10 +1,10 @@
-"""The root of all errors that a user can mend."""
+"""Base classes of the errors that a user can fix."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something a user can mend; the message is one sentence, shown without a stack trace."""
+    """An error that the user can fix; the message is one sentence, shown without a stack trace."""
 
 
 class ClusterError(UserError):
@@ -12,4 +12,4 @@ class ClusterError(UserError):
 
 
 class SweepError(UserError, ValueError):
-    """A sweep that cannot be run; the message is one sentence for the user."""
+    """The configuration of a sweep is invalid; the message names the key, its value and the remedy."""

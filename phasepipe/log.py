@@ -1,4 +1,4 @@
-"""The package's logger, and where its lines go."""
+"""The logger of the package, and a context that sends its lines to a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("phasepipe")
 
 @contextmanager
 def logging_to(path: Path | None) -> Iterator[None]:
-    """Send the package's log lines to ``path`` (default: standard error)."""
+    """Append the log lines of the package to ``path`` (default: standard error) while the context is open."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.StreamHandler(sys.stderr) if path is None else logging.FileHandler(path, "a")

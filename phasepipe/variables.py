@@ -1,8 +1,8 @@
 """Every array that phasepipe stores: dimensions, data type, meaning and unit, each declared once.
 
-The engine, the stores and the tables take their attributes from here, and so does the reference page of the
-stored arrays. Enumerations (outcome, kind of start) get their codes from the classes that define them. Times
-are in units of the flow, written ``t``; everything else is dimensionless.
+The engine, the stores, the tables and the reference page of the stored arrays take their attributes from this
+module. Codes of enumerations (outcome, kind of start) come from the classes that define them. Times have the
+unit of the gradient flow, written ``t``; all other quantities are dimensionless.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import xarray as xr
 
 
 class Variable(NamedTuple):
-    """Dimensions, data type, meaning and unit of an array."""
+    """Declares the dimensions, data type, meaning and unit of an array."""
 
     dims: tuple[str, ...]
     dtype: str
@@ -23,7 +23,7 @@ class Variable(NamedTuple):
     units: str = "1"
 
     def attributes(self) -> dict[str, Any]:
-        """Attributes of the labelled array."""
+        """Attributes ``long_name`` and ``units`` of the labelled array."""
         return {"long_name": self.long_name, "units": self.units}
 
 
@@ -34,15 +34,15 @@ COORDINATES = {
     "alpha": Variable(("alpha",), "float64", "realised signal-to-noise ratio M/N"),
     "measurements": Variable(("alpha",), "int64", "number of measurements M"),
     "instance": Variable(("instance",), "int64", "number of the instance"),
-    "start": Variable(("start",), "int64", "position of the start"),
+    "start": Variable(("start",), "int64", "position along the start axis"),
     "start_kind": Variable(("start",), "uint8", "kind of start"),
     "start_m0": Variable(("start",), "float64", "prescribed overlap of the start"),
     "start_number": Variable(("start",), "int64", "number of the start within its kind"),
     "time": Variable(("time",), "float64", "time of gradient flow, the sum of learning rates", "t"),
-    "snapshot_time": Variable(("snapshot_time",), "float64", "time of a stored point", "t"),
+    "snapshot_time": Variable(("snapshot_time",), "float64", "time at which the point w(t) is stored", "t"),
     "budget": Variable(("budget",), "float64", "time budget", "t"),
-    "fate": Variable(("fate",), "str", "runs that a mean is taken over"),
-    "quantity": Variable(("quantity",), "str", "quantity known early in the run"),
+    "fate": Variable(("fate",), "str", "fate of the runs that enter a mean"),
+    "quantity": Variable(("quantity",), "str", "quantity known early in a run"),
 }
 
 _CELL = ("alpha", "instance")
@@ -50,34 +50,34 @@ _CELL = ("alpha", "instance")
 INSTANCES = {
     "signal": Variable((*_CELL, "component"), "float64", "signal w*"),
     "labels": Variable((*_CELL, "measurement"), "float64", "labels y"),
-    "digest": Variable(_CELL, "uint64", "digest of the sensing matrix, first 8 bytes of BLAKE2b"),
+    "digest": Variable(_CELL, "uint64", "digest of the sensing matrix (first 8 bytes of BLAKE2b)"),
     "sensing": Variable((*_CELL, "measurement", "component"), "float32", "sensing matrix X"),
 }
 
 RUN = ("start",)
 RECORD = ("start", "time")
 
-# what the engine itself gives, for the runs of one batch
+# results of the engine for the runs of one batch
 ENGINE = {
     "outcome": Variable(RUN, "uint8", "fate of the run"),
-    "recovery_time": Variable(RUN, "float64", "first passage of |m| through the recovery threshold", "t"),
-    "end_time": Variable(RUN, "float64", "time at which the run left the integrator", "t"),
-    "evaluations": Variable(RUN, "int32", "gradient evaluations of the integrator"),
+    "recovery_time": Variable(RUN, "float64", "time at which |m| first reaches the recovery threshold", "t"),
+    "end_time": Variable(RUN, "float64", "time at which the integration of the run ended", "t"),
+    "evaluations": Variable(RUN, "int32", "number of gradient evaluations"),
     "overlap": Variable(RECORD, "float32", "overlap m = w.w*/N with the signal"),
-    "loss": Variable(RECORD, "float32", "loss per dimension L/N"),
-    "gradient_norm": Variable(RECORD, "float32", "norm of the Riemannian gradient |g|/sqrt(N)"),
-    "mu": Variable(RECORD, "float32", "Lagrange multiplier mu of the sphere"),
+    "loss": Variable(RECORD, "float32", "loss per dimension, L/N"),
+    "gradient_norm": Variable(RECORD, "float32", "norm of the Riemannian gradient, |g|/sqrt(N)"),
+    "mu": Variable(RECORD, "float32", "Lagrange multiplier mu of the spherical constraint"),
 }
 
-# what is predicted from the labels alone, at every record
+# predictions from labels and predictions yhat alone, at every record
 PREDICTED = {
     "edge": Variable(RECORD, "float32", "predicted left edge of the bulk of the Hessian"),
-    "outlier": Variable(RECORD, "float32", "predicted signal outlier of the Hessian, NaN without one"),
+    "outlier": Variable(RECORD, "float32", "predicted signal outlier of the Hessian, NaN if there is none"),
     "outlier_overlap": Variable(
         RECORD, "float32", "predicted squared overlap of the outlier's eigenvector with the signal"
     ),
     "bbp_margin": Variable(
-        RECORD, "float32", "signed distance from the BBP transition, positive with an outlier"
+        RECORD, "float32", "signed distance from the BBP transition, positive if there is an outlier"
     ),
 }
 
@@ -85,12 +85,14 @@ WINDOW_END = {
     "t_bbp": Variable(
         RUN,
         "float64",
-        "time at which the signal outlier ceases to exist; NaN if it never did, inf if it outlives the run",
+        "time at which the signal outlier disappears; NaN if there never is one, inf if it lasts to the end",
         "t",
     ),
 }
 
-BATCH = {"batch": Variable(RUN, "uint32", "position of the first of the starts computed together")}
+BATCH = {
+    "batch": Variable(RUN, "uint32", "position of the first start of the batch in which the run was computed")
+}
 
 SNAPSHOT = Variable(
     ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time", "component"),
@@ -108,7 +110,7 @@ RUNS = _of_cells(ENGINE | PREDICTED | WINDOW_END | BATCH)
 _EIGENVALUE = ("eigenvalue",)
 _MODE = ("mode",)
 
-# what is measured at a point of a run
+# measurements at a stored point of a run
 SPECTRUM = {
     "eigenvalues": Variable(_EIGENVALUE, "float64", "lowest eigenvalues of the Riemannian Hessian"),
     "signal_overlap": Variable(
@@ -119,7 +121,7 @@ SPECTRUM = {
         _MODE, "float32", "squared overlap of every eigenvector with the tangent direction of the signal"
     ),
     "overlap": Variable((), "float64", "overlap m = w.w*/N with the signal"),
-    "mu": Variable((), "float64", "Lagrange multiplier mu of the sphere"),
+    "mu": Variable((), "float64", "Lagrange multiplier mu of the spherical constraint"),
     "index": Variable((), "float64", "share of negative eigenvalues"),
     "largest_eigenvalue": Variable((), "float64", "largest eigenvalue of the Riemannian Hessian"),
     "largest_signal_overlap": Variable(
@@ -131,7 +133,7 @@ SPECTRUM = {
 }
 
 _DENSITY = {
-    "density_eigenvalue": Variable(("grid",), "float32", "eigenvalues at which the density is predicted"),
+    "density_eigenvalue": Variable(("grid",), "float32", "eigenvalue at which the density is predicted"),
     "density": Variable(("grid",), "float32", "predicted density of the bulk"),
 }
 
@@ -140,7 +142,7 @@ _POINT = ("alpha", "instance", "start", "time")
 SPECTRA = {
     name: variable._replace(dims=(*_POINT, *variable.dims))
     for name, variable in (SPECTRUM | _DENSITY).items()
-    if name != "all_signal_overlaps"  # as large as the eigenvalues, and seldom asked for
+    if name != "all_signal_overlaps"  # as large as the eigenvalues, and seldom needed
 } | {name: variable._replace(dims=_POINT, dtype="float64") for name, variable in PREDICTED.items()}
 
 THRESHOLDS = {
@@ -155,10 +157,12 @@ THRESHOLDS = {
         (), "float64", "the marginal minima of lowest energy become unstable towards the signal"
     ),
     "alpha_trivialisation": Variable((), "float64", "no stable minimum of overlap 0 exists beyond it"),
-    "alpha_weak_recovery": Variable((), "float64", "weak recovery, the best any algorithm can do"),
-    "alpha_information_theoretic": Variable((), "float64", "full recovery, whatever the cost"),
+    "alpha_weak_recovery": Variable((), "float64", "threshold of weak recovery by any algorithm"),
+    "alpha_information_theoretic": Variable(
+        (), "float64", "information-theoretic threshold of full recovery"
+    ),
     "alpha_approximate_message_passing": Variable(
-        (), "float64", "full recovery by approximate message passing"
+        (), "float64", "threshold of full recovery by approximate message passing"
     ),
 }
 
@@ -203,18 +207,20 @@ THEORY = THRESHOLDS | AT_ALPHA
 _SUCCESS = ("N", "alpha", "start_group", "budget")
 
 SUCCESS = {
-    "k": Variable(_SUCCESS, "int64", "recovered runs"),
-    "n": Variable(_SUCCESS, "int64", "runs that count (all computed but diverged)"),
+    "k": Variable(_SUCCESS, "int64", "number of recovered runs"),
+    "n": Variable(_SUCCESS, "int64", "number of computed runs without the diverged ones"),
     "p": Variable(_SUCCESS, "float64", "success probability"),
-    "lower": Variable(_SUCCESS, "float64", "lower end of the interval of the success probability"),
-    "upper": Variable(_SUCCESS, "float64", "upper end of the interval of the success probability"),
+    "lower": Variable(_SUCCESS, "float64", "lower end of the confidence interval of the success probability"),
+    "upper": Variable(_SUCCESS, "float64", "upper end of the confidence interval of the success probability"),
     "correlation": Variable(_SUCCESS, "float64", "intraclass correlation of the starts of one instance"),
     "design_effect": Variable(_SUCCESS, "float64", "variance of p over its binomial variance"),
-    "instances": Variable(_SUCCESS, "int64", "instances with runs that count"),
+    "instances": Variable(_SUCCESS, "int64", "number of instances with at least one run that counts"),
     "trapped_share": Variable(_SUCCESS, "float64", "share of runs certified trapped"),
-    "undecided_share": Variable(_SUCCESS, "float64", "share of runs undecided at the budget"),
-    "diverged": Variable(_SUCCESS[:3], "int64", "diverged runs, excluded"),
-    "pending": Variable(_SUCCESS[:3], "int64", "runs not computed, excluded"),
+    "undecided_share": Variable(_SUCCESS, "float64", "share of runs still undecided at the time budget"),
+    "diverged": Variable(_SUCCESS[:3], "int64", "number of diverged runs, which are excluded"),
+    "pending": Variable(
+        _SUCCESS[:3], "int64", "number of runs that are not computed yet, which are excluded"
+    ),
     "last_decade_change": Variable(
         _SUCCESS, "float64", "change of the success probability over the last decade of time"
     ),
@@ -224,19 +230,27 @@ _FATE = ("N", "alpha", "quantity")
 _BIN = (*_FATE, "bin")
 
 FATE = {
-    "auc": Variable(_FATE, "float64", "area under the receiver operating curve"),
-    "auc_low": Variable(_FATE, "float64", "lower end of the interval of the area under the curve"),
-    "auc_high": Variable(_FATE, "float64", "upper end of the interval of the area under the curve"),
-    "runs_left_out": Variable(_FATE, "float64", "runs without the quantity"),
-    "probability": Variable(_BIN, "float64", "share of runs recovered"),
-    "probability_low": Variable(_BIN, "float64", "lower end of the interval of the share recovered"),
-    "probability_high": Variable(_BIN, "float64", "upper end of the interval of the share recovered"),
-    "bin_low": Variable(_BIN, "float64", "smallest quantity of the bin"),
-    "bin_median": Variable(_BIN, "float64", "median quantity of the bin"),
-    "bin_high": Variable(_BIN, "float64", "largest quantity of the bin"),
-    "runs": Variable(_BIN, "float64", "runs in the bin"),
-    "share_recovered": Variable(_FATE[:2], "float64", "share of runs recovered in the cell"),
-    "moment": Variable(_FATE[:2], "float64", "median t_BBP of the runs that lose their outlier", "t"),
+    "auc": Variable(_FATE, "float64", "area under the receiver operating characteristic"),
+    "auc_low": Variable(_FATE, "float64", "lower end of the confidence interval of the area under the curve"),
+    "auc_high": Variable(
+        _FATE, "float64", "upper end of the confidence interval of the area under the curve"
+    ),
+    "runs_left_out": Variable(_FATE, "float64", "number of runs for which the quantity is unknown"),
+    "probability": Variable(_BIN, "float64", "share of recovered runs"),
+    "probability_low": Variable(
+        _BIN, "float64", "lower end of the confidence interval of the share of recovered runs"
+    ),
+    "probability_high": Variable(
+        _BIN, "float64", "upper end of the confidence interval of the share of recovered runs"
+    ),
+    "bin_low": Variable(_BIN, "float64", "smallest value of the quantity in the bin"),
+    "bin_median": Variable(_BIN, "float64", "median of the quantity in the bin"),
+    "bin_high": Variable(_BIN, "float64", "largest value of the quantity in the bin"),
+    "runs": Variable(_BIN, "float64", "number of runs in the bin"),
+    "share_recovered": Variable(_FATE[:2], "float64", "share of recovered runs in the cell"),
+    "moment": Variable(
+        _FATE[:2], "float64", "median t_BBP of the runs of the cell that lose their outlier", "t"
+    ),
 }
 
 _DYNAMICS = ("alpha", "time")
@@ -274,11 +288,11 @@ STORES: Mapping[str, Variables] = {
     "fate": FATE,
     "dynamics": DYNAMICS,
 }
-"""All arrays by the store or table that holds them."""
+"""All arrays, by the store or table that contains them."""
 
 
 def flags(kinds: type[IntEnum]) -> dict[str, Any]:
-    """CF attributes that say what the codes of an enumeration mean."""
+    """CF attributes that give the meaning of the codes of an enumeration."""
     return {
         "flag_values": [int(kind) for kind in kinds],
         "flag_meanings": " ".join(kind.name.lower() for kind in kinds),
@@ -286,16 +300,16 @@ def flags(kinds: type[IntEnum]) -> dict[str, Any]:
 
 
 def labelled(table: xr.Dataset, variables: Variables, names: Iterable[str] | None = None) -> xr.Dataset:
-    """``table`` with the attributes of its arrays and coordinates added; attributes it has stay.
+    """Return ``table`` with the declared attributes of its arrays and coordinates; existing ones stay.
 
     Parameters
     ----------
     table
-        Arrays and coordinates by name.
+        The arrays to label.
     variables
-        Where the arrays are declared.
+        Declarations of the arrays.
     names
-        Arrays to label; default all of the table.
+        Names of the arrays to label; default all arrays of the table.
 
     Raises
     ------

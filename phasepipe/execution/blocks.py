@@ -22,26 +22,36 @@ from phasepipe.store.layout import Block
 Tally = Mapping[str, int]
 Compute = Callable[[Block], Tally]
 
-_NAMED_FAILURES = 5  # in the message; the log has all
-_POLL = 0.1  # seconds between looks for finished blocks: the scheduler hands out the next ones by itself
-_LOOK = 1.0  # seconds between looks at the workers
-WORKER_PATIENCE = 120.0  # seconds without any worker after which a stage gives up
+_NAMED_FAILURES = 5  # failures named in the error message; the log contains all
+_POLL = 0.1  # seconds between checks for finished blocks; the scheduler assigns the next ones without us
+_WORKER_CHECK = 1.0  # seconds between checks for workers
+WORKER_PATIENCE = 120.0  # seconds without any worker after which a stage fails
 
 
 class BlocksFailedError(UserError):
-    """Some blocks could not be computed; the others are stored."""
+    """Some blocks could not be computed; all others are stored."""
 
 
 class ClusterLostError(UserError):
-    """The scheduler went away, or no worker came; finished blocks are stored."""
+    """The connection to the scheduler was lost, or there was no worker; finished blocks are stored."""
 
 
 @dataclass(frozen=True)
 class BlockTask:
-    """A block, what computes it and what it costs; the largest start first, so that no long one ends alone.
+    """A block with the function that computes it.
 
-    ``compute`` runs on a worker: computes and stores the block, returns a tally for the progress. ``memory``
-    estimates the bytes of the largest arrays, for the message of a block that was too large.
+    Attributes
+    ----------
+    block
+        The block.
+    compute
+        Computes and stores the block on a worker and returns counts for the progress display.
+    cost
+        Relative cost; expensive blocks start first, so that no long one runs alone at the end.
+    description
+        Names the block in messages.
+    memory
+        Estimated bytes of the largest arrays, for the error message if the worker runs out of memory.
     """
 
     block: Block
@@ -51,8 +61,8 @@ class BlockTask:
     memory: float | None = None
 
 
-def _compute_alone(compute: Compute, block: Block) -> Tally:
-    # workers that others started may not have been told to use one BLAS thread
+def _compute_single_threaded(compute: Compute, block: Block) -> Tally:
+    # workers that a user started may not be limited to one BLAS thread
     with threadpool_limits(limits=1):
         return compute(block)
 
@@ -63,10 +73,10 @@ def compute_blocks(
     reporter: Reporter,
     worker_patience: float = WORKER_PATIENCE,
 ) -> None:
-    """Compute all ``tasks``; a failing one does not stop the others.
+    """Compute all ``tasks``; a failing task does not stop the others.
 
-    Dask blames every task on a worker for the worker's death. So tasks that were blamed too often are
-    tried once more, each alone: only those that kill their worker alone have failed.
+    When a worker dies, Dask counts a failure for every task on it. Tasks that reach Dask's limit are
+    therefore retried one at a time, and only those that then still kill their worker count as failed.
 
     Parameters
     ----------
@@ -75,16 +85,16 @@ def compute_blocks(
     tasks
         Blocks, of one store or several.
     reporter
-        Told of every finished block.
+        Shows the progress.
     worker_patience
-        Seconds to wait for a worker while there is none.
+        Seconds without any worker after which the computation fails.
 
     Raises
     ------
     BlocksFailedError
-        After all others are stored, naming each block that failed and why.
+        If blocks failed, after all others are stored; the message names the blocks and the reasons.
     ClusterLostError
-        If the scheduler goes away, or there is no worker for too long.
+        If the connection to the scheduler is lost, or there is no worker for ``worker_patience`` seconds.
     """
     largest_first = sorted(tasks, key=lambda task: -task.cost)
     failed = _attempt(client, largest_first, reporter, worker_patience)
@@ -92,15 +102,17 @@ def compute_blocks(
     for task, error in failed:
         again = [(task, error)]
         if isinstance(error, KilledWorker):
-            logger.warning("block %s was on workers that died; it is tried alone", task.description)
+            logger.warning(
+                "%s: several workers died while computing this block; retrying it alone", task.description
+            )
             again = _attempt(client, [task], reporter, worker_patience)
-        failures += [_sentence(*pair) for pair in again]
+        failures += [_failure(*pair) for pair in again]
     for failure in failures:
         logger.error("block failed: %s", failure)
     if failures:
         more = len(failures) - _NAMED_FAILURES
         shown = "; ".join(failures[:_NAMED_FAILURES]) + (
-            f"; and {more} more, see the log" if more > 0 else ""
+            f"; and {more} more, listed in the log" if more > 0 else ""
         )
         raise BlocksFailedError(
             f"{len(failures)} of {len(tasks)} blocks failed, all others are stored: {shown}"
@@ -110,12 +122,12 @@ def compute_blocks(
 def _attempt(
     client: Client, tasks: list[BlockTask], reporter: Reporter, worker_patience: float
 ) -> list[tuple[BlockTask, BaseException]]:
-    """Compute ``tasks`` side by side; returns those that failed, and why."""
-    call = uuid.uuid4().hex  # a key used before would bring back what it once returned
-    # one group of keys: the scheduler then hands out as many tasks as there are threads, and keeps the rest
+    """Compute ``tasks`` in parallel; return the tasks that failed with their errors."""
+    call = uuid.uuid4().hex  # a key that was used before would return the earlier result
+    # with keys of one group the scheduler assigns as many tasks as there are threads and queues the others
     futures = {
         client.submit(
-            _compute_alone,
+            _compute_single_threaded,
             task.compute,
             task.block,
             key=(f"blocks-{call}", task.block.label),
@@ -135,23 +147,29 @@ def _attempt(
             else:
                 reporter.advance(task.block.count, _tally(future))
             future.release()
-    except (CancelledError, FutureCancelledError, CommClosedError):  # the last is an OSError: no failing disk
+    except (
+        CancelledError,
+        FutureCancelledError,
+        CommClosedError,
+    ):  # CommClosedError is an OSError, but not a disk error
         raise _scheduler_lost(client) from None
     return failed
 
 
 def _tally(future: Future[Any]) -> Tally:
-    """Tally of a finished block; empty if it was lost with its worker, for the block itself is stored."""
+    """Counts of a finished block; empty if they were lost with their worker (the block itself is stored)."""
     try:
         return {} if future.status == "lost" else cast("Tally", future.result())
-    except KilledWorker:  # lost, computed once more by Dask, and blamed for the death of others
+    except (
+        KilledWorker
+    ):  # the counts were lost, and Dask counted other failures when it computed the block again
         return {}
 
 
 def _as_finished(client: Client, futures: list[Future[Any]], patience: float) -> Iterator[Future[Any]]:
-    """Futures as they finish, while the cluster lives."""
+    """Yield futures as they finish, checking that the cluster still has a scheduler and workers."""
     finished = as_completed(futures, loop=client.loop)
-    last_worker = last_look = time.monotonic()
+    last_worker = last_check = time.monotonic()
     while not finished.is_empty():
         batch = finished.next_batch(block=False)
         yield from batch
@@ -161,9 +179,9 @@ def _as_finished(client: Client, futures: list[Future[Any]], patience: float) ->
             raise _scheduler_lost(client)
         time.sleep(_POLL)
         now = time.monotonic()
-        if now - last_look < _LOOK:
+        if now - last_check < _WORKER_CHECK:
             continue
-        last_look = now
+        last_check = now
         try:
             workers = client.scheduler_info(n_workers=1)["workers"]
         except (OSError, TimeoutError):
@@ -183,17 +201,18 @@ def _address(client: Client) -> str:
 
 def _scheduler_lost(client: Client) -> ClusterLostError:
     return ClusterLostError(
-        f"the Dask scheduler at {_address(client)} went away; finished blocks are stored; "
-        "run the same command again, after starting the scheduler if it is your own"
+        f"the connection to the Dask scheduler at {_address(client)} was lost; finished blocks are stored; "
+        "restart the scheduler if you started it yourself, then run the same command again"
     )
 
 
-def _sentence(task: BlockTask, error: BaseException) -> str:
+def _failure(task: BlockTask, error: BaseException) -> str:
     if isinstance(error, KilledWorker):
         need = "" if task.memory is None else f" (its arrays alone need about {task.memory / 2**20:.0f} MiB)"
         reason = (
-            f"its worker ended again and again, most likely for memory{need} or a time limit of SLURM; "
-            "take fewer workers so that each has more memory, or remove this store and set block_instances: 1"
+            f"its worker was killed repeatedly, probably because it ran out of memory{need} or reached the "
+            "time limit of its SLURM job; use fewer workers, so that each has more memory, or delete this "
+            "store and set block_instances: 1"
         )
     else:
         reason = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""What every block-wise stage does: open or grow its stores, lock them, compute what is pending."""
+"""Fills the stores of a stage: locks them, creates or extends them, and computes their pending blocks."""
 
 from __future__ import annotations
 
@@ -21,42 +21,44 @@ from phasepipe.store.block_store import BlockStore, remove_drafts
 from phasepipe.store.layout import Block, Layout
 from phasepipe.store.lock import exclusive
 
-Pair = tuple[Block, Block | None]  # a block, and the one of the store beside that it writes on its way
+# a pending block, and the block of the prerequisite store that its task also writes
+BlockPair = tuple[Block, Block | None]
 
-_SHARED_AXES = 2  # alpha, instance
-_PATIENCE = 5.0  # seconds: a script whose workflow was killed ends itself within two
+_SHARED_AXES = 2  # alpha and instance, the axes of the prerequisite store
+_PATIENCE = 5.0  # seconds to wait for a lock: a script whose workflow was killed ends within two
 
 
 @dataclass(frozen=True)
 class Filling:
-    """A store at one N, and how its blocks are computed.
+    """A store at one N, and how to compute its blocks.
 
     Attributes
     ----------
     title
-        Name of the store for people.
+        Name of the store in messages.
     path, layout
         The store.
     task
-        From a pending block, and the block of ``beside`` that it is to write on its way or None, to its task;
-        called when the stores are open and locked.
-    beside
-        Store of what the tasks need and have at hand, cut along the same leading axes.
+        Makes the task that computes a pending block. The second argument is the block of ``prerequisite``
+        that this task also writes, or None. Called after the stores are locked and prepared.
+    prerequisite
+        Store of data that the tasks need and can write themselves, divided into blocks along alpha and
+        instance like this one.
     """
 
     title: str
     path: Path
     layout: Layout
     task: Callable[[Block, Block | None], BlockTask]
-    beside: Filling | None = None
+    prerequisite: Filling | None = None
 
 
 def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: int, log: Path | None) -> None:
-    """Compute every entry that ``sweep`` asks for and that is not done, of all stores in one go.
+    """Compute all entries that ``sweep`` requests and that are not stored yet.
 
-    The blocks of every N share the workers, the longest first: no N ends with idle workers, and only one
-    cluster is started. What is pending in the stores beside is written by the blocks that have it at hand;
-    the rest of it, if there is any, is computed first.
+    The blocks of all N share one cluster, the most expensive blocks first, so that no worker is idle while
+    another N is still computed. Tasks also write the pending prerequisite block that they draw anyway; the
+    other pending blocks of the prerequisite stores are computed first.
 
     Parameters
     ----------
@@ -65,39 +67,40 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
     fillings
         The stores.
     title
-        Name of the stage for people.
+        Name of the stage in messages.
     cores
         Worker processes of a local cluster.
     log
-        File for log lines; default standard error.
+        Log file; default standard error.
 
     Raises
     ------
     StoreMismatchError, StoreLockedError
-        Before anything is computed.
+        If a store was made with other settings or code, or is being written by another process. Nothing has
+        been computed then.
     ClusterError, ClusterLostError, BlocksFailedError
-        See there.
+        If the cluster cannot be reached, is lost, or blocks fail. Finished blocks are stored.
     """
     with logging_to(log), ExitStack() as locks:
         leading: list[BlockTask] = []
-        pending: list[tuple[Filling, list[Pair]]] = []
+        pending: list[tuple[Filling, list[BlockPair]]] = []
         for filling in fillings:
-            others = [] if filling.beside is None else _open(sweep, filling.beside, locks)
-            pairs, alone = _matched(_open(sweep, filling, locks), others)
+            needed = [] if filling.prerequisite is None else _open(sweep, filling.prerequisite, locks)
+            pairs, unpaired = _pair_blocks(_open(sweep, filling, locks), needed)
             pending.append((filling, pairs))
-            if filling.beside is not None:
-                leading += [filling.beside.task(block, None) for block in alone]
+            if filling.prerequisite is not None:
+                leading += [filling.prerequisite.task(block, None) for block in unpaired]
         if not leading and not any(pairs for _, pairs in pending):
             return
         with connect(sweep.cluster, cores) as client:
-            # SLURM may keep jobs waiting for days, and its jobs are watched there
+            # SLURM jobs may wait for days in the queue; execution/slurm.py watches them
             patience = math.inf if sweep.cluster.kind == "slurm" else WORKER_PATIENCE
-            _compute(client, leading, f"what the {title} need", patience)
+            _compute(client, leading, f"prerequisites of {title}", patience)
             tasks = [filling.task(*pair) for filling, pairs in pending for pair in pairs]
             _compute(client, tasks, title, patience)
-        # a worker that was killed may have left some; its blocks were computed again
+        # killed workers may have left drafts of blocks that were then computed again
         for filling in fillings:
-            for store in filter(None, (filling, filling.beside)):
+            for store in filter(None, (filling, filling.prerequisite)):
                 remove_drafts(store.path)
 
 
@@ -108,7 +111,7 @@ def _compute(client: Client, tasks: list[BlockTask], title: str, patience: float
 
 
 def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
-    """Lock and prepare a store; its pending blocks."""
+    """Lock and prepare a store; return its pending blocks."""
     locks.enter_context(exclusive(filling.path.with_suffix(".lock"), _PATIENCE))
     store = BlockStore.prepare(filling.path, sweep, filling.layout)
     blocks = store.pending_blocks()
@@ -119,29 +122,29 @@ def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
     return blocks
 
 
-def _matched(blocks: list[Block], others: list[Block]) -> tuple[list[Pair], list[Block]]:
-    """Each of ``blocks`` with the one of ``others`` that it can write, and the others that none can."""
+def _pair_blocks(blocks: list[Block], needed: list[Block]) -> tuple[list[BlockPair], list[Block]]:
+    """Pair ``blocks`` with the blocks of ``needed`` that their tasks can write; return also the unpaired."""
     at: dict[tuple[int, ...], list[Block]] = defaultdict(list)
     for block in blocks:
         at[_place(block)].append(block)
-    taken: dict[str, Block] = {}
-    alone = []
-    for other in others:
+    paired: dict[str, Block] = {}
+    unpaired = []
+    for other in needed:
         match at[_place(other)]:
-            case [block] if _covers(block, other):  # of two, one would have to wait for the other
-                taken[block.label] = other
+            case [block] if _covers(block, other):  # with two blocks, one would have to wait for the other
+                paired[block.label] = other
             case _:
-                alone.append(other)
-    return [(block, taken.get(block.label)) for block in blocks], alone
+                unpaired.append(other)
+    return [(block, paired.get(block.label)) for block in blocks], unpaired
 
 
 def _place(block: Block) -> tuple[int, ...]:
-    """Where a block begins along the axes that all stores have."""
+    """Position at which a block begins along the axes that both stores have."""
     return tuple(span.start for span in block.region[:_SHARED_AXES])
 
 
 def _covers(block: Block, other: Block) -> bool:
-    """Whether ``block`` has what is pending in ``other``, at the same positions: a chunk has one writer."""
+    """Whether ``block`` contains all pending entries of ``other`` and both cover the same Zarr chunk."""
     same = block.region[:_SHARED_AXES] == other.region and all(
         np.array_equal(block.keys[key], values) for key, values in other.keys.items()
     )

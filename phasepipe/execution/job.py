@@ -1,4 +1,4 @@
-"""What the scripts of the workflow share: from the snakemake object to a call of a stage."""
+"""Calls a stage from a script of the workflow and turns errors into one sentence."""
 
 from __future__ import annotations
 
@@ -20,41 +20,46 @@ from phasepipe.store.folder import SweepFolder
 
 @contextmanager
 def one_sentence(log: Path) -> Iterator[None]:
-    """Turn an error that a user can mend into one sentence, in the log too, and exit code 1.
+    """Turn an error that the user can fix into one sentence on standard error and in the log; exit with 1.
 
-    So is a failing disk, a chunk whose checksum is wrong, Ctrl-C and SIGTERM; the latter also comes when the
-    workflow that started this script is gone.
+    This covers user errors, disk errors, Zarr chunks with a wrong checksum, Ctrl-C and SIGTERM. The script
+    also receives SIGTERM when the workflow that started it has ended.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.raiseExceptions = False  # a log on a disk that fails is no news, and no traceback
+    logging.raiseExceptions = False  # a log that cannot be written must not print a traceback
     end_with_workflow()
     try:
         yield
     except KeyboardInterrupt:
-        _end(log, "interrupted; finished blocks are stored, the same command computes the rest")
+        _end(log, "interrupted; finished blocks are stored; run the same command again to compute the others")
     except UserError as error:
         _end(log, str(error))
     except OSError as error:
         what = f"{error.strerror or error}: {error.filename or 'a file of the results'}"
-        _end(log, f"{what}; finished blocks are stored: mend the disk and run the same command again")
+        _end(
+            log,
+            f"{what}; finished blocks are stored; solve the problem with the disk, then run the same command "
+            "again",
+        )
     except ValueError as error:
         if "checksum" not in str(error):
             raise
         _end(
             log,
-            f"a stored chunk is damaged ({error}); run phasepipe verify on the results folder, then again",
+            f"a stored chunk is damaged ({error}); run phasepipe verify on the results folder, then the same "
+            "command again",
         )
 
 
 def _end(log: Path, sentence: str) -> None:
-    # the log may lie on the disk that is full
+    # the log may be on the full disk
     with suppress(OSError), log.open("a") as file:
         file.write(f"{sentence}\n")
     sys.exit(f"phasepipe: {sentence}")
 
 
 def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], None]) -> None:
-    """Run a stage that computes in blocks; the outputs are receipts of what was asked for at every N."""
+    """Run a stage that computes in blocks; the output at each N is a receipt of what was requested."""
     log = Path(snakemake.log[0])
     with one_sentence(log):
         sweep, folder = _sweep(snakemake)
@@ -64,14 +69,14 @@ def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], 
 
 
 def run_whole(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
-    """Run a stage that covers all N and writes the files that the rule names."""
+    """Run a stage that covers all N and writes the output files of the rule itself."""
     log = Path(snakemake.log[0])
     with one_sentence(log):
         stage(*_sweep(snakemake), log)
 
 
 def run_table(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
-    """Run a stage that writes a store over all N; the output is a receipt."""
+    """Run a stage that writes a table over all N; the output of the rule is an empty receipt."""
     run_whole(snakemake, stage)
     Path(snakemake.output[0]).touch()
 

@@ -1,4 +1,4 @@
-"""Progress of a stage: a bar in a terminal, plain lines in the log file."""
+"""Progress of a stage: a bar in a terminal, plain lines in the log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from phasepipe.execution.cluster import logger
 
-_INTERVAL = 5.0  # seconds between lines in a log
+_INTERVAL = 5.0  # seconds between log lines
 
 
 class Reporter:
-    """Counts finished entries; shows done / total, time left and tallies such as outcomes."""
+    """Shows the number of finished entries, the remaining time, and counts such as outcomes."""
 
     def __init__(self, title: str, total: int, bar: Progress) -> None:
         self.title, self.total, self.done = title, total, 0
@@ -26,7 +26,7 @@ class Reporter:
         self._start = self._last = time.monotonic()
 
     def advance(self, count: int, tally: Mapping[str, int]) -> None:
-        """Add ``count`` finished entries and their tally."""
+        """Add ``count`` finished entries, and ``tally``, their counts by name."""
         self.done += count
         self.tally.update(tally)
         shown = "  ".join(f"{name} {number}" for name, number in sorted(self.tally.items()))
@@ -40,7 +40,7 @@ class Reporter:
 
 @contextmanager
 def reporting(title: str, total: int) -> Iterator[Reporter]:
-    """A reporter for ``total`` entries."""
+    """Show the progress of ``total`` entries under ``title`` while the context is open."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

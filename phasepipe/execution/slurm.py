@@ -1,7 +1,7 @@
-"""Dask workers as SLURM jobs: submitted, replaced when they end, watched while they wait, never left behind.
+"""Runs Dask workers in SLURM jobs, replaces jobs that end, and cancels all jobs at the end.
 
-dask-jobqueue submits and cancels; what it does not do is here: it is told by SLURM itself which jobs are gone
-(a job of several processes is otherwise never replaced), and nobody waits in silence.
+dask-jobqueue submits and cancels the jobs. This module adds what dask-jobqueue lacks: it asks SLURM which
+jobs have ended (dask-jobqueue never replaces a job of several processes), and reports why there is no worker.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from phasepipe.specification.cluster import SlurmCluster
 
 logger = logging.getLogger("phasepipe")
 
-_LOOK = 5.0  # seconds between two looks at the queue
-_TELL = 60.0  # seconds between two messages while no worker is there
-_FRUITLESS = 3  # times in a row that jobs end before a worker connects; jobs that end together count once
+_QUEUE_CHECK = 5.0  # seconds between two checks of the queue
+_REPORT = 60.0  # seconds between two messages while there is no worker
+# give up when jobs end this often before any worker connects; jobs that end together count once
+_FAILED_ATTEMPTS = 3
 _ALARM = signal.SIGUSR2
 
 
@@ -40,51 +41,53 @@ _ALARM = signal.SIGUSR2
 def slurm_client(
     spec: SlurmCluster, environment: dict[str, str], security: Security | None
 ) -> Iterator[Client]:
-    """A client of workers in SLURM jobs; the jobs are cancelled at the end, whatever ends it.
+    """Yield a client of workers in SLURM jobs; the jobs are cancelled at the end, also after errors.
 
     Parameters
     ----------
     spec
-        The jobs.
+        Settings of the jobs.
     environment
-        Variables of the worker processes.
+        Environment variables of the worker processes.
     security
-        TLS, or None.
+        TLS settings, or None.
 
     Raises
     ------
     ClusterError
-        If SLURM refuses the job, or if jobs end again and again before a worker connects.
+        If SLURM refuses the job, or if jobs end repeatedly before a worker connects.
     """
     for command in ("sbatch", "squeue", "scancel"):
         if shutil.which(command) is None:
             raise ClusterError(
                 f"cluster.kind = slurm needs the command {command}, which is not on the PATH; "
-                "run on a login node of the cluster or take cluster.kind = local"
+                "run on a login node of the cluster or set cluster.kind to local"
             )
     try:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError:
         raise ClusterError(
-            "cluster.kind = slurm needs dask-jobqueue: pip install 'phasepipe[slurm]'"
+            "cluster.kind = slurm needs dask-jobqueue; install it with pip install 'phasepipe[slurm]'"
         ) from None
     name = f"phasepipe-{uuid.uuid4().hex[:8]}"
-    with _ended_politely():
+    with _interruptible():
         try:
             try:
                 cluster = SLURMCluster(**_arguments(spec, name, environment, security))
             except (ValueError, RuntimeError, OSError) as error:
                 reason = " ".join(str(error).split())
-                raise ClusterError(f"the Dask scheduler for SLURM jobs does not start: {reason}") from error
+                raise ClusterError(
+                    f"the Dask scheduler for the SLURM jobs did not start: {reason}"
+                ) from error
             with cluster:
-                _ask_slurm(cluster.job_script())
+                _check_job_script(cluster.job_script())
                 with (
                     Client(cluster, security=security, set_as_default=False) as client,
                     _watched(cluster, spec, name),
                 ):
                     yield client
         finally:
-            # a job whose submission was under way is unknown to dask-jobqueue
+            # dask-jobqueue does not know a job whose submission was interrupted
             subprocess.run(
                 ["scancel", "--quiet", f"--name={name}", f"--user={getpass.getuser()}"],
                 check=False,
@@ -98,7 +101,7 @@ def _arguments(
     processes, margin = spec.processes or spec.cores, spec.margin_seconds()
     lifetime = spec.walltime_seconds() - margin
     return {
-        # one thread per process: the cores left over lend their memory
+        # one thread per process; remaining cores only contribute their memory
         "cores": processes,
         "processes": processes,
         "job_cpu": spec.cores,
@@ -115,44 +118,44 @@ def _arguments(
         ],
         "python": spec.python or sys.executable,
         "log_directory": spec.log_directory,
-        # workers leave one after another, the last of them `margin` before SLURM would kill it
+        # workers stop one after another, the last one `margin` before SLURM would kill it
         "worker_extra_args": [
             "--lifetime",
             f"{lifetime - margin // 2}s",
             "--lifetime-stagger",
             f"{margin // 2}s",
         ],
-        "death_timeout": 60,  # workers whose scheduler is gone
+        "death_timeout": 60,  # seconds after which workers without a scheduler end
         "scheduler_options": {"dashboard": False, "dashboard_address": ":0"},
         "security": security,
     }
 
 
-def _ask_slurm(script: str) -> None:
-    """Let SLURM judge the job script; dask-jobqueue would only log the refusal, and wait."""
+def _check_job_script(script: str) -> None:
+    """Let SLURM check the job script; dask-jobqueue would only log an error and wait."""
     with NamedTemporaryFile("w", suffix=".sh") as file:
         file.write(script)
         file.flush()
-        asked = subprocess.run(
+        answer = subprocess.run(
             ["sbatch", "--test-only", file.name], capture_output=True, text=True, check=False
         )
-    if asked.returncode:
-        reason = " ".join(asked.stderr.replace("allocation failure:", "").split())
+    if answer.returncode:
+        reason = " ".join(answer.stderr.replace("allocation failure:", "").split())
         raise ClusterError(
-            f"SLURM refuses the jobs of the key cluster ({reason}); "
-            "see its keys queue, account, cores, memory, walltime and job_extra_directives"
+            f"SLURM refuses the jobs that the key cluster describes ({reason}); "
+            "check its keys queue, account, cores, memory, walltime and job_extra_directives"
         )
 
 
 @contextmanager
-def _ended_politely() -> Iterator[None]:
-    """Ctrl-C and a kill (SIGTERM) end this process through its ``finally`` clauses, which cancel the jobs."""
+def _interruptible() -> Iterator[None]:
+    """Make Ctrl-C and SIGTERM run the ``finally`` clauses of this process, which cancel the jobs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(*_: object) -> None:
-        for number in before:  # a second one would cut the cancelling short
+        for number in before:  # a second signal would interrupt the cancelling
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
@@ -170,12 +173,12 @@ def _ended_politely() -> Iterator[None]:
 
 @contextmanager
 def _watched(cluster: Any, spec: SlurmCluster, name: str) -> Iterator[None]:
-    """Scale ``cluster`` and keep it so, until the block ends."""
+    """Start the jobs of ``cluster`` and keep their number constant until the context ends."""
     watch = _Watch(cluster, spec, name)
 
     def alarm(*_: object) -> None:
-        if watch.verdict is not None:
-            raise ClusterError(watch.verdict)
+        if watch.error is not None:
+            raise ClusterError(watch.error)
 
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(_ALARM, alarm) if main else None
@@ -187,9 +190,9 @@ def _watched(cluster: Any, spec: SlurmCluster, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        # raised while a lock was being waited for, the verdict may come disguised as an error of the lock
-        if watch.verdict is not None:
-            raise ClusterError(watch.verdict) from None
+        # if the main thread was waiting for a lock, the error of the watch appears as an error of the lock
+        if watch.error is not None:
+            raise ClusterError(watch.error) from None
         raise
     finally:
         watch.end()
@@ -198,61 +201,61 @@ def _watched(cluster: Any, spec: SlurmCluster, name: str) -> Iterator[None]:
 
 
 class _Watch(threading.Thread):
-    """Replaces jobs that SLURM ended, and tells why there is no worker."""
+    """Replaces jobs that SLURM has ended, and reports why there is no worker."""
 
     def __init__(self, cluster: Any, spec: SlurmCluster, name: str) -> None:
         super().__init__(daemon=True)
-        self.verdict: str | None = None
+        self.error: str | None = None
         self._cluster, self._spec, self._name = cluster, spec, name
-        self._over = threading.Event()
-        self._fruitless = 0
-        self._told = time.monotonic()
+        self._ended = threading.Event()
+        self._failed_attempts = 0
+        self._last_report = time.monotonic()
 
     def end(self) -> None:
         """Stop watching."""
-        self._over.set()
+        self._ended.set()
         self.join(timeout=30)
 
     def run(self) -> None:
-        while not self._over.wait(_LOOK):
-            # before the look at the queue: what is submitted meanwhile must not count as gone
+        while not self._ended.wait(_QUEUE_CHECK):
+            # list the jobs before the queue, so that a job submitted in between does not count as ended
             known = {name: job.job_id for name, job in self._cluster.workers.copy().items()}
             queue = self._queue()
-            if queue is None or self._over.is_set():
+            if queue is None or self._ended.is_set():
                 continue
             observed = self._cluster.observed
             gone = {name for name, job in known.items() if job is not None and job not in queue}
             if observed:
-                self._fruitless = 0
+                self._failed_attempts = 0
             if gone:
                 self._replace(gone, observed)
-            if self._fruitless >= _FRUITLESS:
-                self.verdict = (
-                    f"SLURM jobs ended {self._fruitless} times before a worker connected; their output is in "
-                    f"{Path(self._spec.log_directory).resolve()}; see cluster.job_script_prologue, "
+            if self._failed_attempts >= _FAILED_ATTEMPTS:
+                self.error = (
+                    f"SLURM jobs ended {self._failed_attempts} times before a worker connected; their output "
+                    f"is in {Path(self._spec.log_directory).resolve()}; check cluster.job_script_prologue, "
                     "cluster.python and cluster.interface"
                 )
                 interrupt_main(_ALARM)
                 return
-            self._tell(queue, bool(observed))
+            self._report(queue, bool(observed))
 
     def _queue(self) -> dict[str, str] | None:
-        """State and reason of our jobs in SLURM's queue; None if it does not answer now."""
-        asked = subprocess.run(
+        """State and reason of our jobs in the queue of SLURM; None if SLURM does not answer."""
+        answer = subprocess.run(
             ["squeue", "--noheader", f"--name={self._name}", "--format=%A %T %r"],
             capture_output=True,
             text=True,
             check=False,
         )
-        if asked.returncode:
+        if answer.returncode:
             return None
-        rows = [line.split(maxsplit=1) for line in asked.stdout.splitlines() if line.strip()]
+        rows = [line.split(maxsplit=1) for line in answer.stdout.splitlines() if line.strip()]
         return {job: state for job, state in rows if not state.startswith("COMPLETING")}
 
     def _replace(self, gone: set[str], observed: set[str]) -> None:
         if not observed:
-            self._fruitless += 1
-        logger.info("%d SLURM jobs have ended; new ones take their place", len(gone))
+            self._failed_attempts += 1
+        logger.info("%d SLURM jobs have ended; submitting new ones in their place", len(gone))
         cluster, spec = self._cluster, self._spec
 
         def forget() -> None:
@@ -264,13 +267,13 @@ class _Watch(threading.Thread):
 
         cluster.loop.add_callback(forget)
 
-    def _tell(self, queue: dict[str, str], alive: bool) -> None:
+    def _report(self, queue: dict[str, str], alive: bool) -> None:
         now = time.monotonic()
         if alive:
-            self._told = now
-        elif now - self._told >= _TELL:
-            self._told = now
+            self._last_report = now
+        elif now - self._last_report >= _REPORT:
+            self._last_report = now
             states = ", ".join(f"{count} {state}" for state, count in Counter(queue.values()).items())
-            message = f"no worker yet; SLURM's queue: {states or 'no job of ours'}; waiting"
+            message = f"waiting for workers; our jobs in the queue of SLURM: {states or 'none'}"
             logger.warning("%s", message)
             print(f"phasepipe: {message}", file=sys.stderr, flush=True)

@@ -1,1 +1,1 @@
-"""Every figure, and the table of numbers that stands behind it."""
+"""Figures (``<what>_figure``) and the tables of the numbers that they show (``<what>_table``)."""

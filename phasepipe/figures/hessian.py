@@ -1,7 +1,7 @@
-"""Figures of the Hessian through time: spectra, eigenvalues, signal overlap, t_BBP, phi (PHYSICS §4-5).
+"""Figures of the Hessian during the descent: spectra, eigenvalues, signal overlap, t_BBP and phi.
 
-Pure functions of labelled arrays that hand back matplotlib figures; no file and no global state. Each
-docstring lists the variables and dimensions that the dataset must hold; extra ones are ignored.
+See docs/explanation/physics.md §4 and §5. Every function takes a dataset and returns a matplotlib figure,
+without writing files. Its docstring lists the variables that the dataset must contain; others are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
-from phasepipe.figures.hessian_tables import eigenvalue_bands, overlap_bands, window_quantiles
+from phasepipe.figures.hessian_tables import (
+    lowest_eigenvalues_table,
+    signal_overlap_table,
+    window_lengths_table,
+)
 from phasepipe.figures.style import (
     BLUE,
     COLUMN_WIDTH,
@@ -31,7 +35,7 @@ from phasepipe.figures.style import (
 )
 
 GREY = "#777777"
-# colour, label and look of the lines of the two lowest eigenvalues and their prediction
+# colour, label and line style of the two lowest eigenvalues and of their prediction
 _LINES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "lambda_0": (BLUE, "λ₀ measured", {"marker": "o"}),
     "lambda_1": (SKY, "λ₁ measured", {"marker": "s"}),
@@ -41,17 +45,23 @@ _LINES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 @paper_style()
-def spectra(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
-    """Measured and predicted spectra: one row a moment of the descent, one column an alpha.
+def spectra_figure(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
+    """Measured and predicted spectra, one row per moment of the descent and one column per alpha.
 
     Parameters
     ----------
     panels
-        One run a panel: runs of different ``mu`` would blur each other. ``eigenvalues`` (alpha, moment,
-        mode), all of them; ``grid`` and ``density`` (alpha, moment, grid), the predicted bulk; ``edge``,
-        ``outlier`` and ``time`` (alpha, moment); coordinates ``alpha`` and, as text, ``moment``.
+        Spectra of a single run per panel, because runs with different ``mu`` would blur each other.
+        ``eigenvalues`` (alpha, moment, mode) is the full spectrum, ``grid`` and ``density`` (alpha, moment,
+        grid) the predicted bulk; ``edge``, ``outlier`` and ``time`` are (alpha, moment). Coordinates are
+        ``alpha`` and the text ``moment``.
     share_shown
-        Share of the eigenvalues inside the window; the long right tail is cut.
+        Share of the eigenvalues that the horizontal axis covers; the long right tail is cut off.
+
+    Raises
+    ------
+    ValueError
+        If a variable is missing.
     """
     _require(panels, "eigenvalues", "grid", "density", "edge", "outlier", "time")
     rows, columns = panels.sizes["moment"], panels.sizes["alpha"]
@@ -89,7 +99,7 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
     )
     inside = (panel.grid.values >= left) & (panel.grid.values <= right)
     axis.plot(panel.grid.values[inside], panel.density.values[inside], color=BLUE, label="predicted bulk")
-    # one eigenvalue in a thousand is invisible in a histogram: mark it. A NaN keeps its legend entry
+    # a histogram does not show a single eigenvalue, so it gets a marker; NaN still gives a legend entry
     mark: dict[str, Any] = {
         "marker": "v",
         "linestyle": "none",
@@ -106,21 +116,27 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
 
 
 @paper_style()
-def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
-    """The two lowest eigenvalues against time with the predicted edge and outlier, and all less the edge.
+def lowest_eigenvalues_figure(runs: xr.Dataset) -> Figure:
+    """The two lowest eigenvalues and the predicted bulk edge and outlier against time.
 
-    Lines are medians over runs, bands the central half.
+    The upper panel shows the eigenvalues, the lower one their distance from the predicted bulk edge. Lines
+    are medians over runs, bands contain the central half of the runs.
 
     Parameters
     ----------
     runs
-        ``eigenvalues`` (run, time, eigenvalue) with at least two; ``edge``, ``outlier`` (run, time);
-        ``t_bbp`` (run), NaN or infinite where there is none; coordinate ``time``.
+        ``eigenvalues`` (run, time, eigenvalue) with at least two eigenvalues; ``edge`` and ``outlier``
+        (run, time); ``t_bbp`` (run), which is NaN or infinite for runs without a t_BBP; coordinate ``time``.
+
+    Raises
+    ------
+    ValueError
+        If a variable is missing.
     """
     _require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
     figure = new_figure(COLUMN_WIDTH, 1.15)
     top, bottom = figure.subplots(2, 1, sharex=True)
-    bands = eigenvalue_bands(runs)
+    bands = lowest_eigenvalues_table(runs)
     for axis, reference in ((top, "zero"), (bottom, "edge")):
         for quantity, (colour, label, look) in _LINES.items():
             at = bands[(bands["measured_from"] == reference) & (bands["quantity"] == quantity)]
@@ -137,22 +153,27 @@ def lowest_eigenvalues(runs: xr.Dataset) -> Figure:
 
 
 @paper_style()
-def signal_overlap(runs: xr.Dataset) -> Figure:
-    """Signal overlap of the lowest eigenvector against time, recovered and other runs apart.
+def signal_overlap_figure(runs: xr.Dataset) -> Figure:
+    """Signal overlap of the lowest eigenvector against time, in separate panels for recovered and other runs.
 
-    Lines are means over runs; where the prediction has no outlier its overlap counts as 0.
+    Lines are means over runs. A predicted overlap counts as 0 while there is no predicted outlier.
 
     Parameters
     ----------
     runs
-        ``signal_overlap`` (run, time), measured ``q_0``; ``outlier_overlap`` (run, time), predicted, NaN
-        without outlier; ``recovered`` (run), bool; ``t_bbp`` (run); coordinate ``time``. Records after the
-        end of a run hold NaN in ``signal_overlap``.
+        ``signal_overlap`` (run, time), the measured ``q_0``, NaN after the end of a run;
+        ``outlier_overlap`` (run, time), predicted, NaN without an outlier; ``recovered`` (run), bool;
+        ``t_bbp`` (run); coordinate ``time``.
+
+    Raises
+    ------
+    ValueError
+        If a variable is missing.
     """
     _require(runs, "signal_overlap", "outlier_overlap", "recovered", "t_bbp")
     figure = new_figure(PAGE_WIDTH, 0.42)
     axes = figure.subplots(1, 2, sharey=True)
-    bands = overlap_bands(runs)
+    bands = signal_overlap_table(runs)
     recovered = runs.recovered.values.astype(bool)
     looks = {"measured": (BLUE, "q₀ measured", "o"), "predicted": (VERMILION, "q predicted", "")}
     for axis, chosen, fate in zip(axes, (recovered, ~recovered), ("recovered", "not recovered"), strict=True):
@@ -173,15 +194,20 @@ def signal_overlap(runs: xr.Dataset) -> Figure:
 
 
 @paper_style()
-def window_lengths(runs: xr.Dataset) -> Figure:
-    """Distribution of t_BBP against alpha for every N; below it, the runs that have none.
+def window_lengths_figure(runs: xr.Dataset) -> Figure:
+    """Distribution of t_BBP against alpha for every N, and the share of runs without a t_BBP.
 
     Parameters
     ----------
     runs
-        ``t_bbp`` (N, alpha, run): NaN where there never was an outlier, infinite where it outlived the
-        record; ``runs`` (N, alpha), how many there are, 0 at an alpha that an N lacks; coordinates ``N`` and
-        ``alpha``.
+        ``t_bbp`` (N, alpha, run), NaN for runs that never have an outlier and infinite for runs that still
+        have it at the last record; ``runs`` (N, alpha), the number of runs, 0 for an alpha that was not run
+        at this N; coordinates ``N`` and ``alpha``.
+
+    Raises
+    ------
+    ValueError
+        If a variable is missing.
     """
     _require(runs, "t_bbp", "runs")
     figure = new_figure(COLUMN_WIDTH, 1.0)
@@ -190,7 +216,7 @@ def window_lengths(runs: xr.Dataset) -> Figure:
     spacing = np.diff(alpha).min() if alpha.size > 1 else 1.0
     sizes = runs["N"].values
     colours, markers = size_colours(sizes.tolist()), size_markers(sizes.tolist())
-    numbers = window_quantiles(runs)
+    numbers = window_lengths_table(runs)
     for index, N in enumerate(sizes.tolist()):
         colour, marker, at = colours[N], markers[N], numbers[numbers["N"] == N]
         position = at["alpha"] + spacing * 0.08 * (index - (sizes.size - 1) / 2)
@@ -218,15 +244,20 @@ def window_lengths(runs: xr.Dataset) -> Figure:
 
 
 @paper_style()
-def lowest_is_most_informative(shares: xr.Dataset, alpha_init: float | None = None) -> Figure:
-    """Share phi of runs at t = 0 whose lowest eigenvector is the one with the largest signal overlap.
+def most_informative_figure(shares: xr.Dataset, alpha_init: float | None = None) -> Figure:
+    """Share phi of starts whose lowest eigenvector has the largest signal overlap of all eigenvectors.
 
     Parameters
     ----------
     shares
         ``phi``, ``phi_low``, ``phi_high`` (N, alpha); coordinates ``N`` and ``alpha``.
     alpha_init
-        Transition at initialisation for N to infinity (PHYSICS §6), drawn if given.
+        BBP transition at a random start for N to infinity (docs/explanation/physics.md §6); drawn if given.
+
+    Raises
+    ------
+    ValueError
+        If a variable is missing.
     """
     _require(shares, "phi", "phi_low", "phi_high")
     figure = new_figure(COLUMN_WIDTH, 0.8)
@@ -253,7 +284,9 @@ def lowest_is_most_informative(shares: xr.Dataset, alpha_init: float | None = No
 def _require(dataset: xr.Dataset, *names: str) -> None:
     missing = [name for name in names if name not in dataset]
     if missing:
-        raise ValueError(f"the dataset lacks {', '.join(missing)}; it holds {', '.join(map(str, dataset))}")
+        raise ValueError(
+            f"the dataset has no variable {', '.join(missing)}; it contains {', '.join(map(str, dataset))}"
+        )
 
 
 def _finite(values: list[float]) -> list[float]:
@@ -261,13 +294,13 @@ def _finite(values: list[float]) -> list[float]:
 
 
 def _mark_window(axis: Axes, t_bbp: float) -> None:
-    """The median t_BBP, unless most runs keep their outlier to the end."""
+    """Mark the median t_BBP, unless most runs keep their outlier to the end."""
     if np.isfinite(t_bbp):
         axis.axvline(t_bbp, color=PURPLE, linestyle=":", label="t_BBP (median)")
 
 
 def _time_axis(axis: Axes, time: NDArray[np.float64]) -> None:
-    """Logarithmic in time, with t = 0 in place of minus infinity."""
+    """Make the time axis logarithmic, except for a linear part that contains t = 0."""
     axis.set_xscale("symlog", linthresh=float(time[time > 0].min()), linscale=0.5)
     axis.set_xlim(0, float(time.max()))
     axis.set_xlabel("time t")

@@ -1,7 +1,7 @@
-"""The numbers that the figures of the Hessian show, as tables of one row per point (PHYSICS §4-5).
+"""Tables of the numbers that the figures of the Hessian show, one row per point.
 
-The figures are drawn from these tables and the same tables are stored as CSV beside them, so a reader can
-draw them again. Datasets are those that :mod:`phasepipe.figures.hessian` describes.
+See docs/explanation/physics.md §4 and §5. The figures are drawn from these tables, and the stage saves each
+table as a CSV file next to its figure. :mod:`phasepipe.figures.hessian` describes the datasets.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 
 QUARTILES = {"lower": 0.25, "median": 0.5, "upper": 0.75}
-_LEAST = 3  # runs behind a mean with a standard error
+_LEAST = 3  # runs needed for a mean with a standard error
 
 
-def spectrum_rows(panels: xr.Dataset) -> pd.DataFrame:
-    """Every measured eigenvalue, the predicted bulk, edge and outlier of every panel.
+def spectra_table(panels: xr.Dataset) -> pd.DataFrame:
+    """All measured eigenvalues and the predicted bulk, edge and outlier of every panel.
 
-    Columns ``alpha, moment, time, quantity, eigenvalue, density``; ``density`` is that of the bulk.
+    Columns ``alpha, moment, time, quantity, eigenvalue, density``; only rows of the bulk have a ``density``.
     """
     rows = []
     for alpha in range(panels.sizes["alpha"]):
@@ -41,13 +41,13 @@ def spectrum_rows(panels: xr.Dataset) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def eigenvalue_bands(runs: xr.Dataset) -> pd.DataFrame:
-    """Quartiles over runs of the two lowest eigenvalues, the predicted edge and outlier against time.
+def lowest_eigenvalues_table(runs: xr.Dataset) -> pd.DataFrame:
+    """Quartiles over runs of the two lowest eigenvalues and of the predicted edge and outlier, against time.
 
     Columns ``measured_from, quantity, time, lower, median, upper, t_bbp``. Every eigenvalue is given twice,
     measured from zero and from the predicted edge of its run (``measured_from`` is "zero" or "edge").
-    ``t_bbp`` is the median over the runs. The outlier is left out where fewer than half of the runs have one:
-    a median over those few would jump.
+    ``t_bbp`` is the median over the runs. The outlier is NaN where fewer than half of the runs have one,
+    because a median over so few runs would jump.
     """
     measured = runs.eigenvalues.transpose("eigenvalue", "run", "time").values
     edge, outlier = (runs[name].transpose("run", "time").values for name in ("edge", "outlier"))
@@ -68,12 +68,12 @@ def eigenvalue_bands(runs: xr.Dataset) -> pd.DataFrame:
     return pd.concat(bands, ignore_index=True).assign(t_bbp=median_window(runs.t_bbp.values))
 
 
-def overlap_bands(runs: xr.Dataset) -> pd.DataFrame:
-    """Mean and standard error of the signal overlap, measured and predicted, against time, by fate.
+def signal_overlap_table(runs: xr.Dataset) -> pd.DataFrame:
+    """Mean and standard error of the measured and predicted signal overlap against time, by fate.
 
-    Columns ``fate, quantity, time, mean, error, runs, t_bbp``: ``runs`` counts those that are behind the
-    point, of which at least 3 are needed; ``t_bbp`` is the median of the fate. A fate that no run met has
-    no rows.
+    Columns ``fate, quantity, time, mean, error, runs, t_bbp``. ``runs`` is the number of runs that enter a
+    mean; with fewer than 3 the mean is NaN. ``t_bbp`` is the median over the runs with this fate. A fate
+    without runs has no rows.
     """
     time = runs["time"].values
     recovered = runs.recovered.values.astype(bool)
@@ -82,7 +82,7 @@ def overlap_bands(runs: xr.Dataset) -> pd.DataFrame:
         group = runs.isel(run=np.flatnonzero(chosen))
         measured = group.signal_overlap.transpose("run", "time").values
         predicted = group.outlier_overlap.transpose("run", "time").values
-        # without outlier the prediction is 0, but there is none after the end of a run
+        # without an outlier the predicted overlap is 0; after the end of a run there is no prediction
         predicted = np.where(np.isnan(measured), np.nan, np.nan_to_num(predicted))
         if chosen.any():
             bands += [
@@ -93,11 +93,12 @@ def overlap_bands(runs: xr.Dataset) -> pd.DataFrame:
     return pd.concat(bands, ignore_index=True)
 
 
-def window_quantiles(runs: xr.Dataset) -> pd.DataFrame:
-    """Quartiles of ``t_bbp`` over the runs that have one, and the shares of those that have none.
+def window_lengths_table(runs: xr.Dataset) -> pd.DataFrame:
+    """Quartiles of ``t_bbp`` over the runs that have one, and the shares of the runs that have none.
 
-    Columns ``N, alpha, lower, median, upper, never, lasting, runs``: ``never`` had an outlier, or keep it to
-    the end (``lasting``). Only what was run: an alpha that an N lacks has no row.
+    Columns ``N, alpha, lower, median, upper, never, lasting, runs``. ``never`` is the share of runs that
+    never have an outlier, ``lasting`` the share that keep it to the end. An alpha that was not run at this N
+    has no row.
     """
     rows = []
     for N in runs["N"].values.tolist():
@@ -105,7 +106,7 @@ def window_quantiles(runs: xr.Dataset) -> pd.DataFrame:
         size = size.isel(alpha=np.flatnonzero(size.runs.values > 0))
         values = size.t_bbp.transpose("alpha", "run").values
         counts = size.runs.values
-        never = np.isnan(values).sum(axis=1) - (values.shape[1] - counts)  # the rest only fills the array
+        never = np.isnan(values).sum(axis=1) - (values.shape[1] - counts)  # the other entries are padding
         rows.append(
             pd.DataFrame({"N": N, "alpha": size["alpha"].values,
                           **_quartiles(np.where(np.isfinite(values), values, np.nan).T),
@@ -116,13 +117,13 @@ def window_quantiles(runs: xr.Dataset) -> pd.DataFrame:
 
 
 def median_window(t_bbp: Float64) -> float:
-    """Median of ``t_bbp`` over the runs that had an outlier; infinite if most keep it, or none had one."""
+    """Median of ``t_bbp`` over the runs that have an outlier; infinite if most keep it or no run has one."""
     known = t_bbp[~np.isnan(t_bbp)]
     return float(np.quantile(known, 0.5, method="lower")) if known.size else np.inf
 
 
 def _quartiles(rows: Float64) -> dict[str, Float64]:
-    """Quartiles over the first axis that skip NaN; NaN for empty columns."""
+    """Quartiles over the first axis without NaN entries; NaN for a column that has no other entries."""
     result = np.full((len(QUARTILES), rows.shape[1]), np.nan)
     for column, values in enumerate(rows.T):
         known = values[~np.isnan(values)]
@@ -132,7 +133,7 @@ def _quartiles(rows: Float64) -> dict[str, Float64]:
 
 
 def _means(rows: Float64) -> dict[str, Float64]:
-    """Mean with standard error (runs taken as independent)."""
+    """Mean and standard error over the first axis, treating runs as independent."""
     count = np.isfinite(rows).sum(axis=0)
     safe = np.maximum(count, 1)
     mean = np.where(count >= _LEAST, np.nansum(rows, axis=0) / safe, np.nan)

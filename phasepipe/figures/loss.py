@@ -1,4 +1,4 @@
-"""Loss against time of the runs that did not recover, beside the energy of the threshold states."""
+"""Loss against time of the runs that did not recover, compared with the energy of the threshold states."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from phasepipe.figures.style import THEORY, new_figure, size_colours
+from phasepipe.figures.style import THEORY, new_figure, paper_style, size_colours
 from phasepipe.physics.outcomes import Outcome
 
 
-def stuck_loss(runs: xr.Dataset) -> xr.DataArray:
-    """Quartiles of the loss against time over the runs that did not recover.
+def loss_table(runs: xr.Dataset) -> xr.DataArray:
+    """Quartiles against time of the loss of the runs that did not recover.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ def stuck_loss(runs: xr.Dataset) -> xr.DataArray:
 
     Returns
     -------
-    Dimensions (quantile, time), quantile 0.25, 0.5, 0.75; NaN if every run recovered. A trapped run rests
-    in its minimum and keeps the last loss recorded.
+    Array (quantile, time) at the quantiles 0.25, 0.5 and 0.75; NaN if every run recovered. A trapped run
+    stays in its minimum, so its last recorded loss counts at all later times.
     """
     stuck = runs["outcome"].isin([Outcome.TRAPPED, Outcome.UNDECIDED])
     rows = runs["loss"].where(stuck).transpose("instance", "start", "time").values
@@ -42,19 +42,20 @@ def stuck_loss(runs: xr.Dataset) -> xr.DataArray:
     )
 
 
+@paper_style()
 def loss_figure(
     losses: Mapping[int, xr.DataArray], title: str, threshold_energy: float | None = None
 ) -> Figure:
-    """Median and central half of the loss per N, from t = 0.01 on.
+    """Median and central half of the loss per dimension against time, for every N.
 
     Parameters
     ----------
     losses
-        For each N the result of :func:`stuck_loss`.
+        Result of :func:`loss_table` for each N.
     title
-        What was run.
+        Title of the figure.
     threshold_energy
-        Energy of the threshold states per dimension (PHYSICS §7), drawn as a line.
+        Energy of the threshold states per dimension (docs/explanation/physics.md §7); drawn if given.
     """
     figure = new_figure(aspect=0.8)
     axes = figure.subplots()

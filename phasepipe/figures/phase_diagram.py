@@ -1,4 +1,4 @@
-"""Phase diagram of the normalised quartic family: where curvature begins to help, against ``a``."""
+"""Phase diagram of the normalised quartic losses: both BBP transitions against the regulariser ``a``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GREY = "#595959"
 
 
 @paper_style()
-def phase_diagram(
+def phase_diagram_figure(
     a: ArrayLike,
     alpha_init: ArrayLike,
     alpha_threshold: ArrayLike,
@@ -22,23 +22,26 @@ def phase_diagram(
     branch_change: tuple[float, float],
     quartic_limit: float,
 ) -> Figure:
-    """Both transitions against ``a``, the change of branch and the quartic limit marked (PHYSICS §6, §7).
+    """Both BBP transitions against ``a``, with the change of branch and the quartic limit marked.
+
+    See docs/explanation/physics.md §6 and §7.
 
     Parameters
     ----------
     a
-        Regulariser of the loss, shape (n,), increasing.
+        Regulariser of the loss, increasing, shape (n,).
     alpha_init, alpha_threshold
-        Measurements per dimension at the two transitions, shape (n,) each.
+        Signal-to-noise ratio M / N at the two transitions, shape (n,) each.
     branch_change
-        ``a`` above which the transition at a random start is discontinuous, and ``alpha_init`` there.
+        The value of ``a`` above which the transition at a random start is discontinuous, and ``alpha_init``
+        at this ``a``.
     quartic_limit
-        ``alpha_threshold`` of the quartic loss, the limit of large ``a``.
+        ``alpha_threshold`` of the quartic loss, which is the limit of large ``a``.
 
     Returns
     -------
     Figure
-        One panel, both axes logarithmic.
+        One panel with two logarithmic axes.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def phase_diagram(
     if not (grid.ndim == 1 and grid.shape == initial.shape == threshold.shape):
         raise ValueError(
             f"a, alpha_init and alpha_threshold have the shapes {grid.shape}, {initial.shape} and "
-            f"{threshold.shape}; they must be one-dimensional and alike"
+            f"{threshold.shape}; pass three one-dimensional arrays of equal length"
         )
     figure = new_figure(aspect=0.75)
     axes = figure.add_subplot()
@@ -82,7 +85,7 @@ def phase_diagram(
     ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 50, 100) if 0.8 * initial.min() <= tick <= 1.3 * highest]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0.6 * branch_change[1])  # room for the name of the point
+    axes.set_ylim(bottom=0.6 * branch_change[1])  # leaves room for the label of the point
     axes.grid(alpha=0.25)
     axes.legend(loc="upper left")
     return figure
@@ -95,7 +98,7 @@ def _part(
     *,
     beyond: bool,
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
-    """One branch of the line, ended by the point where the branch changes."""
+    """One branch of the transition line, which ends at the point where the branch changes."""
     change, alpha_there = branch_change
     keep = grid > change if beyond else grid < change
     if beyond:

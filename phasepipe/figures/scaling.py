@@ -1,6 +1,6 @@
-"""Figures of finite-size scaling: success curves, residuals, extrapolation, collapse.
+"""Figures of finite-size scaling: success curves, residuals, extrapolation and data collapse.
 
-Every function returns a matplotlib Figure built without pyplot; the caller saves it.
+See docs/explanation/physics.md §8. Every function returns a matplotlib figure; the caller saves it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.size_fit import Form, SizeFit
-from phasepipe.figures.scaling_tables import curve_points, limits_and_widths
+from phasepipe.figures.scaling_tables import scaling_overview_table, success_curves_table
 from phasepipe.figures.style import (
     BLUE,
     GREEN,
@@ -41,141 +41,149 @@ LABELS = {"alpha_50": r"$\alpha_{50}$"}
 GUIDE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "zorder": 0}
 
 
+@paper_style()
 def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
-    """Success probability against alpha for every N: intervals by instance, fits with bands.
+    """Success probability against alpha for every N, with confidence intervals and fitted curves with bands.
 
-    A fit that the data reject is dashed, without a band: alpha_50 does not rest on it.
+    A fit that the data reject is dashed and has no band; alpha_50 then comes from isotonic regression.
     """
-    with paper_style():
-        figure = new_figure()
-        axes = figure.subplots()
-        colours, markers = size_colours(fit.N for fit in curves), size_markers(fit.N for fit in curves)
-        axes.axhline(0.5, **GUIDE)
-        for fit in curves:
-            colour, cells, points = colours[fit.N], fit.cells, curve_points([fit])
-            spread = [points["probability"] - points["lower"], points["upper"] - points["probability"]]
-            axes.errorbar(
-                points["alpha"],
-                points["probability"],
-                np.maximum(spread, 0),
-                fmt=markers[fit.N],
-                color=colour,
-                elinewidth=0.7,
-                label=f"$N={fit.N}$",
-            )
-            if fit.slope > 0:
-                alpha = np.linspace(cells.alpha[0], cells.alpha[-1], 300)
-                rejected = fit.status is CurveStatus.ISOTONIC
-                axes.plot(alpha, fit.probability(alpha), "--" if rejected else "-", color=colour)
-                if not rejected:
-                    axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
-        axes.set(xlabel=r"$\alpha = M/N$", ylabel="success probability $P$", ylim=(-0.03, 1.03))
-        axes.legend(handletextpad=0.3)
-        return figure
+    figure = new_figure()
+    axes = figure.subplots()
+    colours, markers = size_colours(fit.N for fit in curves), size_markers(fit.N for fit in curves)
+    axes.axhline(0.5, **GUIDE)
+    for fit in curves:
+        colour, cells, points = colours[fit.N], fit.cells, success_curves_table([fit])
+        spread = [points["probability"] - points["lower"], points["upper"] - points["probability"]]
+        axes.errorbar(
+            points["alpha"],
+            points["probability"],
+            np.maximum(spread, 0),
+            fmt=markers[fit.N],
+            color=colour,
+            elinewidth=0.7,
+            label=f"$N={fit.N}$",
+        )
+        if fit.slope > 0:
+            alpha = np.linspace(cells.alpha[0], cells.alpha[-1], 300)
+            rejected = fit.status is CurveStatus.ISOTONIC
+            axes.plot(alpha, fit.probability(alpha), "--" if rejected else "-", color=colour)
+            if not rejected:
+                axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel=r"$\alpha = M/N$", ylabel="success probability $P$", ylim=(-0.03, 1.03))
+    axes.legend(handletextpad=0.3)
+    return figure
 
 
+@paper_style()
 def residuals_figure(curves: Sequence[CurveFit]) -> Figure:
-    """Residuals of the success curves in standard errors (with the design effect), against alpha."""
-    with paper_style():
-        figure = new_figure(aspect=0.6)
-        axes = figure.subplots()
-        colours, markers = size_colours(fit.N for fit in curves), size_markers(fit.N for fit in curves)
-        axes.axhspan(-2, 2, color="0.92", zorder=0, linewidth=0)
-        axes.axhline(0, **GUIDE)
-        points = curve_points(curves)
-        for fit in curves:
-            at = points[points["N"] == fit.N]
-            p_value = f"={fit.goodness:.2f}" if fit.goodness >= 0.01 else "<0.01"
-            label = f"$N={fit.N}$, $p{p_value}$" if np.isfinite(fit.goodness) else f"$N={fit.N}$"
-            axes.plot(at["alpha"], at["residual"], markers[fit.N], color=colours[fit.N], label=label)
-        reach = max(3.0, 1.1 * float(points["residual"].abs().max()))
-        axes.set(xlabel=r"$\alpha = M/N$", ylabel="residual / s.e.", ylim=(-reach, reach))
-        figure.legend(loc="outside upper center", ncols=3, handletextpad=0.1, columnspacing=1.0)
-        return figure
+    """Residuals of the success curves against alpha, in standard errors that include the design effect."""
+    figure = new_figure(aspect=0.6)
+    axes = figure.subplots()
+    colours, markers = size_colours(fit.N for fit in curves), size_markers(fit.N for fit in curves)
+    axes.axhspan(-2, 2, color="0.92", zorder=0, linewidth=0)
+    axes.axhline(0, **GUIDE)
+    points = success_curves_table(curves)
+    for fit in curves:
+        at = points[points["N"] == fit.N]
+        p_value = f"={fit.goodness:.2f}" if fit.goodness >= 0.01 else "<0.01"
+        label = f"$N={fit.N}$, $p{p_value}$" if np.isfinite(fit.goodness) else f"$N={fit.N}$"
+        axes.plot(at["alpha"], at["residual"], markers[fit.N], color=colours[fit.N], label=label)
+    reach = max(3.0, 1.1 * float(points["residual"].abs().max()))
+    axes.set(xlabel=r"$\alpha = M/N$", ylabel="residual / s.e.", ylim=(-reach, reach))
+    figure.legend(loc="outside upper center", ncols=3, handletextpad=0.1, columnspacing=1.0)
+    return figure
 
 
+@paper_style()
 def extrapolation_figure(extrapolation: Extrapolation, *, curves: Sequence[CurveFit] = ()) -> Figure:
-    """A quantity against 1 / log N with every form continued to N = infinity, and the residuals below.
+    """A quantity against 1 / log N with every fitted form extrapolated to N = infinity, and the residuals.
 
-    Solid lines have a free limit (interval drawn at infinity), dashed ones the imposed limit. ``curves``
-    adds the bounds of sizes that were not bracketed, as open triangles.
+    Solid lines have a free limit, whose confidence interval is drawn at N = infinity; dashed lines have the
+    limit of the theory imposed.
+
+    Parameters
+    ----------
+    extrapolation
+        The quantity at every N and the fitted forms.
+    curves
+        Success curves. Where the alphas that were run do not bracket alpha_50, an open triangle marks the
+        bound that they give.
     """
-    with paper_style():
-        figure = new_figure(aspect=1.0)
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        abscissa = 1 / np.log(extrapolation.N)
-        for fit in extrapolation.fits:
-            _draw_form(upper, fit, abscissa.max())
-        _draw_limits(upper, [fit for fit in extrapolation.fits if not fit.imposed])
-        if extrapolation.imposed_limit is not None:
-            upper.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
-        upper.errorbar(abscissa, extrapolation.value, extrapolation.reach, fmt="ko", zorder=5)
-        _draw_bounds(upper, curves)
-        _set_limits(upper, extrapolation)
-        upper.set_ylabel(LABELS.get(extrapolation.quantity, extrapolation.quantity))
-        figure.legend(
-            *upper.get_legend_handles_labels(),
-            loc="outside upper center",
-            ncols=2,
-            columnspacing=1.5,
-            title="form (AICc weight); dashed: limit imposed",
-            title_fontsize=7,
-        )
-        _draw_form_residuals(lower, extrapolation, abscissa)
-        shown = _spaced(abscissa, 0.09 * abscissa.max())
-        lower.set_xticks([0, *abscissa[shown]], ["∞", *(f"{N:g}" for N in extrapolation.N[shown])])
-        lower.set_xlim(-0.13 * abscissa.max(), abscissa.max() * 1.05)
-        lower.set_xlabel(r"$N$, on a scale of $1/\log N$")
-        figure.align_ylabels()
-        return figure
+    figure = new_figure(aspect=1.0)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    abscissa = 1 / np.log(extrapolation.N)
+    for fit in extrapolation.fits:
+        _draw_form(upper, fit, abscissa.max())
+    _draw_limits(upper, [fit for fit in extrapolation.fits if not fit.imposed])
+    if extrapolation.imposed_limit is not None:
+        upper.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
+    upper.errorbar(abscissa, extrapolation.value, extrapolation.reach, fmt="ko", zorder=5)
+    _draw_bounds(upper, curves)
+    _set_limits(upper, extrapolation)
+    upper.set_ylabel(LABELS.get(extrapolation.quantity, extrapolation.quantity))
+    figure.legend(
+        *upper.get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=2,
+        columnspacing=1.5,
+        title="form (AICc weight); dashed: limit imposed",
+        title_fontsize=7,
+    )
+    _draw_form_residuals(lower, extrapolation, abscissa)
+    shown = _spaced(abscissa, 0.09 * abscissa.max())
+    lower.set_xticks([0, *abscissa[shown]], ["∞", *(f"{N:g}" for N in extrapolation.N[shown])])
+    lower.set_xlim(-0.13 * abscissa.max(), abscissa.max() * 1.05)
+    lower.set_xlabel(r"$N$, on a scale of $1/\log N$")
+    figure.align_ylabels()
+    return figure
 
 
+@paper_style()
 def collapse_figure(found: Collapse) -> Figure:
-    """Success probability against the scaled alpha; points that did not enter are pale."""
-    with paper_style():
-        figure = new_figure()
-        axes = figure.subplots()
-        sizes = found.points["N"].unique()
-        colours, markers = size_colours(sizes), size_markers(sizes)
-        axes.axhline(0.5, **GUIDE)
-        for N, points in found.points.groupby("N"):
-            colour, marker = colours[N], markers[N]  # type: ignore[index]
-            for entered, of_kind in points.groupby("entered"):
-                axes.errorbar(
-                    of_kind["scaled"],
-                    of_kind["probability"],
-                    1.96 * of_kind["error"],
-                    fmt=marker,
-                    color=colour,
-                    alpha=1.0 if entered else 0.25,
-                    elinewidth=0.7,
-                    label=f"$N={N}$" if entered else None,
-                )
-        inside = found.points.loc[found.points["entered"], "scaled"]
-        margin = 0.35 * np.ptp(inside)
-        axes.set(
-            xlabel=rf"$(\alpha - {found.alpha_c:.2f})\,N^{{{found.inverse_nu:.2f}}}$",
-            ylabel="success probability $P$",
-            xlim=(inside.min() - margin, inside.max() + margin),
-            ylim=(-0.03, 1.03),
-        )
-        axes.legend(title=f"{found.method}: {found.quality:.2f}", title_fontsize=7, handletextpad=0.3)
-        return figure
+    """Success probability against the scaled alpha; points that the fit did not use are pale."""
+    figure = new_figure()
+    axes = figure.subplots()
+    sizes = found.points["N"].unique()
+    colours, markers = size_colours(sizes), size_markers(sizes)
+    axes.axhline(0.5, **GUIDE)
+    for N, points in found.points.groupby("N"):
+        colour, marker = colours[N], markers[N]  # type: ignore[index]
+        for entered, of_kind in points.groupby("entered"):
+            axes.errorbar(
+                of_kind["scaled"],
+                of_kind["probability"],
+                1.96 * of_kind["error"],
+                fmt=marker,
+                color=colour,
+                alpha=1.0 if entered else 0.25,
+                elinewidth=0.7,
+                label=f"$N={N}$" if entered else None,
+            )
+    inside = found.points.loc[found.points["entered"], "scaled"]
+    margin = 0.35 * np.ptp(inside)
+    axes.set(
+        xlabel=rf"$(\alpha - {found.alpha_c:.2f})\,N^{{{found.inverse_nu:.2f}}}$",
+        ylabel="success probability $P$",
+        xlim=(inside.min() - margin, inside.max() + margin),
+        ylim=(-0.03, 1.03),
+    )
+    axes.legend(title=f"{found.method}: {found.quality:.2f}", title_fontsize=7, handletextpad=0.3)
+    return figure
 
 
+@paper_style()
 def scaling_overview_figure(curves: Sequence[CurveFit], extrapolation: Extrapolation) -> Figure:
-    """Limit of every form against the smallest size kept, beside the width of the curves against N."""
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH, 0.36)
-        left, right = figure.subplots(1, 2)
-        numbers = limits_and_widths(curves, extrapolation)
-        _draw_scan(left, extrapolation, numbers[numbers["quantity"] == "limit"])
-        known = numbers[numbers["quantity"] == "width"]
-        spread = [known["value"] - known["lower"], known["upper"] - known["value"]]
-        right.errorbar(known["N"], known["value"], spread, fmt="ko")
-        _log_sizes(right, known["N"].to_numpy(float))
-        right.set(xlabel="$N$", ylabel=r"quartile width in $\alpha$")
-        return figure
+    """Left, limit of every form against the smallest N in the fit; right, width of the curves against N."""
+    figure = new_figure(PAGE_WIDTH, 0.36)
+    left, right = figure.subplots(1, 2)
+    numbers = scaling_overview_table(curves, extrapolation)
+    _draw_scan(left, extrapolation, numbers[numbers["quantity"] == "limit"])
+    known = numbers[numbers["quantity"] == "width"]
+    spread = [known["value"] - known["lower"], known["upper"] - known["value"]]
+    right.errorbar(known["N"], known["value"], spread, fmt="ko")
+    _log_sizes(right, known["N"].to_numpy(float))
+    right.set(xlabel="$N$", ylabel=r"quartile width in $\alpha$")
+    return figure
 
 
 def _draw_form(axes: Axes, fit: SizeFit, largest: float) -> None:
@@ -197,7 +205,7 @@ def _draw_form(axes: Axes, fit: SizeFit, largest: float) -> None:
 
 
 def _draw_limits(axes: Axes, fits: Sequence[SizeFit]) -> None:
-    """Intervals of the limit at N = infinity, side by side."""
+    """Draw the confidence intervals of the limits at N = infinity next to each other."""
     for index, fit in enumerate(fits):
         lower, upper = np.clip(fit.limit_interval, -1e6, 1e6)
         position = -0.005 * (len(fits) - index)
@@ -207,7 +215,7 @@ def _draw_limits(axes: Axes, fits: Sequence[SizeFit]) -> None:
 
 
 def _draw_form_residuals(axes: Axes, extrapolation: Extrapolation, abscissa: FloatArray) -> None:
-    """Residuals of the forms that fit, side by side; a rejected form would only set the scale."""
+    """Draw the residuals of the forms that fit; those of a rejected form would only stretch the axis."""
     axes.axhspan(-2, 2, color="0.92", zorder=0, linewidth=0)
     axes.axhline(0, **GUIDE)
     shown = [fit for fit in extrapolation.fits if fit.believable]
@@ -226,7 +234,7 @@ def _draw_form_residuals(axes: Axes, extrapolation: Extrapolation, abscissa: Flo
 
 
 def _spaced(abscissa: FloatArray, least: float) -> list[int]:
-    """Indices of ticks that leave room for their labels, the smallest size first."""
+    """Indices of the ticks whose labels do not overlap, from the smallest size on."""
     kept: list[int] = []
     for index in np.argsort(-abscissa):
         if not kept or abscissa[kept[-1]] - abscissa[index] >= least:
@@ -247,7 +255,7 @@ def _draw_bounds(axes: Axes, curves: Sequence[CurveFit]) -> None:
 
 
 def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
-    """Room for data, theory and bounded limits; an unbounded interval does not set the scale."""
+    """Fit the axis to the data, the theory and the bounded limits, ignoring unbounded intervals."""
     values = [
         *(extrapolation.value - 2 * extrapolation.error),
         *(extrapolation.value + 2 * extrapolation.error),
@@ -270,7 +278,7 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame) -> 
         axes.errorbar(
             rows["N"] * offset,
             rows["value"],
-            np.minimum(spread, 1e6),  # an open end leaves the axes
+            np.minimum(spread, 1e6),  # an infinite end extends beyond the axes
             fmt="o",
             color=FORM_COLOURS[form],  # type: ignore[index]
             label=FORM_LABELS[form],  # type: ignore[index]
@@ -278,13 +286,13 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame) -> 
     if extrapolation.imposed_limit is not None:
         axes.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
     if len(free):
-        # of the longer ends only what fits: the limits themselves set the scale
+        # the limits set the scale, so long intervals are cut off
         low, high = free["value"].min(), free["value"].max()
         reach = 0.5 * (high - low) + 0.05 * abs(high)
         axes.set_ylim(low - reach, high + reach)
     _log_sizes(axes, free["N"].unique().astype(float))
     axes.set(
-        xlabel="smallest $N$ kept",
+        xlabel="smallest $N$ in the fit",
         ylabel=f"limit of {LABELS.get(extrapolation.quantity, extrapolation.quantity)}",
     )
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, columnspacing=1.0, handletextpad=0.4)

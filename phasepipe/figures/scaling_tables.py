@@ -1,6 +1,7 @@
-"""The numbers that the figures of the scaling show, as tables of one row per point (PHYSICS §8).
+"""Tables of the numbers that the figures of finite-size scaling show, one row per point.
 
-The figures are drawn from these tables and the same tables are stored as CSV beside them.
+See docs/explanation/physics.md §8. The figures are drawn from these tables, and the stage saves each table as
+a CSV file next to its figure.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.intervals import interval_from_sums, overdispersion
 
-_LARGEST = 1e150  # N to which a form is written out: 1 / log N is 0.003 there
+_LARGEST = 1e150  # largest N at which a form is evaluated; 1 / log N is 0.003 there
 
 
-def curve_points(curves: Sequence[CurveFit]) -> pd.DataFrame:
-    """Success probability with its interval, and the fitted curve with its band, at every alpha that was run.
+def success_curves_table(curves: Sequence[CurveFit]) -> pd.DataFrame:
+    """Success probability and fitted curve, with their intervals, at every alpha that was run.
 
     Columns ``N, alpha, probability, lower, upper, runs, fitted, fitted_lower, fitted_upper, residual,
-    goodness``; the residual is in standard errors with the design effect, ``goodness`` the p value of the
-    fit.
+    goodness``. ``residual`` is in standard errors that include the design effect; ``goodness`` is the
+    p value of the fit.
     """
     tables = []
     for fit in curves:
@@ -48,18 +49,19 @@ def curve_points(curves: Sequence[CurveFit]) -> pd.DataFrame:
 
 
 def sizes_towards_infinity(smallest: float) -> FloatArray:
-    """Sizes N from ``smallest`` on at which a form is written out, ascending, shape (200,).
+    """Sizes N from ``smallest`` upwards at which a form is evaluated, ascending, shape (200,).
 
-    They lie evenly along 1 / log N, the axis of the figures: near 0 a power law falls off late and steeply.
+    They are evenly spaced in 1 / log N, the horizontal axis of the figures, because a power law falls
+    steeply near 1 / log N = 0.
     """
     return np.exp(1 / np.linspace(1 / np.log(smallest), 1 / np.log(_LARGEST), 200))
 
 
-def limit_lines(extrapolation: Extrapolation) -> pd.DataFrame:
-    """What was measured at every N, and every form continued to N = infinity.
+def extrapolation_table(extrapolation: Extrapolation) -> pd.DataFrame:
+    """The measured value at every N, and every fitted form extrapolated to N = infinity.
 
-    Columns ``series, N, value, lower, upper``: ``series`` is "measured" or the form, with " imposed" where
-    its limit is held; the row with infinite N has the limit and its interval.
+    Columns ``series, N, value, lower, upper``. ``series`` is "measured" or the name of the form, followed by
+    " imposed" if its limit is fixed. The row with infinite N contains the limit and its interval.
     """
     tables = [
         pd.DataFrame(
@@ -84,11 +86,11 @@ def limit_lines(extrapolation: Extrapolation) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def limits_and_widths(curves: Sequence[CurveFit], extrapolation: Extrapolation) -> pd.DataFrame:
-    """Limit of every free form against the smallest N kept, and width of the success curves against N.
+def scaling_overview_table(curves: Sequence[CurveFit], extrapolation: Extrapolation) -> pd.DataFrame:
+    """Limit of every form with a free limit against the smallest N in the fit, and curve width against N.
 
-    Columns ``quantity, form, N, value, lower, upper``: for ``quantity`` "limit" N is the smallest kept, and
-    ``form`` is empty for "width".
+    Columns ``quantity, form, N, value, lower, upper``. For ``quantity`` "limit", ``N`` is the smallest N in
+    the fit; for "width", ``form`` is empty.
     """
     free = extrapolation.scan[~extrapolation.scan["imposed"]]
     limits = free.rename(columns={"N_min": "N", "limit": "value"}).assign(quantity="limit")
@@ -110,6 +112,6 @@ def _residuals(fit: CurveFit) -> FloatArray:
     effect = overdispersion(fit.cells.sums, pool_axes=(0,)).design_effect
     expected = np.clip(fit.probability(fit.cells.alpha), 1e-9, 1 - 1e-9)
     runs = fit.cells.sums.runs
-    # never below one run's worth: a cell where nothing is expected would explode
+    # at least the error of one run: where the fit expects no recovery at all the residual would diverge
     error = np.sqrt(np.maximum(runs * expected * (1 - expected), 1.0) * effect)
     return np.asarray((fit.cells.sums.recovered - runs * expected) / error)

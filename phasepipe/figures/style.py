@@ -1,8 +1,8 @@
-"""One look for all figures: widths of a two-column paper, colours that colour-blind readers tell apart.
+"""The style of all figures: widths of a two-column paper, colours that colour-blind readers can distinguish.
 
-Unordered things (models, starts, losses) take Okabe-Ito colours; system sizes are ordered and take viridis
-from dark to light. Figures are built without pyplot, so nothing global is touched; draw and save them inside
-:func:`paper_style`.
+Categories (losses, kinds of start) take Okabe-Ito colours; system sizes are ordered, so they take viridis
+colours from dark to light. Figures are built without pyplot. Every function that draws or saves a figure is
+decorated with ``@paper_style()``, so its callers need no settings of their own.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ RC: dict[Any, Any] = {
     "savefig.dpi": 300,
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
-    "svg.hashsalt": "phasepipe",  # else every file has other identifiers inside
+    "svg.hashsalt": "phasepipe",  # identifiers in the file then depend on the figure only
     "pdf.fonttype": 42,
 }
 
 
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """Matplotlib settings of the figures, restored on leaving."""
+    """Apply the matplotlib settings of the figures; use it as a decorator, ``@paper_style()``."""
     with mpl.rc_context(RC):
         yield
 
 
 def new_figure(width: float = COLUMN_WIDTH, aspect: float = 0.75) -> Figure:
-    """Empty figure of a given width in inches and height / width."""
+    """Empty figure of the given width in inches and the given aspect ratio, height / width."""
     return Figure(figsize=(width, width * aspect), layout="constrained")
 
 
 def size_colours(sizes: Iterable[int]) -> dict[int, str]:
-    """Colour of every system size, in ascending order from dark to light; the pale end is cut off."""
+    """Colour of every system size, from dark for the smallest to light for the largest."""
     ordered = sorted(set(sizes))
     positions = np.linspace(0.0, 0.85, len(ordered)) if len(ordered) > 1 else [0.3]
     viridis = mpl.colormaps["viridis"]
@@ -78,5 +78,5 @@ def size_colours(sizes: Iterable[int]) -> dict[int, str]:
 
 
 def size_markers(sizes: Iterable[int]) -> dict[int, str]:
-    """Marker of every system size, so that figures also read in grey."""
+    """Marker of every system size, so that sizes can be told apart without colour."""
     return {size: MARKERS[index % len(MARKERS)] for index, size in enumerate(sorted(set(sizes)))}

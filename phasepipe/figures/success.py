@@ -1,4 +1,4 @@
-"""Success curves: P(recovery) against alpha for every N."""
+"""Success curves: probability of recovery against alpha for every N."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from phasepipe.figures.style import THEORY, new_figure, size_colours, size_markers
+from phasepipe.figures.style import THEORY, new_figure, paper_style, size_colours, size_markers
 
 
+@paper_style()
 def success_figure(table: xr.Dataset, title: str, lines: Mapping[str, float] | None = None) -> Figure:
-    """P(recovery) against alpha with intervals, one curve per N.
+    """Probability of recovery against alpha with confidence intervals, one curve per N.
 
     Parameters
     ----------
     table
-        ``p``, ``lower`` and ``upper`` with dimensions (N, alpha), at one budget and start kind.
+        ``p``, ``lower`` and ``upper`` (N, alpha), for one time budget and one kind of start.
     title
-        What was run.
+        Title of the figure.
     lines
-        N -> infinity values of alpha to mark, by label.
+        Values of alpha for N to infinity to mark, by label.
     """
     figure = new_figure(aspect=0.8)
     axes = figure.subplots()

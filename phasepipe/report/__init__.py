@@ -1,5 +1,5 @@
-"""The report of a sweep: one HTML file that holds its text, figures, numbers and scripts.
+"""The report of a sweep: one HTML file with text, figures, tables and interactive plots.
 
-``findings`` puts results into sentences, ``tables`` into rows, ``explorer`` chooses the runs that a reader
-can look at one by one, ``gallery`` knows the figures and their captions, ``page`` puts all into the template.
+``sentences`` writes the results as sentences and ``tables`` as tables, ``explorer`` selects the runs for the
+interactive plots, ``gallery`` collects the figures with their captions, and ``page`` fills the template.
 """

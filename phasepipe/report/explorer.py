@@ -1,6 +1,6 @@
-"""Numbers behind the interactive part: success at every budget, and some runs of every cell against time.
+"""Numbers for the interactive plots: success at every time budget, and time series of some runs.
 
-Quantities are rounded to four digits and NaN becomes null, so that a report of a large sweep stays small.
+Quantities are rounded to four digits and NaN becomes null, so that the report of a large sweep stays small.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from numpy.typing import ArrayLike
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.specification.start_groups import StartGroup
 
-TRAJECTORIES = 600  # in all; 600 runs of 34 records and four quantities are about 0.6 MB
+TRAJECTORIES = 600  # runs in the report; 600 runs of 34 records and four quantities take about 0.6 MB
 _QUANTITIES = ("overlap", "loss", "edge", "outlier")
 
 
 def explorer_data(
     success: xr.Dataset, runs: dict[int, xr.Dataset], groups: list[StartGroup]
 ) -> dict[str, Any]:
-    """What the page's script draws, ready for JSON.
+    """Data for the script of the page, ready to be written as JSON.
 
     Parameters
     ----------
     success
         ``p``, ``lower``, ``upper`` (N, alpha, start_group, budget).
     runs
-        The runs of every N, lazy.
+        The runs of every N, loaded lazily.
     groups
         Groups of starts, in the order of ``start_group``.
     """
@@ -54,7 +54,7 @@ def _success(success: xr.Dataset) -> dict[str, Any]:
 
 
 def _cells(N: int, data: xr.Dataset, group: StartGroup, per_fate: int) -> list[dict[str, Any]]:
-    """For every alpha the first runs of either fate, recovered or not."""
+    """For every alpha, the first ``per_fate`` runs that recovered and the first that did not."""
     chosen = group.select(data)
     outcomes = chosen["outcome"].values
     cells = []
@@ -93,7 +93,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
 
 
 def _numbers(values: ArrayLike) -> Any:
-    """Nested lists of numbers with four digits; null for what is not finite."""
+    """Nested lists of numbers with four digits; None for numbers that are not finite."""
     array = np.asarray(values, dtype=float)
     if array.ndim:
         return [_numbers(entry) for entry in array]

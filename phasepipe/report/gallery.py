@@ -1,4 +1,4 @@
-"""The figures of a sweep in the order of the story, with title and caption."""
+"""The figures of a sweep in the order of the report, with titles and captions."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from phasepipe.specification.start_groups import StartGroup
 
 CAPTIONS = Path(__file__).parent / "captions"
 
-# (file name, title, drawn for every group of starts)
+# (file name, title, whether there is one figure per kind of start)
 CHAPTERS: dict[str, tuple[tuple[str, str, bool], ...]] = {
     "recovery": (
         ("success", "Success probability", True),
         ("loss", "Loss of the runs that did not recover", True),
     ),
     "size": (
-        ("scaling-limit", "Where alpha_50 goes for N to infinity", True),
-        ("scaling-curves", "Curves behind alpha_50", True),
-        ("scaling-residuals", "How well the curves fit", True),
-        ("scaling-overview", "Stability of the limit, width of the curves", True),
+        ("scaling-limit", "Extrapolation of alpha_50 to N = infinity", True),
+        ("scaling-curves", "Success curves and the fits that give alpha_50", True),
+        ("scaling-residuals", "Residuals of the fits", True),
+        ("scaling-overview", "Stability of the limit and width of the curves", True),
         ("scaling-collapse", "Data collapse", True),
     ),
     "curvature": (
-        ("hessian-spectra", "Spectrum of the Hessian along the descent", False),
+        ("hessian-spectra", "Spectrum of the Hessian during the descent", False),
         ("hessian-eigenvalues", "Lowest eigenvalues against time", False),
         ("hessian-overlap", "Does the lowest eigenvector point to the signal?", False),
-        ("hessian-windows", "How long curvature points to the signal", False),
-        ("hessian-phi", "Is the lowest eigenvector the most informative?", False),
-        ("fate", "What decides the fate of a run", False),
+        ("hessian-windows", "How long the curvature points to the signal", False),
+        ("hessian-phi", "How often the lowest eigenvector has the largest signal overlap", False),
+        ("fate", "How well early quantities predict the fate of a run", False),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure of the report; ``source`` is a data address that holds the whole PNG."""
+    """One figure of the report; ``source`` is a data URL with the PNG, sizes are in pixels."""
 
     name: str
     title: str
@@ -47,16 +47,16 @@ class Picture:
     source: str
     width: int
     height: int
-    has_numbers: bool  # a CSV file beside it
+    has_numbers: bool  # there is a CSV file with its numbers
 
 
 def caption(name: str) -> str:
-    """What to see in a figure, one paragraph of plain text."""
+    """Caption of a figure, one paragraph of plain text."""
     return (CAPTIONS / f"{name}.rst").read_text().strip()
 
 
 def pictures(figures: Path, groups: Sequence[StartGroup]) -> dict[str, list[Picture]]:
-    """Figures that exist in the folder ``figures``, by chapter."""
+    """The figures in the folder ``figures``, by chapter of the report."""
     found: dict[str, list[Picture]] = {}
     for chapter, entries in CHAPTERS.items():
         found[chapter] = []

@@ -1,4 +1,4 @@
-"""Writes ``report.html``: gathers what the other rooms say and puts it into the template."""
+"""Writes ``report.html``: collects sentences, tables and figures and fills the template."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAME = "report.html"
 
 
 class ReportError(UserError):
-    """A result that the report needs is missing."""
+    """A result that the report needs is missing; the message names it."""
 
 
 def write_report(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
@@ -42,7 +42,7 @@ def write_report(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         page = _environment().get_template("report.html.j2").render(_content(sweep, folder))
         target = folder.root / NAME
         replace_bytes(target, page.encode())
-        logger.info("report: %.1f MB written to %s", target.stat().st_size / 1e6, target)
+        logger.info("report: wrote %.1f MB to %s", target.stat().st_size / 1e6, target)
 
 
 def _environment() -> Environment:
@@ -95,7 +95,7 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
         "versions": next(iter(runs.values())).attrs["package_versions"],
         "python": next(iter(runs.values())).attrs["python_version"],
         "specification": _as_yaml(sweep),
-        # "</" would end the script element that holds the numbers
+        # "</" would end the script element that contains the numbers
         "explorer": json.dumps(explorer_data(success, runs, groups), separators=(",", ":")).replace(
             "</", "<\\/"
         ),
@@ -107,19 +107,21 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
 def _table(folder: SweepFolder, name: str) -> xr.Dataset:
     path = folder.table(name)
     if not path.exists():
-        raise ReportError(f"{path} is missing; run the workflow: snakemake --config sweep={folder.root.name}")
+        raise ReportError(
+            f"{path} is missing; run the workflow with snakemake --config sweep={folder.root.name}"
+        )
     return open_store(path).load()
 
 
 def _stores(folder: SweepFolder, sweep: Sweep) -> dict[str, xr.Dataset]:
-    """Every store of the sweep by its path inside the folder."""
+    """All stores of the sweep, by their path in the folder of the sweep."""
     paths = [folder.store("runs", N) for N in sorted(sweep.N)]
     paths += [folder.table(name) for name in ("theory", "success", "scaling", "fate")]
     return {path.relative_to(folder.root).as_posix(): open_store(path) for path in paths}
 
 
 def _as_yaml(sweep: Sweep) -> str:
-    """The sweep as it would stand in the configuration, less what is at its default."""
+    """The sweep as an entry of the configuration, without settings that have their default value."""
     settings = sweep.model_dump(mode="json", exclude_defaults=True, exclude={"name", "cluster"})
     settings |= {"loss": sweep.loss.model_dump(mode="json"), "seed": sweep.seed, "t_max": sweep.t_max}
     settings["starts"] = [start.model_dump(mode="json") for start in sweep.starts]

@@ -1,4 +1,4 @@
-"""Results of a sweep in sentences: every number is read from the stores, what is not known is said so."""
+"""The results of a sweep as sentences; all numbers are read from the stores."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from phasepipe.specification.loss import NormalisedQuarticSpec, describe_loss
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
 
-# shares above which a reader should be warned
+# share of undecided runs, and rise of P over the last decade of time, above which the report adds a caveat
 UNDECIDED, STILL_RISING = 0.05, 0.05
 THRESHOLDS = {
-    "alpha_weak_recovery": "weak recovery by any algorithm",
-    "alpha_information_theoretic": "full recovery at any cost",
-    "alpha_approximate_message_passing": "full recovery by approximate message passing",
+    "alpha_weak_recovery": "weak recovery is possible in principle",
+    "alpha_information_theoretic": "full recovery is possible in principle",
+    "alpha_approximate_message_passing": "approximate message passing achieves full recovery",
 }
-# energy of long runs without a signal over that of the threshold states, by a;
-# see docs/evidence/threshold-states.md
+# by how much the energy of long runs without a signal exceeds that of the threshold states, by regulariser a;
+# measured in docs/evidence/threshold-states.md
 ENERGY_GAPS = {0.01: "9 to 22 %", 1.0: "4 to 14 %"}
 EARLY = {
     "initial_overlap": "|m| at t = 0",
@@ -31,7 +31,7 @@ EARLY = {
 
 
 def setting(sweep: Sweep) -> list[str]:
-    """What was run, in sentences."""
+    """What was run."""
     alphas = sorted({M / N for N in sweep.N for M in sweep.measurements(N)})
     counts = sorted({count for N in sweep.N for count in sweep.instances_at(N).values()})
     instances = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -50,19 +50,20 @@ def setting(sweep: Sweep) -> list[str]:
         f"{describe_loss(sweep.loss)[0].upper()}{describe_loss(sweep.loss)[1:]}, minimised by {how} on the "
         f"sphere up to t = {sweep.t_max:g} in {sweep.dtype}.",
         f"N = {enumerated([str(N) for N in sorted(sweep.N)])}; {len(alphas)} values of alpha "
-        f"from {alphas[0]:.3g} to {alphas[-1]:.3g}; {instances} instances of each with {starts} each.",
-        f"A run has recovered once |m| exceeds {sweep.recovery_threshold:g}; it is trapped once its gradient "
-        "is small and its Hessian certified positive; else it is undecided when its time is spent.",
+        f"from {alphas[0]:.3g} to {alphas[-1]:.3g}; {instances} instances per alpha, each with {starts}.",
+        f"A run recovers when |m| exceeds {sweep.recovery_threshold:g}. It is trapped when its gradient is "
+        "small and its Hessian is certified to be positive. Otherwise it is undecided at the end of the time "
+        "budget.",
     ]
     if sweep.zero_signal:
         sentences.append(
-            "Control: the labels know nothing of the sensing matrix, so nothing can be recovered."
+            "Control: the labels are independent of the sensing matrix, so there is no signal to recover."
         )
     return sentences
 
 
 def fates(runs: dict[int, xr.Dataset]) -> str:
-    """How many runs there are, and how they ended."""
+    """Number of runs, and the share of each outcome."""
     outcomes = np.concatenate([data["outcome"].values.ravel() for data in runs.values()])
     total = int((outcomes != Outcome.PENDING).sum())
     shares = [
@@ -74,7 +75,7 @@ def fates(runs: dict[int, xr.Dataset]) -> str:
 
 
 def half_recovery(scaling: xr.Dataset) -> list[str]:
-    """alpha_50 of every N of one group of starts."""
+    """alpha_50 of every N for one kind of start."""
     if "alpha_50" not in scaling:
         return [f"alpha_50 could not be estimated: {words(scaling, 'notes')}."]
     sentences = []
@@ -83,66 +84,66 @@ def half_recovery(scaling: xr.Dataset) -> list[str]:
         value, low, high = (float(at[f"alpha_50{end}"]) for end in ("", "_lower", "_upper"))
         if np.isfinite(value):
             fit = (
-                " (isotonic fit: the parametric curve is rejected)"
+                " (from isotonic regression, because the data reject the parametric curve)"
                 if str(at["status"].item()) == "isotonic"
                 else ""
             )
             sentences.append(
-                f"At N = {N} half of the runs recover at alpha = {number(value, 3)} "
-                f"(95 % interval {interval(low, high)}){fit}."
+                f"At N = {N}, half of the runs recover at alpha_50 = {number(value, 3)} "
+                f"(95 % confidence interval {interval(low, high)}){fit}."
             )
         else:
             bound = f"above {number(low, 3)}" if np.isfinite(low) else f"below {number(high, 3)}"
-            sentences.append(f"At N = {N} half recovery lies {bound}, outside of what was measured.")
+            sentences.append(f"At N = {N}, alpha_50 is {bound}, outside the alphas that were run.")
     return sentences
 
 
 def words(scaling: xr.Dataset, name: str) -> str:
-    """A text of the scaling table without its full stop; empty where there is none."""
+    """A text variable of the scaling table without its full stop; empty if there is none."""
     text = str(scaling[name].item()) if name in scaling else ""
     return "" if text == "nan" else text.removesuffix(".")
 
 
 def theory_sentences(theory: xr.Dataset) -> list[str]:
-    """Thresholds for N to infinity, and why one is missing."""
+    """Thresholds for N to infinity, or the reason why one is missing."""
     lines = []
     meaning = {
-        "alpha_init": "the Hessian at a random start points to the signal above alpha_init",
-        "alpha_threshold": "the threshold states, where descent is trapped, become unstable towards the "
+        "alpha_init": "the Hessian at a random start has an outlier towards the signal above alpha_init",
+        "alpha_threshold": "the threshold states, in which descent is trapped, become unstable towards the "
         "signal above alpha_threshold",
     }
     for name, what in meaning.items():
         value = float(theory[name])
         if np.isfinite(value):
-            lines.append(f"For N to infinity {what} = {value:.4f}.")
+            lines.append(f"For N to infinity, {what} = {value:.4f}.")
         else:
             lines.append(f"{name} is not known: {theory[name].attrs.get('note', 'no reason was stored')}.")
-    known = [f"{what} from alpha = {float(theory[name]):.4g}" for name, what in THRESHOLDS.items()]
-    return [*lines, f"For orientation: {enumerated(known)}."]
+    known = [f"{what} above alpha = {float(theory[name]):.4g}" for name, what in THRESHOLDS.items()]
+    return [*lines, f"For comparison: {enumerated(known)}."]
 
 
 def windows(runs: dict[int, xr.Dataset]) -> list[str]:
-    """The window in which curvature points to the signal, where fates are most mixed."""
+    """How long the curvature points to the signal, at the alpha whose P is nearest to 1/2, for every N."""
     sentences = []
     for N, data in runs.items():
         cell = data.isel(alpha=most_mixed(share_recovered(data["outcome"]).values))
         window = cell["t_bbp"].values[cell["outcome"].values != Outcome.PENDING]
         lost = window[np.isfinite(window)]
         ends = (
-            f"in {lost.size / window.size:.0%} it ends, at t = {np.median(lost):.3g} in the median"
+            f"it disappears in {lost.size / window.size:.0%}, at the median t_BBP = {np.median(lost):.3g},"
             if lost.size
-            else "in none it ends"
+            else "it disappears in none"
         )
         sentences.append(
-            f"At N = {N}, alpha = {float(cell['alpha']):.3g}, curvature points to the signal at the start of "
-            f"{np.mean(~np.isnan(window)):.0%} of the runs; {ends}, and in {np.isinf(window).mean():.0%} it "
-            "lasts to the end of the run."
+            f"At N = {N}, alpha = {float(cell['alpha']):.3g}, the Hessian has a predicted outlier towards "
+            f"the signal in {np.mean(~np.isnan(window)):.0%} of the runs; {ends} and lasts to the end of the "
+            f"run in {np.isinf(window).mean():.0%}."
         )
     return sentences
 
 
 def early_knowledge(fate: xr.Dataset) -> list[str]:
-    """How well early quantities tell the fate (AUC), at the most mixed alpha of every N."""
+    """How well early quantities predict the fate (AUC), at the alpha of every N whose P is nearest to 1/2."""
 
     def measured(row: xr.Dataset) -> str:
         auc, low, high = (float(row[f"auc{end}"]) for end in ("", "_low", "_high"))
@@ -158,29 +159,31 @@ def early_knowledge(fate: xr.Dataset) -> list[str]:
             if np.isfinite((row := cell.sel(quantity=name))["auc"])
         ]
         if known:
-            sentences.append(f"N = {N}, alpha = {float(cell['alpha']):.3g}: AUC {enumerated(known)}.")
+            sentences.append(
+                f"At N = {N}, alpha = {float(cell['alpha']):.3g}, the AUC is {enumerated(known)}."
+            )
     return sentences or [
-        "No cell has 10 runs of either fate, so early quantities cannot be held against fates."
+        "No cell (N, alpha) has 10 recovered and 10 other runs, so the AUC of early quantities is unknown."
     ]
 
 
 def threshold_caveat(sweep: Sweep) -> str:
-    """How far to trust alpha_threshold: measured for two losses, unknown for others."""
-    general = "alpha_threshold rests on an approximation (one step of replica symmetry breaking)"
+    """How accurate alpha_threshold is: measured for two losses, unknown for others."""
+    general = "alpha_threshold relies on an approximation (one step of replica symmetry breaking)"
     gap = ENERGY_GAPS.get(sweep.loss.a) if isinstance(sweep.loss, NormalisedQuarticSpec) else None
     if gap is None:
         return (
-            f"{general}; how good it is for this loss was not measured "
-            "(docs/evidence/threshold-states.md does it for two others)."
+            f"{general}, whose accuracy was not measured for this loss "
+            "(docs/evidence/threshold-states.md measures it for two other losses)."
         )
     return (
         f"{general}: with this loss, long runs without a signal stay {gap} above its energy "
-        "(docs/evidence/threshold-states.md), so read it as a guide."
+        "(docs/evidence/threshold-states.md), so alpha_threshold is only a guide."
     )
 
 
 def caveats(sweep: Sweep, theory: xr.Dataset, success: xr.Dataset, scaling: xr.Dataset) -> list[str]:
-    """What a reader should hold against the numbers above."""
+    """Limitations of the numbers of the report."""
     final = success.isel(budget=-1)
     found = []
     worst = final["undecided_share"].where(final["n"] > 0).stack(cell=("N", "alpha", "start_group"))
@@ -190,20 +193,20 @@ def caveats(sweep: Sweep, theory: xr.Dataset, success: xr.Dataset, scaling: xr.D
         many = int((worst > UNDECIDED).sum())
         found.append(
             f"In {many} of {int(worst.notnull().sum())} cells more than {UNDECIDED:.0%} of the runs are "
-            f"undecided at t = {sweep.t_max:g} (most: {share:.0%} at N = {int(at['N'])}, "
-            f"alpha = {float(at['alpha']):.3g}); they count as not recovered."
+            f"undecided at t = {sweep.t_max:g} (the largest share is {share:.0%} at N = {int(at['N'])}, "
+            f"alpha = {float(at['alpha']):.3g}); undecided runs count as not recovered."
         )
     rise = final["last_decade_change"].where(final["n"] > 0)
     if float(rise.max()) > STILL_RISING:
         found.append(
-            f"P still rose by up to {float(rise.max()):.2f} over the last decade of time: with a larger "
-            "t_max the curves would lie higher there."
+            f"P increased by up to {float(rise.max()):.2f} over the last decade of time, so a larger "
+            "t_max would give a larger P there."
         )
     if int(final["diverged"].sum()):
-        found.append(f"{int(final['diverged'].sum())} runs diverged and are left out.")
+        found.append(f"{int(final['diverged'].sum())} runs diverged and are excluded.")
     if len(sweep.N) < 5:
-        sizes = f"{len(sweep.N)} size{'s' if len(sweep.N) > 1 else ''} of N"
-        found.append(f"{sizes}: an extrapolation needs at least 2, better 5.")
+        sizes = f"{len(sweep.N)} size{'s' if len(sweep.N) > 1 else ''}"
+        found.append(f"The sweep has only {sizes} N: an extrapolation needs at least 2, and better 5.")
     for position in range(scaling.sizes.get("start_group", 0)):
         notes = words(scaling.isel(start_group=position), "notes")
         if notes:
@@ -214,5 +217,5 @@ def caveats(sweep: Sweep, theory: xr.Dataset, success: xr.Dataset, scaling: xr.D
 
 
 def group_heading(group: StartGroup) -> str:
-    """Name of a group as a heading."""
+    """Name of a kind of start as a heading."""
     return f"{group.name[0].upper()}{group.name[1:]}"

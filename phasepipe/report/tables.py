@@ -1,4 +1,4 @@
-"""Tables of the report: header and rows of text."""
+"""The tables of the report, with all cells as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phasepipe.analysis.text import number, with_interval
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a caption; the first column names the row."""
+    """A caption, a header and rows of text; the first column names the row."""
 
     caption: str
     header: list[str]
@@ -20,7 +20,7 @@ class Table:
 
 
 def success_rows(success: xr.Dataset, name: str) -> Table:
-    """P(recovery) with its interval, one row per alpha and one column per N, at the full budget."""
+    """Success probability with its interval at the full time budget, one row per alpha, one column per N."""
     sizes = [int(N) for N in success["N"].values]
     rows = []
     for alpha in success["alpha"].values:
@@ -31,12 +31,12 @@ def success_rows(success: xr.Dataset, name: str) -> Table:
         ]
         undecided = [f"{float(c['undecided_share']):.1%}" if int(c["n"]) else "–" for c in cells]
         rows.append([f"{alpha:.4g}", *shown, " / ".join(undecided)])
-    header = ["alpha", *(f"P at N = {N}" for N in sizes), "undecided, by N"]
-    return Table(f"Success probability with 95 % interval, {name}", header, rows)
+    header = ["alpha", *(f"P at N = {N}" for N in sizes), "share undecided, by N"]
+    return Table(f"Success probability with 95 % confidence interval, {name}", header, rows)
 
 
 def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
-    """alpha_50 and width of every N."""
+    """alpha_50 and width of the success curve of every N."""
     if "alpha_50" not in scaling:
         return None
     rows = []
@@ -51,18 +51,18 @@ def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
                 str(at["status"].item()),
             ]
         )
-    header = ["N", "alpha_50", "width between quartiles", "correlation of starts", "curve"]
+    header = ["N", "alpha_50", "width between quartiles", "intraclass correlation of starts", "fit"]
     return Table(f"Success curves, {name}", header, rows)
 
 
 def _of(table: xr.Dataset, name: str) -> str:
-    """A value of one row with its interval."""
+    """A value of one row with its confidence interval."""
     value, low, high = (float(table[f"{name}{end}"]) for end in ("", "_lower", "_upper"))
     return with_interval(value, low, high)
 
 
 def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
-    """Forms of the approach to N to infinity."""
+    """Fitted forms of the approach to the limit N to infinity."""
     if "limit" not in scaling:
         return None
     rows = []
@@ -77,12 +77,12 @@ def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
                 number(float(at["weight"]), 2),
             ]
         )
-    header = ["form", "limit of alpha_50", "chi-squared / freedom", "p value", "weight"]
+    header = ["form", "limit of alpha_50", "chi-squared / degrees of freedom", "p value", "AICc weight"]
     return Table(f"Extrapolation to N = infinity, {name}", header, rows)
 
 
 def provenance_rows(stores: Mapping[str, xr.Dataset]) -> Table:
-    """Who made each store: hash of the settings, version of the code, time."""
+    """Hash of the settings, version of the code and time of creation of every store."""
     rows = [
         [
             path,

@@ -1,4 +1,4 @@
-"""Ask the results of a sweep: :func:`open_sweep` and the accessor ``tree.phase``."""
+"""Query the results of a sweep: :func:`open_sweep` and the accessor ``tree.phase``."""
 
 from phasepipe.results.accessor import PhaseAccessor
 from phasepipe.results.selection import QueryError

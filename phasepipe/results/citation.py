@@ -1,4 +1,4 @@
-"""How a sweep is cited."""
+"""How to cite a sweep."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 LITERATURE = {
-    "gradient descent for phase retrieval, where curvature points to the signal": (
+    "Hessian and recovery in phase retrieval by gradient descent": (
         "Bonnaire, Biroli, Cammarota",
         "arXiv:2403.02418",
     ),
-    "phase retrieval with finite N": ("Sarao Mannelli et al.", "arXiv:2006.06997"),
+    "gradient descent for phase retrieval at finite N": ("Sarao Mannelli et al.", "arXiv:2006.06997"),
     "threshold states": ("Annesi, Bocchi, Cammarota", "arXiv:2510.18435"),
     "the integrator": ("Sommeijer, Shampine, Verwer", "J. Comput. Appl. Math. 88 (1998) 315"),
 }
 
 
 def citation(name: str, attributes: Mapping[str, Any]) -> str:
-    """A paragraph and references from the root attributes of a store."""
+    """Citation of the sweep ``name`` and of the literature, from the root attributes of a store."""
     versions = attributes["package_versions"]
     lines = [
         f"Sweep {name!r} of gradient descent for Gaussian phase retrieval, "
         f"computed with phasepipe {attributes['code_version']}.",
-        f"Settings {attributes['specification_hash']}, begun {attributes['created']}; "
+        f"Hash of the settings: {attributes['specification_hash']}; started {attributes['created']}; "
         f"NumPy {versions['numpy']}, SciPy {versions['scipy']}, Python {attributes['python_version']}.",
-        "Please cite also:",
+        "Please also cite:",
     ]
     lines += [f"  {authors}, {where} ({what})" for what, (authors, where) in LITERATURE.items()]
     return "\n".join(lines)

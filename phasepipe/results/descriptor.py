@@ -1,7 +1,8 @@
-"""Describes an export for people and for machines.
+"""Writes the descriptions of an export, for programs and for readers.
 
 ``datapackage.json`` is a Data Package, version 2 (https://datapackage.org), with the sha256 of every file
-and the columns of every table; ``.zenodo.json`` holds what Zenodo asks for; ``README.md`` says it in words.
+and the columns of every table. ``.zenodo.json`` contains the metadata that Zenodo requires, and ``README.md``
+describes files and variables for readers.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ Field = dict[str, str]
 
 
 def table_field(name: object, dtype: Any, attributes: Mapping[Any, Any]) -> Field:
-    """Entry of a table schema for one column."""
+    """Entry of a table schema for one column, with title and unit from ``attributes``."""
     field = {"name": str(name), "type": _TYPES.get(pd.api.types.pandas_dtype(dtype).kind, "string")}
-    said = {"title": attributes.get("long_name"), "unit": attributes.get("units")}
-    return field | {key: str(value) for key, value in said.items() if value is not None}
+    described = {"title": attributes.get("long_name"), "unit": attributes.get("units")}
+    return field | {key: str(value) for key, value in described.items() if value is not None}
 
 
 def describe(
@@ -51,31 +52,31 @@ def describe(
     creators: Sequence[str],
     notes: Mapping[str, str],
 ) -> None:
-    """Write ``datapackage.json``, ``.zenodo.json`` and ``README.md`` beside the files in ``target``.
+    """Write ``datapackage.json``, ``.zenodo.json`` and ``README.md`` into the folder ``target``.
 
     Parameters
     ----------
     tree, folder
-        The sweep.
+        The sweep and the folder of its results.
     target
-        Folder that holds the data files and nothing else.
+        Folder that contains the data files and nothing else.
     columns
-        Table schema of the files that are tables.
+        Table schemas by file name, for the files that are tables.
     licence
-        SPDX name.
+        SPDX identifier.
     creators
-        Authors, "Family name, Given names"; may be empty.
+        Authors as "Family name, Given names"; may be empty.
     notes
-        Further entries of the data package.
+        Additional entries of the data package.
     """
     cells = [cell for cell in take_census(folder).cells if cell.pending]
     pending = {f"N = {cell.N}, alpha = {cell.alpha:.6g}": cell.pending for cell in cells}
     name = folder.root.resolve().name
     title = f"phasepipe sweep {name}: gradient descent for Gaussian phase retrieval"
     state = (
-        f"INCOMPLETE: {sum(pending.values())} runs in {len(pending)} cells of (N, alpha) are pending."
+        f"INCOMPLETE: {sum(pending.values())} runs in {len(pending)} cells (N, alpha) are not computed yet."
         if pending
-        else "Complete: every run that the sweep asks for is there."
+        else "Complete: all runs that the sweep requests are included."
     )
     attributes = next((node.attrs for node in tree.leaves if "specification" in node.attrs), {})
     hidden = ("asked", "asked_at", "coordinates")
@@ -98,7 +99,7 @@ def describe(
         "title": title,
         "upload_type": "dataset",
         "description": f"{state} Success probabilities, trajectories and Hessian spectra of gradient descent "
-        "on Gaussian phase retrieval; README.md lists every variable.",
+        "on Gaussian phase retrieval; README.md lists all variables.",
         "creators": [{"name": one} for one in creators or [PLACEHOLDER]],
         "access_right": "open",
         "license": licence.lower(),
@@ -149,11 +150,12 @@ def _readme(package: dict[str, Any], citation: str, named: bool) -> Iterator[str
         yield "| pending cell | runs |\n|---|---|"
         yield from (f"| {cell} | {count} |" for cell, count in package["pending"].items())
         yield ""
-    yield f"Licence: {package['licenses'][0]['name']}. Described by `datapackage.json` (Data Package 2)."
-    yield "`.zenodo.json` holds the metadata for Zenodo.\n"
+    yield f"Licence: {package['licenses'][0]['name']}."
+    yield "`datapackage.json` describes the data as a Data Package, version 2."
+    yield "`.zenodo.json` contains the metadata for Zenodo.\n"
     if not named:
-        yield f"Before publishing, put your names in place of {PLACEHOLDER!r} in `.zenodo.json`,"
-        yield 'with `"affiliation"` and `"orcid"` if you like.\n'
+        yield f"Before publishing, replace {PLACEHOLDER!r} in `.zenodo.json` by your names,"
+        yield 'optionally with `"affiliation"` and `"orcid"`.\n'
     yield "| file | bytes | sha256 |\n|---|---|---|"
     for file in package["resources"]:
         yield f"| {file['path']} | {file['bytes']} | {file['hash'].removeprefix('sha256:')} |"

@@ -1,4 +1,4 @@
-"""Adaptive refinement: which alphas and instances tell most about alpha_50 within a budget."""
+"""Adaptive refinement: which further alphas and instances determine alpha_50 best within a budget."""
 
 from __future__ import annotations
 
@@ -19,19 +19,24 @@ from phasepipe.store.tables import read_runs
 
 
 def propose(sweep: Sweep, folder: SweepFolder, budget: float) -> Refinement:
-    """What to run next, for the first kind of start.
+    """Propose what to run next, for the first kind of start.
 
     Parameters
     ----------
     sweep, folder
-        A finished sweep and its results.
+        A finished sweep and the folder of its results.
     budget
         Core-seconds to spend.
+
+    Raises
+    ------
+    IncompleteError
+        If runs that the sweep requests are not computed.
     """
     group = start_groups(sweep)[0]
     evaluations = {N: _evaluations(sweep, folder, N) for N in sweep.N}
     chosen = sweep.starts[group.position].count
-    share = len(sweep.start_keys()) / chosen  # an instance runs the starts of all kinds
+    share = len(sweep.start_keys()) / chosen  # every instance also runs the starts of the other kinds
 
     def core_seconds(N: int, alpha: float) -> float:
         known = evaluations[N]
@@ -42,14 +47,14 @@ def propose(sweep: Sweep, folder: SweepFolder, budget: float) -> Refinement:
 
 
 def _evaluations(sweep: Sweep, folder: SweepFolder, N: int) -> pd.Series[float]:
-    """Mean gradient evaluations of a run against alpha."""
+    """Mean number of gradient evaluations per run, indexed by alpha."""
     runs = read_runs(folder, sweep, N)[["evaluations", "status"]].load()
     mean = runs["evaluations"].where(runs["status"] == 1).mean(("instance", "start"))
     return mean.to_series().sort_index()
 
 
 def refined_cells(sweep: Sweep, refinement: Refinement) -> list[dict[str, float | int]]:
-    """The proposal as entries of ``refine``, those that the sweep has included."""
+    """The proposal as entries of the key ``refine``, including the entries that the sweep already has."""
     totals = {
         (cell.N, measurement_count(cell.N, cell.alpha)): (cell.alpha, cell.instances) for cell in sweep.refine
     }
@@ -65,5 +70,5 @@ def refined_cells(sweep: Sweep, refinement: Refinement) -> list[dict[str, float 
 
 
 def write_refinement(path: Path, sweep: Sweep, cells: list[dict[str, float | int]]) -> None:
-    """Write the cells as a configuration file that Snakemake lays over the first one."""
+    """Write the cells as a configuration file that Snakemake merges with the configuration of the sweep."""
     path.write_text(yaml.safe_dump({"sweeps": {sweep.name: {"refine": cells}}}, default_flow_style=None))

@@ -1,7 +1,8 @@
-"""Repeats runs of a finished sweep exactly, with more records and points kept if wanted.
+"""Repeats runs of a finished sweep exactly, optionally with more records and stored points.
 
-What repeats to the bit is the set of starts of one instance that were computed together, so that set is
-run again. Records are interpolants of accepted steps: denser ones leave the path as it was.
+Results are bitwise reproducible only for the set of starts of an instance that were computed in one batch, so
+the whole batch is run again. Records are interpolated between accepted steps; more of them do not change the
+trajectory.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from phasepipe.store.folder import SweepFolder
 from phasepipe.variables import ENGINE, PREDICTED, RECORD, RUN, WINDOW_END
 
 _START_KEYS = ("start_kind", "start_m0", "start_number")
-_SAME = 1e-9  # relative distance below which two record times are one
+_SAME = 1e-9  # relative difference below which two record times are equal
 
 
 def stored_problem(sweep: Sweep, folder: SweepFolder, N: int, M: int, instance: int) -> Problem:
-    """Draw an instance again and prove it to be the stored one by its digest.
+    """Draw an instance again and check with its digest that it is the stored one.
 
     Raises
     ------
     InstanceMismatchError
-        If the random stream gives something else in this version of NumPy.
+        If this version of NumPy draws another sensing matrix.
     """
     problem = draw_problem(sweep, N, M, instance)
     check_digests(read_digests(folder.store("instances", N), M)[[instance]], [problem])
@@ -48,25 +49,32 @@ def repeat_run(
     records_per_decade: int | None = None,
     snapshots: bool | Sequence[float] = False,
 ) -> xr.Dataset:
-    """Run one start of one instance again, together with those it was computed with.
+    """Run one start of one instance again, together with the starts of the same batch.
 
     Parameters
     ----------
     sweep, folder
-        The sweep.
+        The sweep and the folder of its results.
     stored
-        Its runs at one N, alpha and instance, as stored: dimensions (start, time).
+        The stored runs at one N, alpha and instance, dimensions (start, time).
     start
         Position of the run in ``stored``.
     records_per_decade
-        Record times per factor of ten, beside those of the sweep.
+        Record times per factor of ten, in addition to those of the sweep.
     snapshots
-        Times at which the point w(t) is kept (they become record times), or True for all records.
+        Times at which the point w(t) is stored (they become record times), or True for all record times.
 
     Returns
     -------
     Dataset with dimensions (time,) and, with snapshots, (snapshot_time, component). The attribute
-    ``repeats_stored_bits`` is "yes", or names what differs from ``stored`` at its record times.
+    ``repeats_stored_bits`` is "yes", or names the variables that differ from ``stored``.
+
+    Raises
+    ------
+    InstanceMismatchError
+        If this version of NumPy draws another sensing matrix.
+    ValueError
+        If a snapshot time lies outside [0, t_max], or ``records_per_decade`` is not positive.
     """
     N, M, instance = (int(stored[name]) for name in ("N", "measurements", "instance"))
     together = (stored["batch"].values == stored["batch"].values[start]) & (stored["status"].values == 1)
@@ -85,14 +93,14 @@ def repeat_run(
     run = runs.isel(start=row)
     if len(kept):
         run = run.isel(snapshot_run=0, drop=True)
-    # the moment is interpolated between records: those of the sweep give the number that is stored
+    # t_BBP is interpolated between records, so only the records of the sweep reproduce the stored value
     run["t_bbp"] = ((), window_end(at_stored)[row], WINDOW_END["t_bbp"].attributes())
     again = run.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
     labels = {name: stored[name].isel(start=start) for name in ("start", *_START_KEYS) if name in stored}
     run = run.assign_coords(
         {name: stored[name] for name in ("N", "alpha", "measurements", "instance")} | labels
     )
-    return run.assign_attrs(repeats_stored_bits=_verdict(again, stored.isel(start=start)))
+    return run.assign_attrs(repeats_stored_bits=_compare_bits(again, stored.isel(start=start)))
 
 
 def _near(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -103,20 +111,20 @@ def _near(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np
 def _merged(
     stored: NDArray[np.float64], t_max: float, per_decade: int | None, wanted: Sequence[float]
 ) -> NDArray[np.float64]:
-    """The stored record times, bit for bit, and more between them."""
+    """The unchanged stored record times together with additional ones."""
     outside = [time for time in wanted if not 0 <= time <= t_max]
     if outside:
         raise ValueError(f"snapshot time {outside[0]:g} lies outside [0, t_max = {t_max:g}] of the sweep")
     more = np.array(sorted(wanted))
     if per_decade is not None:
         if per_decade < 1:
-            raise ValueError(f"records_per_decade = {per_decade} is not positive; take for example 32")
+            raise ValueError(f"records_per_decade = {per_decade} is not positive; set it for example to 32")
         dense = record_times(t_max, per_decade)
         more = np.concatenate([more, dense[~_near(dense, more)]])
     return np.sort(np.concatenate([stored, np.unique(more[~_near(more, stored)])]))
 
 
-def _verdict(again: xr.Dataset, stored: xr.Dataset) -> str:
+def _compare_bits(again: xr.Dataset, stored: xr.Dataset) -> str:
     names = [name for name, variable in ENGINE.items() if variable.dims in (RUN, RECORD)]
     different = [
         name

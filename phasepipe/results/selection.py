@@ -1,4 +1,4 @@
-"""Finds what a user names in the grid of a sweep, and says what there is where it is not there."""
+"""Selects what a user names in the grid of a sweep; error messages list what the sweep contains."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ from phasepipe.store.layout import Status
 
 
 class QueryError(UserError, LookupError):
-    """The sweep does not hold what was asked for; the message says what it holds."""
+    """The sweep does not contain what was requested; the message says what it contains."""
 
 
 def listed(values: Sequence[object]) -> str:
-    """Some values for people, the middle of a long list left out."""
+    """Values as text, without the middle of a long list."""
     shown = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
 
 
 def stored_sizes(tree: xr.DataTree) -> list[int]:
-    """All N that have runs, ascending."""
+    """All N with stored runs, ascending.
+
+    Raises
+    ------
+    QueryError
+        If there are none.
+    """
     sizes = sorted(int(name[1:]) for name in tree["runs"].children) if "runs" in tree.children else []
     if not sizes:
         raise QueryError(f"sweep {tree.name!r} has no runs yet; run it first with snakemake")
@@ -35,7 +41,7 @@ def stored_sizes(tree: xr.DataTree) -> list[int]:
 
 
 def require_size(tree: xr.DataTree, N: int) -> None:
-    """Refuse an ``N`` that has no runs."""
+    """Raise a QueryError if ``N`` has no stored runs."""
     sizes = stored_sizes(tree)
     if N not in sizes:
         nearest = min(sizes, key=lambda size: abs(size - N))
@@ -43,13 +49,25 @@ def require_size(tree: xr.DataTree, N: int) -> None:
 
 
 def runs_at(tree: xr.DataTree, N: int) -> xr.Dataset:
-    """The runs at ``N`` as stored, lazily."""
+    """The stored runs at ``N``, loaded lazily.
+
+    Raises
+    ------
+    QueryError
+        If ``N`` has no stored runs.
+    """
     require_size(tree, N)
     return tree[f"runs/N{N}"].to_dataset()
 
 
 def at_alpha(runs: xr.Dataset, alpha: float) -> xr.Dataset:
-    """The cell whose number of measurements is that of ``alpha``."""
+    """The runs whose number of measurements is round(alpha N).
+
+    Raises
+    ------
+    QueryError
+        If ``alpha`` is not in the grid at this N.
+    """
     N, alphas = int(runs["N"]), runs["alpha"].values
     try:
         row = np.flatnonzero(runs["measurements"].values == measurement_count(N, alpha))
@@ -65,12 +83,18 @@ def at_alpha(runs: xr.Dataset, alpha: float) -> xr.Dataset:
 
 
 def start_positions(runs: xr.Dataset) -> xr.DataArray:
-    """The start axis as numbers."""
+    """Positions along the start axis, as a coordinate."""
     return xr.DataArray(np.arange(runs.sizes["start"]), dims="start", attrs=ATTRIBUTES["start"])
 
 
 def at_run(runs: xr.Dataset, alpha: float, instance: int, start: int) -> xr.Dataset:
-    """All starts of one instance, after making sure that ``start`` is there and computed."""
+    """All starts of one instance, checking that ``start`` exists and is computed.
+
+    Raises
+    ------
+    QueryError
+        If alpha, instance or start is not in the sweep, or the run is not computed yet.
+    """
     cell = at_alpha(runs, alpha)
     if instance not in cell["instance"].values:
         last = int(cell["instance"].max())
@@ -91,7 +115,13 @@ def at_run(runs: xr.Dataset, alpha: float, instance: int, start: int) -> xr.Data
 
 
 def group_named(sweep: Sweep, name: str | None) -> StartGroup:
-    """The group of starts that ``name`` means: its name, or the beginning of one; None is the first."""
+    """The group of starts with this name, or whose name begins with it; None selects the first group.
+
+    Raises
+    ------
+    QueryError
+        If no group or several groups match.
+    """
     groups = start_groups(sweep)
     if name is None:
         return groups[0]
@@ -100,13 +130,19 @@ def group_named(sweep: Sweep, name: str | None) -> StartGroup:
     if len(found) == 1:
         return found[0]
     names = ", ".join(repr(group.name) for group in groups)
-    what = "names several kinds of start" if found else "is no start of the sweep"
-    raise QueryError(f"start = {name!r} {what}; take one of {names}")
+    problem = "matches several kinds of start" if found else "matches no kind of start of the sweep"
+    raise QueryError(f"start = {name!r} {problem}; choose one of {names}")
 
 
 def outcome_named(name: str) -> Outcome:
-    """The outcome called ``name``."""
+    """The outcome with this name, in lower case.
+
+    Raises
+    ------
+    QueryError
+        If there is no such outcome.
+    """
     known = {outcome.name.lower(): outcome for outcome in Outcome}
     if name not in known:
-        raise QueryError(f"outcome = {name!r} is unknown; take one of {', '.join(known)}")
+        raise QueryError(f"outcome = {name!r} is unknown; choose one of {', '.join(known)}")
     return known[name]

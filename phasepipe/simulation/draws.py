@@ -1,4 +1,4 @@
-"""From the integers of a sweep to its problems and starts, in one place for all who need them."""
+"""Draws the problems and starts of a sweep from its seed and the numbers of instances and starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phasepipe.specification.sweep import StartKey, Sweep
 
 
 def draw_problem(sweep: Sweep, N: int, M: int, instance: int) -> Problem:
-    """Instance number ``instance`` of ``sweep`` with ``M`` measurements in dimension ``N``."""
+    """Draw instance number ``instance`` of ``sweep`` with ``M`` measurements in dimension ``N``."""
     return Problem.draw(
         N,
         M / N,
@@ -29,14 +29,14 @@ def draw_problem(sweep: Sweep, N: int, M: int, instance: int) -> Problem:
 
 
 def chosen_keys(keys: Mapping[str, NDArray[np.generic]], chosen: NDArray[np.bool_]) -> list[StartKey]:
-    """Keys of the ``chosen`` positions of the start axis, from its stored coordinates ``keys``."""
+    """Keys of the starts at the positions ``chosen`` (starts,), from the stored coordinates ``keys``."""
     columns = (keys[name][chosen].tolist() for name in ("start_kind", "start_m0", "start_number"))
     return list(zip(*columns, strict=True))
 
 
 def draw_starts(sweep: Sweep, problem: Problem, keys: Sequence[StartKey]) -> NDArray[np.float64]:
-    """Starts of one instance with these keys (kind, m0, number), in their order; shape (keys, N)."""
-    # consecutive numbers of one kind are drawn at once, which is cheaper where a start takes a descent
+    """Draw the starts of one instance with these keys (kind, m0, number), shape (keys, N)."""
+    # starts of one kind with consecutive numbers are drawn together: cheaper if a start needs a descent
     numbered = enumerate(keys)
     blocks = groupby(numbered, lambda item: (item[1][0], repr(item[1][1]), item[1][2] - item[0]))
     return np.concatenate([_block(sweep, problem, [key for _, key in block]) for _, block in blocks])
@@ -61,16 +61,16 @@ def _block(sweep: Sweep, problem: Problem, keys: Sequence[StartKey]) -> NDArray[
 
 
 class InstanceMismatchError(UserError):
-    """A regenerated instance is not the stored one."""
+    """A regenerated instance differs from the stored one."""
 
 
 def check_digests(digests: NDArray[np.uint64], problems: Iterable[Problem]) -> None:
-    """Compare regenerated sensing matrices with their stored ``digests``, one each.
+    """Compare the digests of regenerated sensing matrices with the stored ``digests``, shape (problems,).
 
     Raises
     ------
     InstanceMismatchError
-        Names the first that differs.
+        If a digest differs; the message names the first such instance.
     """
     for problem, digest in zip(problems, digests, strict=True):
         if digest != problem.digest():

@@ -1,4 +1,4 @@
-"""Runs of the instances of a sweep: the engine with the loss, the protocol and the prediction from labels."""
+"""Runs the instances of a sweep: combines engine, loss, protocol and the prediction from labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def run_instances(
     protocol: Protocol,
     snapshot_runs: NDArray[np.bool_],
 ) -> xr.Dataset:
-    """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels."""
+    """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels.
+
+    ``points`` holds one array (starts, N) per problem; see :func:`phasepipe.physics.flow.run_batch`.
+    """
     loss = sweep.loss.build()
     predicting = replace(protocol, predictor=LabelPredictor(loss, problems[0].N))
     return run_batch(problems, loss, points, predicting, snapshot_runs)

@@ -1,4 +1,4 @@
-"""Measured and predicted spectra of the Hessian at the points that a run has kept."""
+"""Measured and predicted spectra of the Hessian at the stored points of a run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from phasepipe.variables import PREDICTED, SPECTRA, SPECTRUM
 Float = NDArray[np.float64]
 
 EIGENPAIRS = 2
-GRID = 72  # points of the predicted density, denser towards the edge; they cost more than the spectrum
+GRID = (
+    72  # points of the predicted density, denser towards the edge; the density costs more than the spectrum
+)
 
 
 def spectra_at(problem: Problem, loss: Loss, points: NDArray[np.float32]) -> dict[str, Float]:
-    """Measured and predicted spectra at ``points`` (count, N)."""
+    """Measured and predicted spectra at ``points`` (count, N): arrays by name, first dimension count."""
     measured = spectrum(problem, loss, points, k=EIGENPAIRS, full=True)
     predictions = points.astype(np.float64) @ problem.sensing.T / np.sqrt(problem.N)
     predicted = predict(problem.labels, predictions, measured["overlap"].values, loss, problem.N)
@@ -34,7 +36,7 @@ def spectra_at(problem: Problem, loss: Loss, points: NDArray[np.float32]) -> dic
 
 
 def _density_grid(eigenvalues: Float) -> Float:
-    """From below the lowest eigenvalue to the upper quartile: the right tail is long and tells nothing."""
+    """Grid from just below the lowest eigenvalue to the upper quartile; the long right tail is left out."""
     low, high = eigenvalues[0], np.quantile(eigenvalues, 0.75)
     grid: Float = low + (high - low) * (1.05 * np.linspace(0, 1, GRID) ** 1.5 - 0.05)
     return grid

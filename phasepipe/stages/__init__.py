@@ -1,1 +1,1 @@
-"""One module per stage: read a store, map a function over blocks, write a store."""
+"""One module per rule of the workflow: each reads stores, computes, and writes stores, tables or figures."""

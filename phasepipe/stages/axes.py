@@ -1,4 +1,4 @@
-"""Axes and blocks that the stages of a sweep share."""
+"""Axes that the stores of a sweep share, and how they are divided into blocks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from phasepipe.store.layout import Axis
 
 
 def alpha_axis(sweep: Sweep, N: int) -> Axis:
-    """One position per number of measurements; every alpha is a block of its own."""
+    """Axis of alpha with one position per number of measurements; each alpha is a separate block."""
     M = np.array(sweep.measurements(N), np.int64)
     return Axis({"measurements": M, "alpha": M / N}, 1)
 
 
 def instance_axis(sweep: Sweep, N: int) -> Axis:
-    """Instances, cut so that a block of runs lasts a few seconds and fits into a worker."""
+    """Axis of instances, divided so that a block of runs takes a few seconds and fits into worker memory."""
     chunk = sweep.block_instances or instances_per_block(
         N,
         sweep.measurements(N),
@@ -32,13 +32,13 @@ def instance_axis(sweep: Sweep, N: int) -> Axis:
 
 
 def selected_cells(sweep: Sweep, N: int, instances: int) -> NDArray[np.bool_]:
-    """Which of ``instances`` the sweep asks for at every alpha of :func:`alpha_axis`; (alpha, instance)."""
+    """Which of ``instances`` instances the sweep requests at each alpha, shape (alpha, instance)."""
     counts = sweep.instances_at(N)
     return np.arange(instances) < np.array([counts[M] for M in sweep.measurements(N)])[:, None]
 
 
 def start_axis(sweep: Sweep) -> Axis:
-    """Starts of an instance; the starts asked for first make one block, later ones further blocks."""
+    """Axis of starts; starts that are added to the sweep later form blocks of their own."""
     kinds, overlaps, numbers = zip(*sweep.start_keys(), strict=True)
     keys: dict[str, NDArray[Any]] = {
         "start_kind": np.array(kinds, np.uint8),

@@ -1,7 +1,8 @@
-"""Stage *fate*: what decides whether a run recovers? Its fate against what is known early.
+"""Stage *fate*: how well do quantities known early in a run predict whether it recovers?
 
-The common moment of a cell is the median ``t_BBP`` of the runs that lose their outlier. A run's own
-``t_BBP`` is not known early: runs that recover keep the outlier, so it would give the fate away.
+The quantities are evaluated at t = 0 and at one later time per cell (N, alpha), the median ``t_BBP`` of the
+runs that lose their outlier. A run's own ``t_BBP`` would not be an early quantity: runs that recover keep the
+outlier, so it reveals the fate.
 """
 
 from __future__ import annotations
@@ -31,20 +32,26 @@ Float = NDArray[np.float64]
 
 QUANTITIES = {
     "initial_overlap": "|m| at t = 0",
-    "initial_outlier_overlap": "predicted squared overlap of the outlier at t = 0, 0 without outlier",
-    "overlap": "|m| at the common moment",
-    "outlier_overlap": "predicted squared overlap of the outlier at the common moment, 0 without outlier",
-    "window": "t_BBP of the run itself, infinite if it keeps the outlier: known only afterwards",
+    "initial_outlier_overlap": "predicted squared overlap of the outlier at t = 0, 0 without an outlier",
+    "overlap": "|m| at the median t_BBP of the cell",
+    "outlier_overlap": "predicted squared overlap of the outlier at the median t_BBP, 0 without an outlier",
+    "window": "t_BBP of the run itself, infinite if it keeps the outlier; known only after the run",
 }
 BINS = 5
-RESAMPLES = 300  # of whole instances, for the intervals
-_LEAST = 10  # runs of either fate below which a cell says nothing
+RESAMPLES = 300  # bootstrap resamples of whole instances, for the confidence intervals
+_LEAST = 10  # a cell needs this many recovered runs and this many others
 _PER_CELL = ("auc", "auc_low", "auc_high", "runs_left_out")
 _PER_BIN = ("probability", "probability_low", "probability_high", "bin_median", "runs")
 
 
 def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Write ``fate.zarr`` and ``figures/fate.*``: P(recovered | early quantity) and its AUC."""
+    """Write ``fate.zarr`` and ``figures/fate.*``: P(recovered | early quantity) and its AUC.
+
+    Raises
+    ------
+    IncompleteError
+        If runs that the sweep requests are not computed.
+    """
     with logging_to(log):
         table = fate_table(sweep, folder)
         write_table(folder.table("fate"), table)
@@ -58,17 +65,23 @@ def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
 
 
 def fate_table(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
-    """P(recovered | early quantity) and its AUC in every cell, dims (N, alpha, quantity, bin).
+    """P(recovered | early quantity) and its AUC in every cell, dimensions (N, alpha, quantity, bin).
 
-    For the first kind of start. Runs that have ended before the common moment are left out there and
-    counted; cells with fewer than 10 runs of either fate are NaN.
+    The table covers the first kind of start. Runs that end before the median t_BBP of their cell are left out
+    of the quantities at this time, and counted. Cells with fewer than 10 recovered or fewer than 10 other
+    runs are NaN.
+
+    Raises
+    ------
+    IncompleteError
+        If runs that the sweep requests are not computed.
     """
-    table = labelled(join_sizes({N: _of_size(sweep, N, folder) for N in sorted(sweep.N)}), FATE)
+    table = labelled(join_sizes({N: _size_table(sweep, N, folder) for N in sorted(sweep.N)}), FATE)
     table["quantity"].attrs |= QUANTITIES
     return table.assign_attrs(provenance(sweep))
 
 
-def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
+def _size_table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     names = ["outcome", "t_bbp", "overlap", "outlier_overlap"]
     stored = read_runs(folder, sweep, N)
     require_complete(sweep, N, stored)
@@ -103,22 +116,22 @@ def _of_size(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
 
 
 def _quantities(runs: xr.Dataset) -> tuple[float, list[Float]]:
-    """The common moment, and the quantities of QUANTITIES in order, shape (instance, start) each."""
+    """Median t_BBP of the cell, and its quantities in the order of QUANTITIES, each (instance, start)."""
     window = runs["t_bbp"].values
     lost = window[np.isfinite(window)]
     moment = float(np.median(lost)) if lost.size else np.nan
     overlap = abs(runs["overlap"])
-    # without outlier nothing points to the signal; NaN after the end of the run stays
-    pointing = runs["outlier_overlap"].fillna(0.0).where(overlap.notnull())
-    nowhere = np.full(window.shape, np.nan)
+    # without an outlier its overlap counts as 0; after the end of the run it stays NaN
+    outlier_overlap = runs["outlier_overlap"].fillna(0.0).where(overlap.notnull())
+    unknown = np.full(window.shape, np.nan)
 
     def at_moment(values: xr.DataArray) -> Float:
-        return nowhere if np.isnan(moment) else values.interp(time=moment).values
+        return unknown if np.isnan(moment) else values.interp(time=moment).values
 
     return moment, [
         overlap.isel(time=0).values,
-        pointing.isel(time=0).values,
+        outlier_overlap.isel(time=0).values,
         at_moment(overlap),
-        at_moment(pointing),
+        at_moment(outlier_overlap),
         window,
     ]

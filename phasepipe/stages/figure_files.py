@@ -1,4 +1,4 @@
-"""Writes a figure in every format, with the numbers it shows beside it."""
+"""Saves a figure in every format, and the table of the numbers that it shows as CSV."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def save(figure: Figure, folder: SweepFolder, name: str, numbers: pd.DataFrame | None = None) -> None:
-    """Write a figure of a sweep in all formats, and beside it the numbers that it shows as CSV."""
-    with paper_style():
-        write_figure(figure, folder.root / "figures", name)
+    """Save a figure of a sweep in all formats, and ``numbers``, the table that it shows, as CSV."""
+    write_figure(figure, folder.root / "figures", name)
     if numbers is not None:
         numbers.to_csv(folder.root / "figures" / f"{name}.csv", index=False, float_format="%.8g")
 
 
+@paper_style()
 def write_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure in all formats, without dates, so that equal results give equal files."""
+    """Save a figure in all formats, without the date, so that equal results give equal files."""
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     for extension in FORMATS:

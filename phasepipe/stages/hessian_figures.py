@@ -1,4 +1,4 @@
-"""Stage *figures*, Hessian: spectra, eigenvalues and overlaps through time beside their prediction."""
+"""Stage *figures*, Hessian: measured and predicted spectra, eigenvalues and overlaps during the descent."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from statsmodels.stats.proportion import proportion_confint
 from phasepipe.analysis.mixed import most_mixed, share_recovered
 from phasepipe.analysis.sizes import join_sizes
 from phasepipe.figures.hessian import (
-    lowest_eigenvalues,
-    lowest_is_most_informative,
-    signal_overlap,
-    spectra,
-    window_lengths,
+    lowest_eigenvalues_figure,
+    most_informative_figure,
+    signal_overlap_figure,
+    spectra_figure,
+    window_lengths_figure,
 )
 from phasepipe.figures.hessian_tables import (
-    eigenvalue_bands,
-    overlap_bands,
-    spectrum_rows,
-    window_quantiles,
+    lowest_eigenvalues_table,
+    signal_overlap_table,
+    spectra_table,
+    window_lengths_table,
 )
 from phasepipe.log import logger, logging_to
 from phasepipe.physics.outcomes import Outcome
@@ -34,7 +34,7 @@ _MOMENTS = ("start", "near t_BBP", "end")
 
 
 def draw_hessian(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Draw the figures ``figures/hessian-*`` from the spectra; trajectories at the largest N."""
+    """Draw the figures ``figures/hessian-*``; spectra, eigenvalues and overlaps are for the largest N."""
     with logging_to(log):
         alpha_init = float(open_store(folder.table("theory"))["alpha_init"])
         sizes = {N: _with_fates(sweep, N, folder) for N in sorted(sweep.N)}
@@ -45,19 +45,19 @@ def draw_hessian(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         lowest = runs.isel(eigenvalue=0)
         limit = None if np.isnan(alpha_init) else alpha_init
         figures = {
-            "spectra": (spectra(panels), spectrum_rows(panels)),
-            "eigenvalues": (lowest_eigenvalues(runs), eigenvalue_bands(runs)),
-            "overlap": (signal_overlap(lowest), overlap_bands(lowest)),
-            "windows": (window_lengths(windows), window_quantiles(windows)),
-            "phi": (lowest_is_most_informative(phi, limit), phi.to_dataframe().dropna().reset_index()),
+            "spectra": (spectra_figure(panels), spectra_table(panels)),
+            "eigenvalues": (lowest_eigenvalues_figure(runs), lowest_eigenvalues_table(runs)),
+            "overlap": (signal_overlap_figure(lowest), signal_overlap_table(lowest)),
+            "windows": (window_lengths_figure(windows), window_lengths_table(windows)),
+            "phi": (most_informative_figure(phi, limit), phi.to_dataframe().dropna().reset_index()),
         }
         for name, (figure, numbers) in figures.items():
             save(figure, folder, f"hessian-{name}", numbers)
-        logger.info("figures: Hessian drawn at N = %d, alpha = %.4g", max(sizes), float(middle["alpha"]))
+        logger.info("figures: drew the Hessian at N = %d, alpha = %.4g", max(sizes), float(middle["alpha"]))
 
 
 def _with_fates(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
-    """Spectra at one N with ``t_bbp`` and ``recovered`` of their runs."""
+    """Spectra at one N, with ``t_bbp`` and ``recovered`` of their runs and the share of recovered runs."""
     measured = asked_alphas(open_store(folder.store("spectra", N)), sweep, N).load()
     runs = read_runs(folder, sweep, N)[["t_bbp", "outcome"]].load()
     kept = runs.isel(instance=slice(measured.sizes["instance"]), start=slice(measured.sizes["start"]))
@@ -73,7 +73,7 @@ def _as_runs(data: xr.Dataset) -> xr.Dataset:
 
 
 def _panels(data: xr.Dataset, alpha_init: float) -> xr.Dataset:
-    """One run at the lowest alpha, at the alpha nearest above alpha_init, and at the highest alpha."""
+    """Panels of one run each at the lowest alpha, the first alpha above alpha_init, and the highest alpha."""
     alphas = data["alpha"].values
     above = np.flatnonzero(alphas > alpha_init)
     between = int(above[0]) if len(above) else len(alphas) // 2
@@ -83,7 +83,7 @@ def _panels(data: xr.Dataset, alpha_init: float) -> xr.Dataset:
 
 
 def _panel(data: xr.Dataset) -> xr.Dataset:
-    """The run whose outlier lives longest among those that lose it, else the first, at three moments."""
+    """Three moments of the run with the largest finite t_BBP, or of the first run if no run has one."""
     runs = _as_runs(data)
     window = runs["t_bbp"].values
     chosen = int(np.nanargmax(np.where(np.isfinite(window), window, -1)))
@@ -103,7 +103,7 @@ def _panel(data: xr.Dataset) -> xr.Dataset:
 
 
 def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
-    """``t_bbp`` of all runs, dimensions (N, alpha, run), and their number."""
+    """``t_bbp`` of all runs (N, alpha, run), and the number of runs (N, alpha)."""
     sizes = {}
     for N in sorted(sweep.N):
         everywhere = min(sweep.instances_at(N).values())
@@ -115,7 +115,7 @@ def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
 
 
 def _phi(sizes: dict[int, xr.Dataset]) -> xr.Dataset:
-    """Share of runs at t = 0 whose lowest eigenvector has the largest signal overlap, with intervals."""
+    """Share of starts whose lowest eigenvector has the largest signal overlap, with 95 % intervals."""
     tables = {}
     for N, data in sizes.items():
         rank = data["largest_signal_overlap_rank"].isel(time=0)

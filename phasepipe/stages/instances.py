@@ -1,8 +1,8 @@
 """Stage *instances*: signals, labels and digests of the sensing matrices of a sweep.
 
-The sensing matrix is not stored unless asked for: it is regenerated from its key where it is needed, and
-its digest proves it to be the same. A draw costs as much as some evaluations of the gradient, so the stage
-*descent* writes what is pending here when it has drawn it for its runs.
+The sensing matrix itself is stored only on request. It is regenerated from its random key where it is needed,
+and its digest proves that it is the same matrix. Because a draw costs as much as several evaluations of the
+gradient, the stage *descent* also stores the instances that it draws for its runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from phasepipe.variables import INSTANCES
 
 
 def layout(sweep: Sweep, N: int) -> Layout:
-    """Arrays of the instances store; labels beyond the M of their alpha are NaN."""
+    """Layout of the instances store. Labels are padded with NaN to the largest number of measurements."""
     largest = max(sweep.measurements(N))
     variables = {
         name: variable for name, variable in INSTANCES.items() if name != "sensing" or sweep.store_sensing
@@ -48,12 +48,15 @@ def layout(sweep: Sweep, N: int) -> Layout:
 
 
 def draw_instances(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Draw all instances of ``sweep`` that the stores lack; the stage *descent* does so on its way."""
+    """Draw and store all instances of ``sweep`` that are not stored yet.
+
+    Raises the errors of :func:`phasepipe.execution.filling.fill_stores`.
+    """
     fill_stores(sweep, [filling(sweep, N, folder) for N in sweep.N], "instances", cores, log)
 
 
 def filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
-    """The instances store at one N."""
+    """The instances store at one N, and how to compute its blocks."""
     path = folder.store("instances", N)
     compute = partial(_compute, path, sweep.model_dump_json(), N)
 
@@ -66,8 +69,8 @@ def filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
 
 
 def store_instances(path: Path, sweep: Sweep, block: Block, problems: Iterable[Problem]) -> None:
-    """Write the pending instances of a block; ``problems`` are these, in their order."""
-    # one at a time: a sensing matrix is large, and only its digest is needed
+    """Write the pending instances of a block; ``problems`` are these instances in the order of the block."""
+    # one problem at a time, because a sensing matrix is large and only its digest is kept
     drawn: list[dict[str, NDArray[np.generic]]] = []
     for problem in problems:
         entry: dict[str, NDArray[np.generic]] = {

@@ -1,6 +1,7 @@
-"""Stage *phase diagram*: both transitions of the normalised quartic family against ``a`` (PHYSICS §6, §7).
+"""Stage *phase diagram*: both BBP transitions of the normalised quartic losses against ``a``.
 
-Belongs to no sweep: ``phasepipe phase-diagram`` calls it. Every ``a`` is a task of a local Dask cluster.
+See docs/explanation/physics.md §6 and §7. The stage belongs to no sweep: the command ``phasepipe
+phase-diagram`` calls it. Each value of ``a`` is a Dask task on a local cluster.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from matplotlib.figure import Figure
 from phasepipe.errors import UserError
 from phasepipe.execution.cluster import connect
 from phasepipe.execution.progress import reporting
-from phasepipe.figures.phase_diagram import phase_diagram
-from phasepipe.figures.style import paper_style
+from phasepipe.figures.phase_diagram import phase_diagram_figure
 from phasepipe.log import logger, logging_to
 from phasepipe.physics.losses import NormalisedQuartic, Quartic
 from phasepipe.specification.cluster import LocalCluster
@@ -28,7 +28,7 @@ SMALLEST, LARGEST = 1e-3, 100.0  # of the regulariser a
 
 
 class PhaseDiagramError(UserError):
-    """The phase diagram cannot be computed; the message says why."""
+    """The phase diagram cannot be computed; the message gives the reason."""
 
 
 def draw_phase_diagram(to: Path, points: int) -> None:
@@ -37,35 +37,38 @@ def draw_phase_diagram(to: Path, points: int) -> None:
     Parameters
     ----------
     to
-        Folder, made if it does not exist.
+        Folder; created if it does not exist.
     points
-        Values of ``a``, evenly spaced in its logarithm from 0.001 to 100.
+        Number of values of ``a``, evenly spaced in log a from 0.001 to 100.
 
     Raises
     ------
     PhaseDiagramError
-        If there are fewer than two points, or a transition is not found to a relative 1e-6.
+        If there are fewer than two points, or if a transition is not found to a relative accuracy of 1e-6.
     """
     if points < 2:
-        raise PhaseDiagramError(f"--points {points} makes no line; take at least 2, for example 61")
+        raise PhaseDiagramError(
+            f"--points {points} is too small to draw a line; use at least 2, for example 61"
+        )
     to.mkdir(parents=True, exist_ok=True)
     with logging_to(to / "phase_diagram.log"), connect(LocalCluster()) as client:
-        table = _transitions(client, np.geomspace(SMALLEST, LARGEST, points).tolist())
+        table = _phase_diagram_table(client, np.geomspace(SMALLEST, LARGEST, points).tolist())
         table.to_csv(to / "phase_diagram.csv", index=False, float_format="%.8g")
-        with paper_style():
-            write_figure(_figure(table), to, "phase_diagram")
-        logger.info("phase diagram: written to %s", to)
+        write_figure(_figure(table), to, "phase_diagram")
+        logger.info("phase diagram: wrote the figure and its table to %s", to)
 
 
-def _transitions(client: Client, values: Sequence[float]) -> pd.DataFrame:
-    """One row per value of ``a``: a, alpha_init, branch, alpha_threshold."""
+def _phase_diagram_table(client: Client, values: Sequence[float]) -> pd.DataFrame:
+    """Columns ``a, alpha_init, branch, alpha_threshold``, one row per value of ``a``."""
     found = []
     with reporting("phase diagram", len(values)) as reporter:
         futures = {client.submit(phase_point, a): a for a in values}
         for future in as_completed(list(futures), loop=client.loop):
             problem = future.exception()
             if problem is not None:
-                raise PhaseDiagramError(f"no phase point at a = {futures[future]:.4g}: {problem}")
+                raise PhaseDiagramError(
+                    f"the transitions at a = {futures[future]:.4g} were not found: {problem}"
+                )
             found.append(future.result())
             reporter.advance(1, {})
     return pd.DataFrame(found).sort_values("a", ignore_index=True)
@@ -73,7 +76,7 @@ def _transitions(client: Client, values: Sequence[float]) -> pd.DataFrame:
 
 def _figure(table: pd.DataFrame) -> Figure:
     change = branch_change()
-    return phase_diagram(
+    return phase_diagram_figure(
         table["a"].to_numpy(),
         table["alpha_init"].to_numpy(),
         table["alpha_threshold"].to_numpy(),

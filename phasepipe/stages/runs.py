@@ -1,4 +1,4 @@
-"""Stage *descent*: the fate and the time series of every run of a sweep."""
+"""Stage *descent*: computes the fate and the time series of every run of a sweep."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block, Layout
 from phasepipe.variables import ENGINE, PREDICTED, RUNS, SNAPSHOT
 
-# a chunk of snapshots holds one instance, so that blocks never share one
+# one instance per Zarr chunk of snapshots, so that two blocks never write to the same chunk
 _SNAPSHOT_CHUNK = {"snapshot_instance": 1}
 
 Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
 
 
 def layout(sweep: Sweep, N: int) -> Layout:
-    """Arrays of the runs store."""
+    """Layout of the runs store."""
     times = sweep.times()
     variables = dict(RUNS)
     sizes = {"time": len(times)}
@@ -67,7 +67,7 @@ def layout(sweep: Sweep, N: int) -> Layout:
 
 
 def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
-    """How many instances, and starts of each, keep their points."""
+    """Number of instances, and of starts of each, whose points are stored."""
     return {
         "snapshot_instance": min(sweep.snapshots.instances, sweep.instances),
         "snapshot_start": min(sweep.snapshots.starts, len(sweep.start_keys())),
@@ -75,39 +75,42 @@ def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
 
 
 def run_descent(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Compute all runs of ``sweep`` that the stores lack, and their instances."""
+    """Compute and store all runs of ``sweep`` that are not stored yet, and their instances.
+
+    Raises the errors of :func:`phasepipe.execution.filling.fill_stores`.
+    """
     fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "runs", cores, log)
 
 
 def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     path, specification = folder.store("runs", N), sweep.model_dump_json()
-    beside = instances.filling(sweep, N, folder)
-    # read here, once: on the workers it would cost every block a dozen milliseconds
-    digests = cache(partial(instances.read_digests, beside.path))
+    prerequisite = instances.filling(sweep, N, folder)
+    # read once in this process: on the workers it would cost about 12 ms per block
+    digests = cache(partial(instances.read_digests, prerequisite.path))
 
-    def task(block: Block, drawn: Block | None) -> BlockTask:
+    def task(block: Block, to_store: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
         numbers = block.keys["instance"]
         description = f"runs at N = {N}, alpha = {M / N:.4g}, instances {numbers[0]} to {numbers[-1]}"
         instances_here, starts = block.todo[0].shape
         memory = block_bytes(N, M, starts, instances_here, np.dtype(sweep.dtype).itemsize)
-        known = _Instances(beside.path, digests(M)[numbers[_rows(block)]], drawn)
+        known = _Instances(prerequisite.path, digests(M)[numbers[_rows(block)]], to_store)
         compute = partial(_compute, path, known, specification, N)
         return BlockTask(block, compute, block_seconds(N, M, block.count), description, memory)
 
-    return Filling(f"runs N = {N}", path, layout(sweep, N), task, beside)
+    return Filling(f"runs N = {N}", path, layout(sweep, N), task, prerequisite)
 
 
 @dataclass(frozen=True)
 class _Instances:
-    """What is known of the instances that a block of runs needs: their digests, and what the store lacks."""
+    """The instances that a block of runs needs: their stored digests, and which are not stored yet."""
 
     path: Path
     digests: NDArray[np.uint64]
     pending: Block | None
 
-    def settle(self, sweep: Sweep, problems: list[Problem], rows: NDArray[np.intp]) -> None:
-        """Check the ``problems``, which are these ``rows`` of the block, or store them."""
+    def check_or_store(self, sweep: Sweep, problems: list[Problem], rows: NDArray[np.intp]) -> None:
+        """Check the digests of the stored ``problems`` and store the others; ``rows`` are their positions."""
         pending = np.zeros(len(rows), bool) if self.pending is None else self.pending.todo[0][rows]
         check_digests(self.digests[~pending], compress(problems, ~pending))
         if self.pending is not None:
@@ -115,7 +118,7 @@ class _Instances:
 
 
 def _rows(block: Block) -> NDArray[np.intp]:
-    """Positions in a block of the instances that have runs to compute."""
+    """Positions in a block of the instances with pending runs."""
     return np.flatnonzero(block.todo[0].any(axis=1))
 
 
@@ -124,7 +127,7 @@ def _compute(path: Path, known: _Instances, specification: str, N: int, block: B
     M = int(block.keys["measurements"][0])
     todo, rows = block.todo[0], _rows(block)
     problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][rows]]
-    known.settle(sweep, problems, rows)
+    known.check_or_store(sweep, problems, rows)
     points = [
         draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
         for problem, row in zip(problems, rows, strict=True)
@@ -142,7 +145,7 @@ def _compute(path: Path, known: _Instances, specification: str, N: int, block: B
 
 
 def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:
-    """Runs of a block whose points are kept, shape of the block."""
+    """Which runs of a block store their points, in the shape of the block."""
     kept = np.zeros(block.todo.shape, bool)
     if len(sweep.snapshot_indices()):
         limits = snapshot_sizes(sweep).values()
@@ -157,7 +160,7 @@ def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:
 def _write_snapshots(
     path: Path, block: Block, entries: NDArray[np.intp], points: NDArray[np.float32]
 ) -> None:
-    """Store the points of the block's ``entries`` (alpha, instance, start), in their order."""
+    """Store ``points`` at the positions ``entries`` (alpha, instance, start) of the block."""
     array = zarr.open_group(str(path), mode="r+")["snapshot"]
     first = [span.start for span in block.region]
     for (alpha, instance, start), path_points in zip(entries + first, points, strict=True):

@@ -1,4 +1,7 @@
-"""Stage *scaling*: alpha_50(N), its limit for N to infinity, and the data collapse (PHYSICS §8)."""
+"""Stage *scaling*: alpha_50(N), its limit for N to infinity, and the data collapse.
+
+See docs/explanation/physics.md §8.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from phasepipe.figures.scaling import (
     scaling_overview_figure,
     success_curves_figure,
 )
-from phasepipe.figures.scaling_tables import curve_points, limit_lines, limits_and_widths
+from phasepipe.figures.scaling_tables import extrapolation_table, scaling_overview_table, success_curves_table
 from phasepipe.log import logger, logging_to
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.specification.start_groups import StartGroup, start_groups
@@ -32,12 +35,18 @@ from phasepipe.store.tables import open_store, read_runs, require_complete, writ
 def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
     """Write ``scaling.zarr``, ``scaling.md`` and the figures of the scaling, at the full time budget.
 
-    What the data do not allow (one N only, no crossing) is said in ``scaling.md``, not an error.
+    Where the data do not allow an estimate (a single N, no alpha_50 inside the grid), ``scaling.md`` says so;
+    this is not an error.
+
+    Raises
+    ------
+    IncompleteError
+        If runs that the sweep requests are not computed.
     """
     with logging_to(log):
         limit = float(open_store(folder.table("theory"))["alpha_threshold"])
         for former in (folder.root / "figures").glob("scaling-*"):
-            former.unlink()  # which figures can be drawn depends on the data: none of a former state may stay
+            former.unlink()  # not all figures can be drawn from all data, so old ones must not remain
         tables, report = [], []
         for group in start_groups(sweep):
             heading, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit)
@@ -47,27 +56,29 @@ def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
         table.attrs |= provenance(sweep)
         write_table(folder.table("scaling"), table)
         (folder.root / "scaling.md").write_text("\n".join(report))
-        logger.info("scaling: written to %s", folder.root / "scaling.md")
+        logger.info("scaling: wrote %s", folder.root / "scaling.md")
 
 
 def _study(
     sweep: Sweep, folder: SweepFolder, group: StartGroup, limit: float | None
 ) -> tuple[str, xr.Dataset]:
-    """Report and results of one kind of start."""
+    """Text of the report and table of results for one kind of start."""
     rng = generator(Stream.BOOTSTRAP, sweep.seed, group.position)
     try:
         study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit, rng=rng)
     except ValueError as error:
-        note = f"# Finite-size scaling: {group.name}\n\nNot possible with these data: {error}.\n"
-        return note, _in_words("", str(error))
+        note = f"# Finite-size scaling: {group.name}\n\nThese data do not allow it: {error}.\n"
+        return note, _text_variables("", str(error))
     _draw(study, folder, group)
     report = scaling_report(study).replace("# Finite-size scaling", f"# Finite-size scaling: {group.name}", 1)
-    words = _in_words(verdict(study.alpha_50) if study.alpha_50 is not None else "", "; ".join(study.notes))
+    words = _text_variables(
+        verdict(study.alpha_50) if study.alpha_50 is not None else "", "; ".join(study.notes)
+    )
     return report, scaling_dataset(study).merge(words)
 
 
-def _in_words(conclusion: str, notes: str) -> xr.Dataset:
-    """The verdict, empty where there is none, and what could not be done."""
+def _text_variables(conclusion: str, notes: str) -> xr.Dataset:
+    """The conclusion in words, empty if there is none, and notes on the estimates that were not possible."""
     return xr.Dataset(
         {
             "verdict": ((), conclusion, {"long_name": "what the data say about the limit", "units": "1"}),
@@ -89,15 +100,18 @@ def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.
 
 def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
     curves, alpha_50 = study.curves, study.alpha_50
-    points = curve_points(curves)
+    points = success_curves_table(curves)
     figures = {
         "curves": (success_curves_figure(curves), points.drop(columns=["residual", "goodness"])),
         "residuals": (residuals_figure(curves), points[["N", "alpha", "residual", "goodness"]]),
     }
     if alpha_50 is not None:
-        figures["limit"] = (extrapolation_figure(alpha_50, curves=curves), limit_lines(alpha_50))
+        figures["limit"] = (extrapolation_figure(alpha_50, curves=curves), extrapolation_table(alpha_50))
     if alpha_50 is not None and study.width is not None:
-        figures["overview"] = scaling_overview_figure(curves, alpha_50), limits_and_widths(curves, alpha_50)
+        figures["overview"] = (
+            scaling_overview_figure(curves, alpha_50),
+            scaling_overview_table(curves, alpha_50),
+        )
     if study.collapses:
         figures["collapse"] = collapse_figure(study.collapses[0]), study.collapses[0].points
     for name, (figure, numbers) in figures.items():

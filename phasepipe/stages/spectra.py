@@ -1,4 +1,4 @@
-"""Stage *spectrum*: spectra of the Hessian at the snapshots, beside the prediction from labels."""
+"""Stage *spectrum*: measured spectra of the Hessian at the snapshots, and their prediction from labels."""
 
 from __future__ import annotations
 
@@ -28,15 +28,21 @@ Float = NDArray[np.float64]
 
 
 class NoSnapshotsError(UserError):
-    """Spectra were asked of a sweep that keeps no points."""
+    """Spectra were requested from a sweep that stores no points."""
 
 
 def layout(sweep: Sweep, N: int) -> Layout:
-    """Arrays of the spectra store; NaN after the end of a run."""
+    """Layout of the spectra store; entries after the end of a run are NaN.
+
+    Raises
+    ------
+    NoSnapshotsError
+        If the sweep stores no snapshots.
+    """
     kept = sweep.times()[sweep.snapshot_indices()]
     if len(kept) == 0:
         raise NoSnapshotsError(
-            f"sweep {sweep.name!r} keeps no snapshots, so it has no spectra; "
+            f"sweep {sweep.name!r} stores no snapshots, which the spectra need; "
             "set for example snapshots: {instances: 4, starts: 4}"
         )
     sizes = snapshot_sizes(sweep)
@@ -61,12 +67,12 @@ def layout(sweep: Sweep, N: int) -> Layout:
 
 
 def diagonalise_snapshots(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Compute all spectra of ``sweep`` that the stores lack.
+    """Compute and store all spectra of ``sweep`` that are not stored yet.
 
     Raises
     ------
     NoSnapshotsError
-        If the sweep keeps no snapshots.
+        If the sweep stores no snapshots.
     """
     fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "spectra", cores, log)
 
@@ -78,7 +84,7 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     def task(block: Block, _: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
         description = f"spectra at N = {N}, alpha = {M / N:.4g}, instance {block.keys['instance'][0]}"
-        # forming the matrix costs M N^2, its eigenvalues some N^3
+        # forming the Hessian costs M N^2 operations, its eigenvalues about N^3
         return BlockTask(block, compute, float((M + 4 * N) * N**2), description)
 
     return Filling(f"spectra N = {N}", path, layout(sweep, N), task)
@@ -91,7 +97,7 @@ def _compute(path: Path, runs: Path, specification: str, N: int, block: Block) -
     points = _snapshots(runs, M, instance)
     shape = points.shape[:2]
     flat = points.reshape(-1, N)
-    alive = np.isfinite(flat).all(axis=1)  # a run that has ended leaves no more points
+    alive = np.isfinite(flat).all(axis=1)  # after the end of a run there are no points
     measured = spectra_at(problem, sweep.loss.build(), flat[alive])
     values = {}
     for name, rows in measured.items():

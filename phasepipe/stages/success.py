@@ -1,4 +1,4 @@
-"""Stage *success*: P(recovery) against alpha and N, with intervals, for every time budget and start kind."""
+"""Stage *success*: success probability with intervals for every N, alpha, kind of start and time budget."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None)
     Raises
     ------
     IncompleteError
-        If runs that the sweep asks for are not computed.
+        If runs that the sweep requests are not computed.
     """
     with logging_to(log):
         table = join_sizes({N: _table(sweep, N, folder) for N in sorted(sweep.N)})
         write_table(folder.table("success"), table.assign_attrs(provenance(sweep)))
-        logger.info("success: %d cells written to %s", table["p"].size, folder.table("success"))
+        logger.info("success: wrote %d cells to %s", table["p"].size, folder.table("success"))
 
 
 def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:

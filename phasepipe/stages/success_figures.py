@@ -1,4 +1,4 @@
-"""Stage *figures*: the pictures of a sweep as PNG, SVG and PDF."""
+"""Stage *figures*: draws the success curves and the losses of a sweep."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.mixed import most_mixed_over_sizes
-from phasepipe.figures.loss import loss_figure, stuck_loss
-from phasepipe.figures.style import paper_style
+from phasepipe.figures.loss import loss_figure, loss_table
 from phasepipe.figures.success import success_figure
 from phasepipe.log import logger, logging_to
 from phasepipe.specification.loss import describe_loss
@@ -22,10 +21,10 @@ from phasepipe.store.tables import open_store, read_runs
 
 
 def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Draw ``figures/success.*`` and ``figures/loss.*``, one picture of either per start kind.
+    """Draw ``figures/success.*`` and ``figures/loss.*``, one figure each per kind of start.
 
-    The success curves are at the full time budget; the loss against time is that of the runs that did not
-    recover, at the alpha where fates are most mixed.
+    The success curves use the full time budget. The loss against time is that of the runs that did not
+    recover, at the alpha whose success probability is nearest to 1/2.
     """
     with logging_to(log):
         table = open_store(folder.table("success")).isel(budget=-1).load()
@@ -33,16 +32,15 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         lines = {r"$\alpha_{\mathrm{init}}$": "alpha_init", r"$\alpha_{\mathrm{TS}}$": "alpha_threshold"}
         known = {label: float(theory[name]) for label, name in lines.items() if not np.isnan(theory[name])}
         for group in start_groups(sweep):
-            with paper_style():
-                figure = success_figure(
-                    table.isel(start_group=group.position),
-                    _title(sweep, group),
-                    {} if sweep.zero_signal else known,
-                )
+            figure = success_figure(
+                table.isel(start_group=group.position),
+                _title(sweep, group),
+                {} if sweep.zero_signal else known,
+            )
             shown = table.isel(start_group=group.position).drop_vars(["start_kind", "start_m0"])
             save(figure, folder, f"success{group.suffix}", shown.to_dataframe().reset_index())
             _draw_loss(sweep, folder, group, table.isel(start_group=group.position), theory)
-        logger.info("figures: success curves and losses drawn")
+        logger.info("figures: drew the success curves and the losses")
 
 
 def _draw_loss(
@@ -54,13 +52,12 @@ def _draw_loss(
         runs = group.select(read_runs(folder, sweep, N)[["outcome", "loss"]])
         near = np.flatnonzero(np.isclose(runs["alpha"].values, alpha, atol=0.5 / N))
         if near.size:
-            losses[N] = stuck_loss(runs.isel(alpha=near[0]).load())
+            losses[N] = loss_table(runs.isel(alpha=near[0]).load())
     energy = float(theory["threshold_energy"].sel(alpha=alpha, method="nearest"))
     title = (
         f"{describe_loss(sweep.loss)}, {group.name}\n" + rf"$\alpha$ = {alpha:.3g}, median and central half"
     )
-    with paper_style():
-        figure = loss_figure(losses, title, None if np.isnan(energy) else energy)
+    figure = loss_figure(losses, title, None if np.isnan(energy) else energy)
     numbers = [
         loss.to_series().unstack("quantile").add_prefix("quantile_").reset_index().assign(N=N, alpha=alpha)
         for N, loss in losses.items()
@@ -71,4 +68,4 @@ def _draw_loss(
 def _title(sweep: Sweep, group: StartGroup) -> str:
     control = ", zero-signal control" if sweep.zero_signal else ""
     what = f"{describe_loss(sweep.loss)}, {group.name}{control}"
-    return f"{what}\nrecovered by t = {sweep.t_max:g}, 95 % intervals"
+    return f"{what}\nrecovered by t = {sweep.t_max:g}, 95 % confidence intervals"

@@ -1,4 +1,7 @@
-"""Stage *theory*: what is known for N to infinity about the loss of a sweep (PHYSICS §6 and §7)."""
+"""Stage *theory*: thresholds, spectra and threshold states of the loss of a sweep for N to infinity.
+
+See docs/explanation/physics.md §6 and §7.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from phasepipe.variables import AT_ALPHA, THEORY, THRESHOLDS, labelled
 def predict_thresholds(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
     """Write ``theory.zarr``: thresholds of the loss, and spectra and threshold states at every alpha.
 
-    What does not exist for this loss is NaN, and the attribute ``note`` of the variable says why.
+    A quantity that does not exist for this loss is NaN, and its attribute ``note`` gives the reason.
     """
     with logging_to(log):
         line = ThresholdLine(sweep.loss.build())

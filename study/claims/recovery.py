@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.curves import CurveFit, CurveStatus, fit_curves
 from phasepipe.analysis.text import with_interval
-from phasepipe.figures.scaling_tables import curve_points
+from phasepipe.figures.scaling_tables import success_curves_table
 from phasepipe.figures.style import THEORY, size_colours, size_markers
 from phasepipe.physics.starts import StartKind
 
@@ -65,7 +65,7 @@ def draw_curves(axes: Axes, fits: Sequence[CurveFit]) -> None:
 
 def draw_curve(axes: Axes, fit: CurveFit, colour: str, marker: str, label: str) -> None:
     """One success curve; a fit that the data reject is dashed."""
-    points = curve_points([fit])
+    points = success_curves_table([fit])
     spread = [points["probability"] - points["lower"], points["upper"] - points["probability"]]
     axes.errorbar(
         points["alpha"], points["probability"], np.maximum(spread, 0), fmt=marker, color=colour,

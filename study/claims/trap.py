@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.text import with_error, with_interval
-from phasepipe.figures.scaling_tables import curve_points
+from phasepipe.figures.scaling_tables import success_curves_table
 from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
 from study.claims.finding import (
     Finding,
@@ -73,7 +73,7 @@ def planted_states(tables: Tables, curves: list[CurveFit]) -> pd.DataFrame:
     curvature = tables["curvature"].isel(time=0).sel(fate="all")
     theory = tables["theory"]["threshold_overlap"]
     rows = []
-    for point in rows_of(curve_points(curves)):
+    for point in rows_of(success_curves_table(curves)):
         at = {"N": point.N, "alpha": point.alpha}
         rows.append(
             {

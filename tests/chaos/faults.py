@@ -125,7 +125,10 @@ def kill_scheduler(bench: Bench) -> None:
     bench.some_way(command)
     holder.end()
     bench.ended(command)
-    bench.expect("mend the disk" not in bench.said[-1], "a lost scheduler was taken for a failing disk")
+    bench.expect(
+        "solve the problem with the disk" not in bench.said[-1],
+        "a lost scheduler was taken for a failing disk",
+    )
     file.unlink(missing_ok=True)
     holder = _hold_cluster(bench, file)
     bench.ended(bench.start(cluster), well=True)
@@ -200,7 +203,7 @@ def poison(bench: Bench) -> None:
     label = pending[int(bench.rng.integers(len(pending)))]
     command = bench.start(poisoned=label)
     code = bench.ended(command)
-    bench.expect(code == 1 and "its worker ended again and again" in command.said(), "poison was not named")
+    bench.expect(code == 1 and "its worker was killed repeatedly" in command.said(), "poison was not named")
     lacking = {bench.status_of(name) for name in pending}
     bench.expect(lacking - bench.place.blocks().keys() == {bench.status_of(label)}, "poison stopped others")
 

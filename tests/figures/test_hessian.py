@@ -1,11 +1,11 @@
-"""Figures show the data they are given."""
+"""The figures of the Hessian show the data that they are given."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from phasepipe.figures import hessian as figures
-from phasepipe.figures.hessian_tables import window_quantiles
+from phasepipe.figures.hessian_tables import window_lengths_table
 
 
 def render(figure) -> None:
@@ -43,7 +43,7 @@ def runs() -> xr.Dataset:
 
 
 def test_lowest_eigenvalues_plots_medians_and_distances_to_the_edge(runs):
-    figure = figures.lowest_eigenvalues(runs)
+    figure = figures.lowest_eigenvalues_figure(runs)
     render(figure)
     top, bottom = (curves(axis) for axis in figure.axes)
     np.testing.assert_allclose(top["edge predicted"].get_ydata(), np.median(runs.edge, axis=0))
@@ -55,7 +55,7 @@ def test_lowest_eigenvalues_plots_medians_and_distances_to_the_edge(runs):
 
 
 def test_signal_overlap_keeps_fates_apart_and_counts_no_outlier_as_zero(runs):
-    figure = figures.signal_overlap(runs)
+    figure = figures.signal_overlap_figure(runs)
     render(figure)
     recovered, other = figure.axes
     assert (recovered.get_title(), other.get_title()) == ("recovered: 5 runs", "not recovered: 7 runs")
@@ -65,7 +65,7 @@ def test_signal_overlap_keeps_fates_apart_and_counts_no_outlier_as_zero(runs):
     predicted = np.asarray(curves(other)["q predicted"].get_ydata(), dtype=float)
     np.testing.assert_allclose(predicted, np.where(runs["time"] < 1, 0.25, 0.0))
     assert "t_BBP (median)" not in curves(recovered)  # it outlives the record
-    render(figures.signal_overlap(runs.isel(run=slice(0, 5))))
+    render(figures.signal_overlap_figure(runs.isel(run=slice(0, 5))))
 
 
 def test_spectra_normalises_the_histogram_over_the_whole_spectrum():
@@ -83,7 +83,7 @@ def test_spectra_normalises_the_histogram_over_the_whole_spectrum():
         },
         coords={"alpha": [1.0, 3.0], "moment": ["start", "near t_BBP", "end"]},
     )
-    figure = figures.spectra(panels, share_shown=0.5)
+    figure = figures.spectra_figure(panels, share_shown=0.5)
     render(figure)
     assert len(figure.axes) == 6
     heights, edges, _ = figure.axes[0].patches[0].get_data()
@@ -98,9 +98,9 @@ def test_window_lengths_and_phi_draw_every_size():
     t_bbp[1, 0, 2:] = np.nan
     counts = [[4, 4, 4], [2, 4, 0]]
     windows = {"t_bbp": (("N", "alpha", "run"), t_bbp), "runs": (("N", "alpha"), counts)}
-    figure = figures.window_lengths(xr.Dataset(windows, coords=coords))
+    figure = figures.window_lengths_figure(xr.Dataset(windows, coords=coords))
     render(figure)
-    numbers = window_quantiles(xr.Dataset(windows, coords=coords))
+    numbers = window_lengths_table(xr.Dataset(windows, coords=coords))
     assert numbers["alpha"].tolist() == [1, 2, 3, 1, 2]
     assert numbers["never"].tolist() == [0.25, 0, 1, 0, 0]
     assert numbers["median"].tolist()[3:] == [1.5, 4]
@@ -112,11 +112,11 @@ def test_window_lengths_and_phi_draw_every_size():
     shares = xr.Dataset(
         {"phi": (dims, phi), "phi_low": (dims, phi - 0.1), "phi_high": (dims, phi + 0.1)}, coords=coords
     )
-    figure = figures.lowest_is_most_informative(shares, alpha_init=1.1349)
+    figure = figures.most_informative_figure(shares, alpha_init=1.1349)
     render(figure)
     assert list(curves(figure.axes[0])) == ["N = 128", "N = 256", "α_init = 1.135 (N → ∞)"]
 
 
 def test_missing_variable_is_named(runs):
-    with pytest.raises(ValueError, match="the dataset lacks outlier; it holds"):
-        figures.lowest_eigenvalues(runs.drop_vars("outlier"))
+    with pytest.raises(ValueError, match="the dataset has no variable outlier; it contains"):
+        figures.lowest_eigenvalues_figure(runs.drop_vars("outlier"))

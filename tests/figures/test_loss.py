@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasepipe.figures.loss import loss_figure, stuck_loss
+from phasepipe.figures.loss import loss_figure, loss_table
 from phasepipe.physics.outcomes import Outcome
 
 
@@ -21,19 +21,19 @@ def runs_with(fates: list[Outcome], losses: list[list[float]]) -> xr.Dataset:
 def test_only_stuck_runs_count_and_the_trapped_keep_their_last_loss() -> None:
     fates = [Outcome.TRAPPED, Outcome.UNDECIDED, Outcome.RECOVERED, Outcome.DIVERGED]
     losses = [[4.0, 1.0, np.nan], [6.0, 3.0, 2.0], [5.0, 0.0, np.nan], [5.0, 9e9, np.nan]]
-    median = stuck_loss(runs_with(fates, losses)).sel(quantile=0.5)
+    median = loss_table(runs_with(fates, losses)).sel(quantile=0.5)
     np.testing.assert_allclose(median, [5.0, 2.0, 1.5])
 
 
 def test_without_stuck_runs_there_is_nothing_to_show() -> None:
-    loss = stuck_loss(runs_with([Outcome.RECOVERED], [[1.0, 0.5, np.nan]]))
+    loss = loss_table(runs_with([Outcome.RECOVERED], [[1.0, 0.5, np.nan]]))
     assert loss.shape == (3, 3)
     assert loss.isnull().all()
 
 
 @pytest.mark.parametrize("energy", [None, 0.2])
 def test_figure_draws_each_size_and_the_energy(energy: float | None) -> None:
-    loss = stuck_loss(runs_with([Outcome.TRAPPED], [[4.0, 1.0, 0.5]]))
+    loss = loss_table(runs_with([Outcome.TRAPPED], [[4.0, 1.0, 0.5]]))
     axes = loss_figure({64: loss, 128: loss}, "title", energy).axes[0]
     assert len(axes.lines) == 2 + (energy is not None)
     np.testing.assert_array_equal(axes.lines[0].get_xdata(), [1.0, 10.0])

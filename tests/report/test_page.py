@@ -140,5 +140,5 @@ def test_the_gap_to_the_threshold_states_is_said_only_where_it_was_measured(make
 
 
 def test_a_missing_result_is_named(reported, tmp_path):
-    with pytest.raises(ReportError, match=r"theory\.zarr is missing; run the workflow"):
+    with pytest.raises(ReportError, match=r"theory\.zarr is missing; run the workflow with snakemake"):
         write_report(reported[0], SweepFolder(tmp_path / "empty"))

@@ -158,8 +158,11 @@ def test_the_citation_names_settings_and_papers(tree):
         (lambda phase: phase.rerun(16, 3, 0, 0, snapshots=[6]), "lies outside [0, t_max = 5]"),
         (lambda phase: phase.rerun(16, 3, 0, 0, records_per_decade=0), "records_per_decade = 0"),
         (lambda phase: phase.success(T=6), "T = 6 lies outside (0, t_max = 5]"),
-        (lambda phase: phase.success(start="cold"), "'cold' is no start of the sweep; take one of 'random"),
-        (lambda phase: phase.runs(16, 3, outcome="lost"), "unknown; take one of pending, recovered"),
+        (
+            lambda phase: phase.success(start="cold"),
+            "'cold' matches no kind of start of the sweep; choose one of 'random",
+        ),
+        (lambda phase: phase.runs(16, 3, outcome="lost"), "unknown; choose one of pending, recovered"),
     ],
 )
 def test_what_is_not_there_is_refused_in_one_sentence(tree, ask, words):

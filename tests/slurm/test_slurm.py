@@ -110,7 +110,7 @@ def wait_until(condition, seconds=90):
 
 def done(root):
     path = root / "results/small/runs/N24.zarr"
-    # not through Dask, whose default client belongs to the test that runs beside
+    # without Dask, whose default client belongs to the other test that runs at the same time
     return int((zarr.open_array(path / "status", mode="r")[...] == 1).sum()) if path.exists() else 0
 
 
@@ -159,7 +159,7 @@ def dask_story(root, configuration, certificates):
     assert (state(cancelled), state(hanging)) == ("CANCELLED", "TIMEOUT")
     log = (root / "results/small/logs/descent.log").read_text()
     assert f"{before} of 96 stored" in log
-    assert "new ones take their place" in log
+    assert "submitting new ones in their place" in log
     assert not queue(root)
 
 
@@ -211,7 +211,7 @@ def test_what_slurm_refuses_is_one_sentence(tmp_path, monkeypatch):
 
 def test_jobs_that_die_before_a_worker_connects_end_the_waiting(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(slurm_jobs, "_LOOK", 1.0)
+    monkeypatch.setattr(slurm_jobs, "_QUEUE_CHECK", 1.0)
     spec = SlurmCluster(**SLURM | {"jobs": 2, "job_script_prologue": ["exit 3"]})
     with (
         pytest.raises(
@@ -225,20 +225,22 @@ def test_jobs_that_die_before_a_worker_connects_end_the_waiting(tmp_path, monkey
 
 def test_jobs_that_wait_are_waited_for_and_told_of(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(slurm_jobs, "_LOOK", 1.0)
-    monkeypatch.setattr(slurm_jobs, "_TELL", 2.0)
+    monkeypatch.setattr(slurm_jobs, "_QUEUE_CHECK", 1.0)
+    monkeypatch.setattr(slurm_jobs, "_REPORT", 2.0)
     spec = SlurmCluster(**SLURM | {"job_extra_directives": ["--begin=now+1hour"]})
     with connect(spec):
         wait_until(lambda: queue(tmp_path), 30)
         time.sleep(5)
-    assert "no worker yet; SLURM's queue: 1 PENDING BeginTime; waiting" in capsys.readouterr().err
+    assert (
+        "waiting for workers; our jobs in the queue of SLURM: 1 PENDING BeginTime" in capsys.readouterr().err
+    )
     assert not queue(tmp_path)
 
 
 def test_workers_leave_before_the_time_limit(tmp_path, monkeypatch):
     """The shortest job that SLURM knows, left at half time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(slurm_jobs, "_LOOK", 1.0)
+    monkeypatch.setattr(slurm_jobs, "_QUEUE_CHECK", 1.0)
     spec = SlurmCluster(**SLURM | {"walltime": "00:01:00", "margin": 25})
     with connect(spec) as client:
         wait_until(lambda: queue(tmp_path), 30)

@@ -22,5 +22,5 @@ def test_points_are_mapped_on_dask_and_written(tmp_path: Path) -> None:
 
 
 def test_a_single_point_is_refused_with_a_cure(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="at least 2"):
+    with pytest.raises(UserError, match="is too small to draw a line; use at least 2"):
         draw_phase_diagram(tmp_path, points=1)

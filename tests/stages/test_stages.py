@@ -140,7 +140,7 @@ def test_refinement_computes_only_what_it_adds(finished, make_finished, tmp_path
 
 def test_spectra_without_snapshots_are_refused(make_finished, tmp_path):
     sweep = make_finished(snapshots={"instances": 0, "starts": 0})
-    with pytest.raises(NoSnapshotsError, match="keeps no snapshots"):
+    with pytest.raises(NoSnapshotsError, match="stores no snapshots, which the spectra need"):
         diagonalise_snapshots(sweep, SweepFolder(tmp_path / "small"), 1)
 
 

@@ -3,7 +3,7 @@
   const numbers = JSON.parse(document.getElementById("numbers").textContent);
   const $ = (id) => document.getElementById(id);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  // Okabe-Ito for single quantities, dark to light for sizes; on a dark page both are brightened
+  // Okabe-Ito colours for single quantities, dark to light for sizes; brighter colours on a dark page
   const palette = () => dark.matches
     ? { ink: "#d5d8dc", grid: "#33373d", edge: "#b0b6bd", blue: "#56b4e9", red: "#ff8a4c", green: "#2fcf9f", purple: "#e39dc0", sizes: ["#b79df0", "#6cb8e6", "#3fd0a8", "#b8dc55", "#f4e04d"] }
     : { ink: "#333a42", grid: "#e4e6e9", edge: "#6b7178", blue: "#0072b2", red: "#d55e00", green: "#009e73", purple: "#a8487a", sizes: ["#440154", "#3b528b", "#21908d", "#5ac864", "#a8b91f"] };
@@ -36,7 +36,7 @@
       const low = table.lower[group][budget][row], high = table.upper[group][budget][row];
       const at = data.length;
       data.push(high, low, table.p[group][budget][row]);
-      // an N without this alpha has a gap there; the line goes on
+      // lines connect across an alpha that was not run at this N
       const edge = { stroke: "transparent", points: { show: false }, spanGaps: true, class: "interval" };
       series.push({ ...edge, label: "upper" }, { ...edge, label: "lower" }, {
         label: "N = " + N, stroke: colour, width: 2, spanGaps: true, points: { show: true, size: 6, fill: colour },
@@ -121,7 +121,7 @@
     const hessian = shared("Predicted edge and outlier of the Hessian, against time t", false);
     hessian.series = [x, { ...line("edge", colours.edge), dash: [6, 4] }, line("outlier", colours.red)];
     draw("hessian-plot", hessian, [time, from(run.edge), from(run.outlier)]);
-    const never = run.outlier_lasts ? "the predicted outlier lasts to the end" : "there never is a predicted outlier";
+    const never = run.outlier_lasts ? "the predicted outlier lasts to the end" : "there is never a predicted outlier";
     const bbp = run.t_bbp == null ? never : `t_BBP = ${short(run.t_bbp)}`;
     const ended = run.recovery_time == null ? run.fate : `recovered at t = ${short(run.recovery_time)}`;
     $("run-summary").textContent =
@@ -147,10 +147,10 @@
   window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(all, 150); });
   drawSuccess();
   chooseSize();
-  // open on a run that loses its outlier, at the largest N and an alpha where both fates are to be had
+  // initially show a run that loses its outlier, at the largest N and an alpha with recovered and other runs
   const both = cellsOf().filter((cell) => new Set(cell.runs.map((run) => run.fate)).size > 1);
-  const telling = both.filter((cell) => cell.runs.some((run) => run.t_bbp != null));
-  const opening = telling.filter((cell) => cell.N === Math.max(...telling.map((c) => c.N)));
+  const withLoss = both.filter((cell) => cell.runs.some((run) => run.t_bbp != null));
+  const opening = withLoss.filter((cell) => cell.N === Math.max(...withLoss.map((c) => c.N)));
   if (opening.length) {
     const cell = opening[Math.floor((opening.length - 1) / 2)];
     $("size").value = cell.N;
