@@ -49,6 +49,10 @@ PLACES = {
     ),
     "runs": ("Runs", "`runs/N*.zarr`, one store per N. `snapshot` only where the sweep keeps snapshots."),
     "spectra": ("Spectra", "`spectra/N*.zarr`, one store per N, at the snapshots of the runs."),
+    "fate": (
+        "Fate",
+        "`fate.zarr`, one table over all N; it does not keep `bin_low`, `bin_high` and `runs`.",
+    ),
 }
 
 STATUS = """\
