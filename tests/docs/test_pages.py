@@ -102,7 +102,7 @@ def test_links_lead_somewhere(page):
 
 
 def prose(text):
-    """Lines of prose: no code, no tables, nothing written between markers, and links without their targets."""
+    """Lines of prose: no code, no tables, nothing between markers, and links without their targets."""
     text = re.sub(r"<!-- (?!end of)[^>]*-->.*?<!-- end of [^>]*-->", "", text, flags=re.DOTALL)
     text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"\]\([^)\s]*\)", "]", text)
