@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 
 from phasepipe.physics.losses import Loss, require_loss
-from phasepipe.theory.kac_rice import Evaluation, Point, Problem, solve
+from phasepipe.theory.kac_rice import Evaluation, Point, Problem
+from phasepipe.theory.newton import solve
 from phasepipe.theory.population import Outlier, Response, find_outlier
 from phasepipe.theory.quadrature import ConvergenceError, Floats
 from phasepipe.theory.starting_points import best_start, direct_starts, require_symmetric
@@ -25,6 +26,7 @@ from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
 
 Kind = Literal["minima", "critical", "marginal", "stable"]
 _KINDS = ("minima", "critical", "marginal", "stable")
+_GUESSES = 3  # that are tried before anything is continued
 _LEVEL = 2  # of the grids for averages at a solution
 _INTERIOR = 1e-6  # square below 1 by that much: the edge is not at 0
 
@@ -108,13 +110,11 @@ def complexity(
     alpha = float(alpha)
     # where they have their edge above 0: minima of low energy, which are all the critical points there are
     inside = replace(problem, minima=True, marginal=False)
-    attempts: list[tuple[Problem, int | None]] = []
-    if kind != "marginal" and energy is not None:
-        attempts.append((inside, 3))
+    attempts = [inside] if kind != "marginal" and energy is not None else []
     if kind in ("minima", "stable"):
-        attempts += [(problem, None), (inside, None)]
-    for candidate, guesses in attempts:
-        for start in direct_starts(candidate, alpha, guesses):
+        attempts += [problem, inside]
+    for candidate in attempts:
+        for start in direct_starts(candidate, alpha, _GUESSES):
             with suppress(ConvergenceError):
                 return settled(candidate, start, kind)
     try:

@@ -9,11 +9,13 @@ the signal is a band, not a number.
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from phasepipe.physics.losses import Loss
 from phasepipe.theory.complexity import CriticalPoints, Kind, problem_of, settled
-from phasepipe.theory.kac_rice import Point, Problem, coarse_solution, evaluate, moved
+from phasepipe.theory.kac_rice import Point, Problem, evaluate, moved
+from phasepipe.theory.newton import coarse_solution
 from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.starting_points import best_start
 from phasepipe.theory.tilted import Labels
@@ -32,7 +34,7 @@ class EnergyRange:
 
     lowest: CriticalPoints  # Sigma = 0
     most_numerous: CriticalPoints
-    highest: CriticalPoints  # Sigma = 0; for critical points of any index it can be far away
+    highest: CriticalPoints | None  # Sigma = 0; None if not found: that of saddles falls slowly with energy
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ def energy_range(
     Parameters and exceptions are those of :func:`marginal_minima`.
     """
     problem, start, top = _top(loss, alpha, kind, labels)
-    return EnergyRange(_end(problem, start, kind, 1.0), top, _end(problem, start, kind, -1.0))
+    highest = None
+    with nullcontext() if kind != "critical" else suppress(ConvergenceError):
+        highest = _end(problem, start, kind, -1.0)
+    return EnergyRange(_end(problem, start, kind, 1.0), top, highest)
 
 
 def threshold_band(loss: Loss, *, labels: Labels = "typical") -> ThresholdBand:

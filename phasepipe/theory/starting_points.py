@@ -15,7 +15,8 @@ from itertools import islice
 import numpy as np
 
 from phasepipe.physics.losses import Loss
-from phasepipe.theory.kac_rice import Point, Problem, coarse_solution, evaluate, moved
+from phasepipe.theory.kac_rice import Point, Problem, evaluate, moved
+from phasepipe.theory.newton import coarse_solution
 from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.tilted import Multipliers
 

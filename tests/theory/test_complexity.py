@@ -19,8 +19,9 @@ from phasepipe.theory import (
     threshold_states,
     trivialisation,
 )
-from phasepipe.theory.kac_rice import UNKNOWNS, Point, Problem, evaluate
+from phasepipe.theory.kac_rice import Point, Problem, evaluate
 from phasepipe.theory.tilted import Multipliers
+from phasepipe.theory.tilted_averages import UNKNOWNS
 
 REPLICA = [(1.0, 4.0, -0.0248), (0.01, 3.0, -0.0480), (0.01, 4.436, -0.0190)]
 
@@ -252,6 +253,7 @@ def test_user_loss_and_prefactor(perturbed_amplitude, scaled) -> None:
 
 def test_range_of_energies() -> None:
     found = energy_range(NormalisedQuartic(1.0), 4.0)
+    assert found.highest is not None
     assert found.lowest.energy < found.most_numerous.energy < found.highest.energy
     assert found.highest.complexity == pytest.approx(0, abs=1e-9)
     assert found.highest.slope < 0 < found.lowest.slope
