@@ -19,6 +19,7 @@ from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Predictor, RunLog, record_times
 from phasepipe.physics.sphere import to_sphere
 from phasepipe.physics.steps import Steps
+from phasepipe.physics.threads import one_blas_thread
 
 Int = NDArray[np.intp]
 
@@ -38,7 +39,7 @@ class Descent:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class RunProtocol:
     """What is run, for how long, and what is kept; the same for every run of a batch.
 
     Attributes
@@ -93,14 +94,19 @@ def _smallest_tolerance(dtype: str) -> float:
     return 1e-5 if dtype == "float32" else 1e-12
 
 
+@one_blas_thread()
 def run_batch(
     problems: Sequence[Problem],
     loss: Loss,
     starts: Sequence[NDArray[np.floating]],
-    protocol: Protocol,
+    protocol: RunProtocol,
     snapshot_runs: NDArray[np.bool_] | None = None,
 ) -> xr.Dataset:
     """Run all starts of several instances of equal shape in one batch.
+
+    On a CPU the bits of a run depend on its instance and start alone: not on the other runs of the batch,
+    nor on which records are asked for. (They do depend on the processor, and on NumPy and its BLAS.) On a
+    GPU they may depend on the batch.
 
     Parameters
     ----------
@@ -285,7 +291,7 @@ def _run(
             f"w0 has shape {np.shape(w0)}; starts for N = {problem.N} have shape (count, {problem.N})"
         )
     times = record_times(t_max, records_per_decade)
-    protocol = Protocol(
+    protocol = RunProtocol(
         dynamics,
         times,
         recovery_threshold,

@@ -274,9 +274,10 @@ def _spectrum_at(
     everything = reduced.eigenvalues()
     row: dict[str, Any] = {
         "eigenvalues": lowest,
-        "signal_overlap": (eigenvectors @ direction) ** 2,
+        # einsum, not BLAS, whose order of adding depends on where in memory the vectors lie
+        "signal_overlap": np.einsum("kn,n->k", eigenvectors, direction) ** 2,
         "mu": _curvature_and_multiplier(problem, loss, point)[1],
-        "overlap": point @ problem.signal / problem.N,
+        "overlap": np.einsum("n,n->", point, problem.signal) / problem.N,
         "index": np.mean(everything < 0),
         "largest_eigenvalue": everything[-1],
     }

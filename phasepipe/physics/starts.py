@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from phasepipe.physics.ensembles import GAUSSIAN
-from phasepipe.physics.flow import Flow, Protocol, run_batch
+from phasepipe.physics.flow import Flow, RunProtocol, run_batch
 from phasepipe.physics.hessian import TangentBasis, lowest_eigenpairs
 from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.sphere import tangent, to_sphere
 from phasepipe.physics.streams import Stream, generator
+from phasepipe.physics.threads import one_blas_thread
 
 SPECTRAL_REGULARISATION = 0.01  # bounds the weight by -100; the overlap is within 0.1 % of the optimal one
 _NEVER = 1e-300  # gradient tolerance that no run meets
@@ -104,6 +105,7 @@ def optimal_weight(y: Array, regularisation: float = 0.0) -> Array:
     return weight
 
 
+@one_blas_thread()
 def spectral(problem: Problem) -> NDArray[np.float64]:
     """The spectral start: top eigenvector of ``sum_i f(y_i) x_i x_i^T``, optimal weight (PHYSICS §9).
 
@@ -130,6 +132,7 @@ def spectral(problem: Problem) -> NDArray[np.float64]:
     return np.asarray(to_sphere(_signed(vector)))
 
 
+@one_blas_thread()
 def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 0) -> NDArray[np.float64]:
     """Lowest eigenvector of the Hessian at a random point: the coarse start, with no tuning (PHYSICS §9).
 
@@ -202,7 +205,7 @@ def threshold(
         basis.coordinates(_gaussians(problem, StartKind.THRESHOLD, count, seed, first)),
     )
     # a run must reach the end, so it is neither certified as trapped nor stopped near the signal by chance
-    protocol = Protocol(
+    protocol = RunProtocol(
         Flow(),
         np.array([0.0, preparation]),
         recovery_threshold=1 - 1e-12,

@@ -1,7 +1,7 @@
 """Repeats runs of a finished sweep exactly, with more records and points kept if wanted.
 
-What repeats to the bit is the set of starts of one instance that were computed together, so that set is
-run again. Records are interpolants of accepted steps: denser ones leave the path as it was.
+The bits of a run do not depend on the runs it was computed with, so it is run again alone. Records are
+interpolants of accepted steps: denser ones leave the path as it was. On a GPU neither is promised.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def repeat_run(
     records_per_decade: int | None = None,
     snapshots: bool | Sequence[float] = False,
 ) -> xr.Dataset:
-    """Run one start of one instance again, together with those it was computed with.
+    """Run one start of one instance again, alone.
 
     Parameters
     ----------
@@ -68,24 +68,22 @@ def repeat_run(
     ``repeats_stored_bits`` is "yes", or names what differs from ``stored`` at its record times.
     """
     N, M, instance = (int(stored[name]) for name in ("N", "measurements", "instance"))
-    together = (stored["batch"].values == stored["batch"].values[start]) & (stored["status"].values == 1)
+    only_this = np.arange(stored.sizes["start"]) == start
     problem = stored_problem(sweep, folder, N, M, instance)
     points = draw_starts(
-        sweep, problem, chosen_keys({name: stored[name].values for name in _START_KEYS}, together)
+        sweep, problem, chosen_keys({name: stored[name].values for name in _START_KEYS}, only_this)
     )
-    row = int(together[:start].sum())
     wanted = () if isinstance(snapshots, bool) else tuple(snapshots)
     times = _merged(sweep.times(), sweep.t_max, records_per_decade, wanted)
     kept = np.arange(len(times)) if snapshots is True else np.flatnonzero(_near(times, np.array(wanted)))
-    only_this = np.arange(len(points)) == row
     protocol = replace(sweep.protocol(), times=times, snapshots=kept)
-    runs = run_instances(sweep, [problem], [points], protocol, only_this)
+    runs = run_instances(sweep, [problem], [points], protocol, np.ones(1, bool))
     at_stored = runs.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
-    run = runs.isel(start=row)
+    run = runs.isel(start=0)
     if len(kept):
         run = run.isel(snapshot_run=0, drop=True)
     # the moment is interpolated between records: those of the sweep give the number that is stored
-    run["t_bbp"] = ((), window_end(at_stored)[row], WINDOW["t_bbp"].attributes())
+    run["t_bbp"] = ((), window_end(at_stored)[0], WINDOW["t_bbp"].attributes())
     again = run.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
     labels = {name: stored[name].isel(start=start) for name in ("start", *_START_KEYS) if name in stored}
     run = run.assign_coords(
