@@ -274,10 +274,9 @@ def _spectrum_at(
     everything = reduced.eigenvalues()
     row: dict[str, Any] = {
         "eigenvalues": lowest,
-        # einsum, not BLAS, whose order of adding depends on where in memory the vectors lie
-        "signal_overlap": np.einsum("kn,n->k", eigenvectors, direction) ** 2,
+        "signal_overlap": (eigenvectors @ direction) ** 2,
         "mu": _curvature_and_multiplier(problem, loss, point)[1],
-        "overlap": np.einsum("n,n->", point, problem.signal) / problem.N,
+        "overlap": point @ problem.signal / problem.N,
         "index": np.mean(everything < 0),
         "largest_eigenvalue": everything[-1],
     }
@@ -310,7 +309,7 @@ def _curvature_and_multiplier(problem: Measurements, loss: Loss, point: Float64)
 def _signal_directions(points: Float64, signal: Float64, resolution: float) -> Float64:
     """Unit tangent directions ``e`` (count, N) to the signal; refuses overlaps of ±1."""
     N = signal.size
-    overlaps = points @ signal / N
+    overlaps = np.einsum("cn,n->c", points, signal) / N  # a row does not depend on the others, as in BLAS
     directions = signal - overlaps[:, None] * points
     lengths = np.linalg.norm(directions, axis=1)
     (aligned,) = np.nonzero(lengths <= 8 * resolution * np.sqrt(N))
