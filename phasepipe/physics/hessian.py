@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
-from phasepipe.physics.losses import Array, Loss, require_loss
+from phasepipe.physics.losses import Array, Loss, check_loss, require_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.tridiagonal import Tridiagonal
 
@@ -216,7 +216,7 @@ def spectrum(problem: Problem, loss: Loss, w: Array, k: int = 2, full: bool = Fa
         If a point is not on the sphere, a shape is wrong, ``k`` is out of range, or a point has an
         overlap of ±1 with the signal, where no tangent direction points to the signal.
     """
-    require_loss(loss)
+    check_loss(loss)
     points = _on_sphere(w, problem.N)
     _require_count(k, problem.N - 1)
     directions = _signal_directions(points, problem.signal, resolution=float(np.finfo(w.dtype).eps))
