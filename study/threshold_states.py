@@ -26,7 +26,7 @@ from scipy.optimize import curve_fit
 from phasepipe import NormalisedQuartic, Problem, spectrum, starts
 from phasepipe.analysis.extrapolation import extrapolate
 from phasepipe.figures.style import CYCLE, PAGE_WIDTH, THEORY, VERMILION, paper_style, size_colours
-from phasepipe.physics.flow import Flow, Protocol, run_batch
+from phasepipe.physics.flow import Flow, RunProtocol, run_batch
 from phasepipe.physics.records import record_times
 from phasepipe.theory import ThresholdStates, bulk_density, threshold_states
 
@@ -80,7 +80,7 @@ def simulate(setting: Setting, N: int, instances: int, t_max: float) -> xr.Datas
     measurement) at t_max, and ``eigenvalue`` (spectrum, mode) of the Hessian at t_max.
     """
     times = record_times(t_max, per_decade=8)
-    protocol = Protocol(Flow(), times, gradient_tolerance=NEVER, snapshots=np.array([len(times) - 1]))
+    protocol = RunProtocol(Flow(), times, gradient_tolerance=NEVER, snapshots=np.array([len(times) - 1]))
     energy, prediction, label, eigenvalue = [], [], [], []
     for first in range(0, instances, BATCH):
         numbers = range(first, min(first + BATCH, instances))

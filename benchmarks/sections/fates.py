@@ -14,7 +14,7 @@ import xarray as xr
 
 import phasepipe as pp
 from benchmarks.harness import Plan, Row, Table, clock
-from phasepipe.physics.flow import Descent, Flow, Protocol, run_batch
+from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
 from phasepipe.physics.records import record_times
 
 RATE, T_MAX, REFERENCE = 1e-3, 100.0, 1e-4
@@ -64,11 +64,14 @@ class _Runs:
         self._problems = [pp.Problem.draw(N, alpha, seed=20, instance=number) for number in range(instances)]
         self._starts = [pp.starts.random(problem, STARTS, seed=20) for problem in self._problems]
         self.reference = run_batch(
-            self._problems, self._loss, self._starts, Protocol(Flow(REFERENCE), self._times, dtype="float64")
+            self._problems,
+            self._loss,
+            self._starts,
+            RunProtocol(Flow(REFERENCE), self._times, dtype="float64"),
         )
 
     def run(self, dynamics: Flow | Descent) -> xr.Dataset:
-        return run_batch(self._problems, self._loss, self._starts, Protocol(dynamics, self._times))
+        return run_batch(self._problems, self._loss, self._starts, RunProtocol(dynamics, self._times))
 
     def same(self, found: xr.Dataset) -> tuple[int, int]:
         """Runs with the fate, and with the recovery, of the reference."""

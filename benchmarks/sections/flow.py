@@ -10,7 +10,7 @@ from scipy.stats import linregress
 import phasepipe as pp
 from benchmarks.harness import Plan, Row, Table, interleave
 from benchmarks.machine import PRODUCT_FLOPS, product
-from phasepipe.physics.flow import Flow, Protocol, run_batch
+from phasepipe.physics.flow import Flow, RunProtocol, run_batch
 from phasepipe.physics.records import record_times
 
 T_MAX = 60.0
@@ -36,7 +36,7 @@ def _measure(N: int, alpha: float, a: float, plan: Plan) -> Row:
     instances = 1 if plan.quick else INSTANCES.get(N, 1)
     problems = [pp.Problem.draw(N, alpha, seed=0, instance=number) for number in range(instances)]
     starts = [pp.starts.random(problem, 8 if plan.quick else STARTS, seed=0) for problem in problems]
-    loss, protocol = pp.NormalisedQuartic(a), Protocol(Flow(), record_times(T_MAX, 8))
+    loss, protocol = pp.NormalisedQuartic(a), RunProtocol(Flow(), record_times(T_MAX, 8))
     runs = run_batch(problems, loss, starts, protocol)
     found = interleave(
         {"flow": lambda: run_batch(problems, loss, starts, protocol), "product": product()},

@@ -9,18 +9,24 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from phasepipe.physics.arguments import require_number
 from phasepipe.physics.arrays import Vectors, require_device
 from phasepipe.physics.chebyshev import ChebyshevIntegrator
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.losses import Loss, require_loss
+from phasepipe.physics.losses import Loss, check_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Predictor, RunLog, record_times
 from phasepipe.physics.sphere import to_sphere
 from phasepipe.physics.steps import Steps
+from phasepipe.physics.threads import one_blas_thread
 
 Int = NDArray[np.intp]
+
+# below these rounding, not the step, would make the error
+_SMALLEST_TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+_FARTHEST = 100.0  # starts whose norm is this factor from sqrt(N) are a mistake; nearer ones are rescaled
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Descent:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class RunProtocol:
     """What is run, for how long, and what is kept; the same for every run of a batch.
 
     Attributes
@@ -72,35 +78,44 @@ class Protocol:
 
     def __post_init__(self) -> None:
         require_device(self.device)
-        if not 0 < self.recovery_threshold < 1:
-            raise ValueError(
-                f"recovery_threshold = {self.recovery_threshold} lies outside (0, 1); take for example 0.99"
-            )
+        require_number("recovery_threshold", self.recovery_threshold, example=0.99, above=0, below=1)
+        require_number("gradient_tolerance", self.gradient_tolerance, example=1e-3, above=0)
+        # also np.float32 and the like are understood
+        object.__setattr__(self, "dtype", _require_dtype(self.dtype))
         if isinstance(self.dynamics, Descent):
-            if not self.dynamics.learning_rate > 0:
-                raise ValueError(
-                    f"learning_rate = {self.dynamics.learning_rate} is not positive; take for example 1e-3"
-                )
-        elif not _smallest_tolerance(self.dtype) <= self.dynamics.relative_tolerance <= 0.1:
+            require_number("learning_rate", self.dynamics.learning_rate, example=1e-3, above=0)
+            return
+        tolerance = require_number("relative_tolerance", self.dynamics.relative_tolerance, example=1e-2)
+        if not _SMALLEST_TOLERANCE[self.dtype] <= tolerance <= 0.1:
             raise ValueError(
-                f"relative_tolerance = {self.dynamics.relative_tolerance} lies outside "
-                f"[{_smallest_tolerance(self.dtype):.0e}, 0.1] for {self.dtype}; take for example 1e-2"
+                f"relative_tolerance = {tolerance:g} lies outside "
+                f"[{_SMALLEST_TOLERANCE[self.dtype]:.0e}, 0.1] for {self.dtype}; take for example 1e-2"
             )
 
 
-def _smallest_tolerance(dtype: str) -> float:
-    """Tolerance below which rounding, not the step, would make the error."""
-    return 1e-5 if dtype == "float32" else 1e-12
+def _require_dtype(dtype: DTypeLike) -> str:
+    try:
+        name = np.dtype(dtype).name if dtype is not None else None
+    except TypeError:
+        name = None
+    if name not in _SMALLEST_TOLERANCE:
+        raise ValueError(f"dtype = {dtype!r} will not do; take 'float32' or 'float64'")
+    return name
 
 
+@one_blas_thread()
 def run_batch(
     problems: Sequence[Problem],
     loss: Loss,
     starts: Sequence[NDArray[np.floating]],
-    protocol: Protocol,
+    protocol: RunProtocol,
     snapshot_runs: NDArray[np.bool_] | None = None,
 ) -> xr.Dataset:
     """Run all starts of several instances of equal shape in one batch.
+
+    On a CPU the bits of a run depend on its instance and start alone: not on the other runs of the batch,
+    nor on which records are asked for. (They do depend on the processor, and on NumPy and its BLAS.) On a
+    GPU they may depend on the batch.
 
     Parameters
     ----------
@@ -204,7 +219,8 @@ def run_flow(
     loss
         Object with value, slope and curvature of (yhat, y).
     w0
-        Starts, shape (count, N) or (N,); rescaled to the sphere.
+        Starts, shape (count, N) or (N,), finite and with norms within a factor of 100 of ``sqrt(N)``; they
+        are rescaled to the sphere.
     t_max
         Time budget.
     relative_tolerance
@@ -230,8 +246,8 @@ def run_flow(
     Raises
     ------
     ValueError, TypeError
-        For a start of the wrong shape, a parameter out of range, a loss without its three methods, or one
-        with functions of NumPy on a GPU.
+        For a start of the wrong shape, not finite or far off the sphere, a parameter out of range, a loss
+        that :func:`phasepipe.physics.losses.check_loss` refuses, or one with functions of NumPy on a GPU.
     """
     dynamics = Flow(relative_tolerance)
     return _run(
@@ -279,13 +295,9 @@ def _run(
     snapshots: bool,
     device: str,
 ) -> xr.Dataset:
-    starts = np.atleast_2d(np.asarray(w0, dtype=np.float64))
-    if starts.ndim != 2 or starts.shape[1] != problem.N or len(starts) == 0:
-        raise ValueError(
-            f"w0 has shape {np.shape(w0)}; starts for N = {problem.N} have shape (count, {problem.N})"
-        )
+    starts = _require_starts(w0, problem.N)
     times = record_times(t_max, records_per_decade)
-    protocol = Protocol(
+    protocol = RunProtocol(
         dynamics,
         times,
         recovery_threshold,
@@ -294,9 +306,32 @@ def _run(
         snapshots=np.arange(len(times) if snapshots else 0),
         device=device,
     )
-    runs = run_batch([problem], require_loss(loss), [starts], protocol)
+    runs = run_batch([problem], check_loss(loss), [starts], protocol)
     if snapshots:  # of every run at every record
         points = runs["snapshot"]
         runs = runs.drop_dims(["snapshot_run", "snapshot_time"])
         runs["snapshot"] = (("start", "time", "component"), points.values, points.attrs)
     return runs
+
+
+def _require_starts(w0: ArrayLike, N: int) -> NDArray[np.float64]:
+    """Starts as float64 rows, shape (count, N), if they can be meant as points of the sphere."""
+    given = np.asarray(w0)
+    if given.dtype.kind not in "fiu":
+        raise TypeError(f"w0 holds {given.dtype}; starts are real numbers")
+    starts = np.atleast_2d(given.astype(np.float64))
+    if starts.ndim != 2 or starts.shape[1] != N or len(starts) == 0:
+        raise ValueError(f"w0 has shape {given.shape}; starts for N = {N} have shape (count, {N})")
+    with np.errstate(over="ignore"):
+        ratios = np.linalg.norm(starts, axis=1) / np.sqrt(N)
+    (astray,) = np.nonzero(~((ratios > 1 / _FARTHEST) & (ratios < _FARTHEST)))  # NaN is astray too
+    if astray.size:
+        row = int(astray[0])
+        norm = (
+            "is not finite" if not np.isfinite(starts[row]).all() else f"has norm {ratios[row] * N**0.5:.3g}"
+        )
+        raise ValueError(
+            f"start {row} of w0 {norm}; starts lie on the sphere of radius sqrt(N) = {N**0.5:.4g}, "
+            "for example pp.starts.random(problem, count=16, seed=0)"
+        )
+    return starts

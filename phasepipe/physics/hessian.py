@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
-from phasepipe.physics.losses import Array, Loss, require_loss
+from phasepipe.physics.losses import Array, Loss, check_loss, require_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.tridiagonal import Tridiagonal
 from phasepipe.variables import SPECTRUM
@@ -217,7 +217,7 @@ def spectrum(problem: Problem, loss: Loss, w: Array, k: int = 2, full: bool = Fa
         If a point is not on the sphere, a shape is wrong, ``k`` is out of range, or a point has an
         overlap of ±1 with the signal, where no tangent direction points to the signal.
     """
-    require_loss(loss)
+    check_loss(loss)
     points = _on_sphere(w, problem.N)
     _require_count(k, problem.N - 1)
     directions = _signal_directions(points, problem.signal, resolution=float(np.finfo(w.dtype).eps))
@@ -286,7 +286,7 @@ def _curvature_and_multiplier(problem: Measurements, loss: Loss, point: Float64)
 def _signal_directions(points: Float64, signal: Float64, resolution: float) -> Float64:
     """Unit tangent directions ``e`` (count, N) to the signal; refuses overlaps of ±1."""
     N = signal.size
-    overlaps = points @ signal / N
+    overlaps = np.einsum("cn,n->c", points, signal) / N  # a row does not depend on the others, as in BLAS
     directions = signal - overlaps[:, None] * points
     lengths = np.linalg.norm(directions, axis=1)
     (aligned,) = np.nonzero(lengths <= 8 * resolution * np.sqrt(N))

@@ -58,7 +58,7 @@ class NormalisedQuartic:
     a: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.a) and self.a > 0):
+        if isinstance(self.a, bool) or not (np.isfinite(self.a) and self.a > 0):
             raise ValueError(
                 f"a = {self.a!r} is not a positive finite number; "
                 "take for example a = 0.01, or the quartic loss for a = inf"
@@ -136,3 +136,73 @@ def require_loss(candidate: object, name: str = "loss") -> Loss:
         )
     assert isinstance(candidate, Loss)
     return candidate
+
+
+def check_loss(candidate: object, name: str = "loss") -> Loss:
+    """Return ``candidate`` if it behaves as a loss on a few numbers, else say in one sentence what is wrong.
+
+    Its three methods are evaluated at fixed predictions and labels: results must be floating arrays of the
+    shape of ``yhat`` and ``y`` broadcast together, finite, and derivatives of one another by finite
+    differences (a kink or two is forgiven). Costs a fraction of a millisecond.
+
+    Parameters
+    ----------
+    candidate
+        What was given as a loss.
+    name
+        What to call it in the message.
+
+    Raises
+    ------
+    TypeError
+        If it is a class, lacks a method, or a method raises, returns nothing or no floating array of that
+        shape.
+    ValueError
+        If a result is not finite, or slope or curvature is not the derivative it should be.
+    """
+    if isinstance(candidate, type):
+        raise TypeError(
+            f"{name} = {candidate.__name__} is a class; give an instance, for example "
+            "NormalisedQuartic(a=0.01)"
+        )
+    loss = require_loss(candidate, name)
+    if isinstance(loss, NormalisedQuartic | Quartic):
+        return loss
+    # the engine asks with rows of predictions at the same labels, in either precision
+    draw = np.random.Generator(np.random.PCG64(0))
+    yhat, y = draw.uniform(-3, 3, (4, 16)), draw.uniform(-3, 3, 16)
+    for method in LOSS_METHODS:
+        for dtype in (np.float32, np.float64):
+            _evaluate(loss, name, method, yhat.astype(dtype), y.astype(dtype))
+    step = 1e-5
+    for method, derivative in (("value", "slope"), ("slope", "curvature")):
+        above, below = (_evaluate(loss, name, method, yhat + shift, y) for shift in (step, -step))
+        numerical = (above - below) / (2 * step)
+        given = _evaluate(loss, name, derivative, yhat, y)
+        if np.median(np.abs(numerical - given) / (1 + np.abs(given))) > 1e-4:
+            raise ValueError(
+                f"{derivative} of {name} {loss!r} is not the derivative of its {method} in yhat; "
+                "check the formula"
+            )
+    return loss
+
+
+def _evaluate(loss: Loss, name: str, method: str, yhat: Array, y: Array) -> Array:
+    call = f"{method}(yhat, y) of {name} {loss!r}"
+    try:
+        with np.errstate(all="ignore"):
+            found: Any = getattr(loss, method)(yhat.copy(), y.copy())
+    except Exception as error:  # whatever the user's code raises
+        reason = " ".join(str(error).split())
+        raise TypeError(f"{call} raises {type(error).__name__}: {reason}") from error
+    if found is None:
+        raise TypeError(f"{call} returns nothing; is a 'return' missing?")
+    shape, kind = np.shape(found), np.asarray(found).dtype
+    if shape != yhat.shape or kind.kind != "f":
+        raise TypeError(
+            f"{call} returns shape {shape} of {kind} for yhat of shape {yhat.shape}, y of shape {y.shape}; "
+            "it must be elementwise, real and floating"
+        )
+    if not np.isfinite(found).all():
+        raise ValueError(f"{call} is not finite for yhat and y in [-3, 3]; check its formula and parameters")
+    return np.asarray(found)

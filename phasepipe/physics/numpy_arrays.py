@@ -136,9 +136,9 @@ class NumpyInstances:
         losses = np.empty(len(points))
         self._multiply(points, self._transposed[instance], predictions)
         for piece in self._pieces(len(points)):
-            losses[piece] = self._loss.value(predictions[piece], self._labels[instance]).sum(
-                axis=1, dtype=np.float64
-            )
+            values = self._loss.value(predictions[piece], self._labels[instance])
+            # cast first: a sum that casts as it goes is cut by a buffer that runs over the ends of rows
+            losses[piece] = values.astype(np.float64).sum(axis=1)
         slopes = predictions.copy()
         self._to_slopes(instance, slopes)
         self._multiply(slopes, self._sensing[instance], out)
@@ -150,9 +150,8 @@ class NumpyInstances:
 
     def _multiply(self, rows: Array, panels: Panels, out: Array) -> None:
         """``rows @ matrix`` for any number of rows: several records of a run may be measured together."""
-        at_once = self._most if panels.cut else len(rows)
-        for first in range(0, len(rows), at_once):
-            piece = slice(first, first + at_once)
+        for first in range(0, len(rows), self._most):
+            piece = slice(first, first + self._most)
             panels.multiply(rows[piece], out[piece], self._products)
 
     def _to_slopes(self, instance: int, predictions: Array) -> None:

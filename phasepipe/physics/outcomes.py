@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import xarray as xr
 
 
 class Outcome(IntEnum):
-    """Fate of a run; ``PENDING`` marks a run that has not been computed."""
+    """Fate of a run; ``PENDING`` marks a run that has not been computed.
+
+    Members compare with the numbers of a dataset: ``(runs.outcome == pp.Outcome.RECOVERED).mean()`` is the
+    share of recovered runs; :meth:`names` spells them out.
+    """
 
     PENDING = 0  # not computed yet
     RECOVERED = 1  # |m| passed the recovery threshold
-    TRAPPED = 2  # certified: small gradient, positive definite Hessian, a spurious minimum is near
+    TRAPPED = 2  # small gradient, positive definite Hessian: estimated to be next to a spurious minimum
     UNDECIDED = 3  # the time budget was spent first
     DIVERGED = 4  # not finite, or the step size collapsed: an error, not a trap
+
+    @classmethod
+    def names(cls, outcomes: Any) -> Any:
+        """Names of outcomes, "recovered" for 1 and so on.
+
+        Parameters
+        ----------
+        outcomes
+            Numbers of outcomes, any shape: a DataArray, as ``runs.outcome``, or anything array-like.
+
+        Returns
+        -------
+        DataArray with the dimensions and coordinates of ``outcomes`` if that is one, else array of strings.
+
+        Raises
+        ------
+        ValueError
+            If a number is no outcome.
+        """
+        numbers = np.asarray(outcomes)
+        if not np.isin(numbers, list(cls)).all():
+            raise ValueError(f"outcomes hold numbers other than {[int(member) for member in cls]}")
+        names = np.array([member.name.lower() for member in cls])[numbers.astype(np.intp)]
+        if isinstance(outcomes, xr.DataArray):
+            return xr.DataArray(names, outcomes.coords, outcomes.dims, attrs={"long_name": "fate of the run"})
+        return names

@@ -1,9 +1,15 @@
-"""Products of a few rows with a large matrix that does not change, at the speed of a square product.
+"""Products of rows with a matrix that does not change; the result of a row does not depend on the others.
 
-A BLAS copies a matrix into an order of its own before it multiplies; with few rows that costs as much as the
-product. OpenBLAS leaves it out where rows x depth x width is at most 10^6 (its small-matrix kernels). So the
-matrix is cut, once, into contiguous panels of such a size, which also stay in the cache of a core while all
-rows pass.
+A BLAS picks its kernel by the number of rows, and kernels differ in the order in which they add: a row that
+is multiplied alone, or as one of twelve, has other last bits than as one of sixteen. Here every product that
+the BLAS sees has the same number of rows, the last ones padded with zeros. It is eight, because then all
+places in a group gave the same bits on every kind of processor that OpenBLAS was asked to imitate; with
+twelve and more they did not. ``tests/physics/test_bits.py`` tries it.
+
+A BLAS also copies a matrix into an order of its own before it multiplies, which costs as much as a product
+with few rows. OpenBLAS leaves it out for AVX-512 where rows x depth x width is at most 10^6 (its
+small-matrix kernels). So a large matrix is cut, once, into contiguous panels, which also stay in the cache
+of a core while all rows pass.
 """
 
 from __future__ import annotations
@@ -14,9 +20,15 @@ import numpy as np
 
 from phasepipe.physics.losses import Array
 
-_DEPTH, _WIDTH, _ROWS = 384, 64, 32  # of a panel, and of the rows that pass it at once
+ROWS = 8  # of every product, see above
+_DEPTH, _WIDTH = 384, 64  # of a panel
 _LANES = 16  # float32 numbers in a register: a panel's width is a multiple
 _SMALL = 2**17  # numbers of a matrix that is not worth cutting
+
+
+def padded(rows: int) -> int:
+    """``rows`` rounded up to whole groups."""
+    return -(-rows // ROWS) * ROWS
 
 
 class Panels:
@@ -46,17 +58,11 @@ class Panels:
                 panel = part[:, column * self._width : (column + 1) * self._width]
                 self._panels[slab, column, : panel.shape[0], : panel.shape[1]] = panel
 
-    @property
-    def cut(self) -> bool:
-        """Whether the matrix was large enough to be cut; if not, no scratch is needed."""
-        return self._matrix is None
-
     def scratch_size(self, rows: int) -> int:
         """Numbers of scratch that a product with so many rows needs."""
         if self._matrix is not None:
-            return 0
-        padded = math.prod(_groups(rows))
-        return self._slabs * padded * (self._depth + self._columns * self._width)
+            return padded(rows) * sum(self.shape)
+        return self._slabs * padded(rows) * (self._depth + self._columns * self._width)
 
     def multiply(self, rows: Array, out: Array, scratch: Array) -> None:
         """Write ``rows @ matrix`` into ``out``.
@@ -68,22 +74,38 @@ class Panels:
         scratch
             At least :meth:`scratch_size` numbers, shape (size,); overwritten.
         """
-        if self._matrix is not None:
-            np.matmul(rows, self._matrix, out=out)
-            return
-        count = len(rows)
-        groups, height = _groups(count)
-        split = self._slabs * groups * height * self._depth
-        left = scratch[:split].reshape(self._slabs, groups * height, self._depth)
+        if self._matrix is None:
+            self._multiply_panels(rows, out, scratch)
+        else:
+            self._multiply_whole(self._matrix, rows, out, scratch)
+
+    def _multiply_whole(self, matrix: Array, rows: Array, out: Array, scratch: Array) -> None:
+        count, height = len(rows), padded(len(rows))
+        depth, width = self.shape
+        left, products = rows, out
+        if height > count:
+            left = scratch[: height * depth].reshape(height, depth)
+            left[:count] = rows
+            left[count:] = 0
+            products = scratch[height * depth : height * (depth + width)].reshape(height, width)
+        np.matmul(left.reshape(-1, ROWS, depth), matrix, out=products.reshape(-1, ROWS, width))
+        if height > count:
+            out[:] = products[:count]
+
+    def _multiply_panels(self, rows: Array, out: Array, scratch: Array) -> None:
+        count, height = len(rows), padded(len(rows))
+        split = self._slabs * height * self._depth
+        left = scratch[:split].reshape(self._slabs, height, self._depth)
         for slab in range(self._slabs):
             part = rows[:, slab * self._depth : (slab + 1) * self._depth]
             left[slab, :count, : part.shape[1]] = part
             left[slab, :, part.shape[1] :] = 0
         left[:, count:] = 0
-        shape = self._slabs, self._columns, groups, height, self._width
+        shape = self._slabs, self._columns, height // ROWS, ROWS, self._width
         products = scratch[split : split + math.prod(shape)].reshape(shape)
-        np.matmul(left.reshape(self._slabs, 1, groups, height, -1), self._panels[:, :, None], out=products)
-        self._join(products.reshape(*shape[:2], groups * height, self._width)[:, :, :count], out)
+        groups = left.reshape(self._slabs, 1, height // ROWS, ROWS, self._depth)
+        np.matmul(groups, self._panels[:, :, None], out=products)
+        self._join(products.reshape(self._slabs, self._columns, height, self._width)[:, :, :count], out)
 
     def _join(self, products: Array, out: Array) -> None:
         """Add up slabs, shape (slabs, columns, rows, width), beside each other."""
@@ -93,9 +115,3 @@ class Panels:
         if whole < self._columns:
             rest = self.shape[1] - whole * self._width
             np.add.reduce(products[:, whole, :, :rest], axis=0, out=out[:, whole * self._width :])
-
-
-def _groups(rows: int) -> tuple[int, int]:
-    """Groups that rows pass a panel in, and rows of each."""
-    groups = -(-rows // _ROWS)
-    return groups, -(-rows // groups)

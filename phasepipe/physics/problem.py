@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.ensembles import GAUSSIAN, Ensemble
 from phasepipe.physics.streams import Stream, generator
 
@@ -18,13 +19,13 @@ def measurement_count(N: int, alpha: float) -> int:
 
     Raises
     ------
+    TypeError
+        If ``N`` is no integer or ``alpha`` no number.
     ValueError
         If ``N < 2`` or no measurement is left.
     """
-    if N < 2:
-        raise ValueError(f"N = {N} is too small: the sphere needs N of at least 2")
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha = {alpha!r} is not a positive finite number; take for example alpha = 3.0")
+    require_integer("N", N, least=2, example=256)
+    require_number("alpha", alpha, example=3.0, above=0)
     count = round(alpha * N)
     if count < 1:
         raise ValueError(
@@ -64,6 +65,14 @@ class Problem:
     ensemble: Ensemble = GAUSSIAN
     noise: float = 0.0
 
+    def __post_init__(self) -> None:
+        shape, signal, labels = (np.shape(part) for part in (self.sensing, self.signal, self.labels))
+        if len(shape) != 2 or signal != shape[1:] or labels != shape[:1]:
+            raise ValueError(
+                f"sensing {shape}, signal {signal} and labels {labels} do not fit; "
+                "their shapes must be (M, N), (N,) and (M,)"
+            )
+
     @classmethod
     def draw(
         cls,
@@ -95,11 +104,15 @@ class Problem:
 
         Raises
         ------
+        TypeError
+            If N, seed or instance is no integer, or alpha or noise no number.
         ValueError
-            If no measurement is left or the noise is negative.
+            If one of them is out of range or no measurement is left.
         """
-        if not (np.isfinite(noise) and noise >= 0):
-            raise ValueError(f"noise = {noise} is not a finite number of at least 0")
+        require_integer("seed", seed, least=0, example=0)
+        require_integer("instance", instance, least=0, example=0)
+        if require_number("noise", noise, example=0.1) < 0:
+            raise ValueError(f"noise = {noise!r} is negative; take a standard deviation of at least 0")
         M = measurement_count(N, alpha)
         sensing = ensemble.draw(generator(Stream.SENSING, seed, N, M, instance), M, N)
         signal = generator(Stream.SIGNAL, seed, N, M, instance).standard_normal(N)
@@ -127,6 +140,24 @@ class Problem:
     def alpha(self) -> float:
         """Realised signal-to-noise ratio ``M / N``."""
         return self.M / self.N
+
+    def predictions(self, w: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Predictions ``yhat = X w / sqrt(N)`` (PHYSICS §1) at points ``w``, shape (..., N).
+
+        Returns
+        -------
+        array, shape (..., M), float64
+
+        Raises
+        ------
+        ValueError
+            If the last dimension of ``w`` is not N.
+        """
+        points = np.asarray(w, np.float64)
+        if points.shape[-1:] != (self.N,):
+            raise ValueError(f"w has shape {points.shape}; its last dimension must be N = {self.N}")
+        found: NDArray[np.float64] = points @ self.sensing.T.astype(np.float64) / np.sqrt(self.N)
+        return found
 
     def digest(self) -> np.uint64:
         """Digest of the sensing matrix (first 8 bytes of BLAKE2b), to prove a regenerated one equal."""

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
+from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.arrays import Vectors
 from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.hessian import is_positive_definite
@@ -26,6 +27,7 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 _TRAP_DISTANCE = 1e-2  # a certified minimum is this near, relative to sqrt(N)
+_NEAR_SIGNAL = 0.99  # a minimum near a point of this |m| may be the signal itself: it is no trap
 _QUEUE = 256  # records are measured in batches of about this many points
 
 
@@ -56,9 +58,14 @@ def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
         ``t_max``.
     first
         Smallest positive time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``t_max`` is no positive finite number, or ``per_decade`` no positive integer.
     """
-    if not (np.isfinite(t_max) and t_max > 0):
-        raise ValueError(f"t_max = {t_max!r} is not a positive finite number; take for example t_max = 100")
+    require_number("t_max", t_max, example=100, above=0)
+    require_integer("records_per_decade", per_decade, least=1, example=8)
     low = np.ceil(np.log10(min(first, t_max)) * per_decade - 1e-9)
     high = np.ceil(np.log10(t_max) * per_decade - 1e-9)
     inner = 10.0 ** (np.arange(low, high) / per_decade)
@@ -205,6 +212,9 @@ class RunLog:
         norm = np.sqrt(self.field.products(steps.next_velocity, steps.next_velocity) / self.field.N)
         due = ~self._examined[steps.run] | late
         candidates = np.flatnonzero(open_runs & due & (norm < self.gradient_tolerance))
+        if len(candidates):
+            overlap = self._overlap(steps.run, steps.next_point)
+            candidates = candidates[np.abs(overlap[candidates]) < _NEAR_SIGNAL]
         if len(candidates) == 0:
             return candidates
         self._examined[steps.run[candidates]] = True

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.ensembles import GAUSSIAN
-from phasepipe.physics.flow import Flow, Protocol, run_batch
+from phasepipe.physics.flow import Flow, RunProtocol, run_batch
 from phasepipe.physics.hessian import TangentBasis, lowest_eigenpairs
-from phasepipe.physics.losses import Array, Loss
+from phasepipe.physics.losses import Array, Loss, check_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.sphere import tangent, to_sphere
 from phasepipe.physics.streams import Stream, generator
+from phasepipe.physics.threads import one_blas_thread
 
 SPECTRAL_REGULARISATION = 0.01  # bounds the weight by -100; the overlap is within 0.1 % of the optimal one
 _NEVER = 1e-300  # gradient tolerance that no run meets
@@ -36,10 +38,9 @@ class StartKind(IntEnum):
 
 
 def _gaussians(problem: Problem, kind: StartKind, count: int, seed: int, first: int) -> NDArray[np.float64]:
-    if count < 1:
-        raise ValueError(f"count = {count} starts is not positive; take count of at least 1")
-    if first < 0:
-        raise ValueError(f"first = {first} is negative; starts are numbered from 0")
+    require_integer("count", count, least=1, example=16)
+    require_integer("seed", seed, least=0, example=0)
+    require_integer("first", first, least=0, example=0)
     key = (problem.N, problem.M, problem.instance, int(kind))
     return np.stack(
         [
@@ -79,7 +80,7 @@ def warm(problem: Problem, count: int, seed: int, *, m0: float, first: int = 0) 
     ValueError
         If ``m0`` lies outside [0, 1).
     """
-    if not 0 <= m0 < 1:
+    if not 0 <= require_number("m0", m0, example=0.2) < 1:
         raise ValueError(f"m0 = {m0} lies outside [0, 1); take for example m0 = 0.2")
     directions = _gaussians(problem, StartKind.WARM, count, seed, first)
     signal = np.broadcast_to(problem.signal, directions.shape)
@@ -104,6 +105,7 @@ def optimal_weight(y: Array, regularisation: float = 0.0) -> Array:
     return weight
 
 
+@one_blas_thread()
 def spectral(problem: Problem) -> NDArray[np.float64]:
     """The spectral start: top eigenvector of ``sum_i f(y_i) x_i x_i^T``, optimal weight (PHYSICS §9).
 
@@ -130,6 +132,7 @@ def spectral(problem: Problem) -> NDArray[np.float64]:
     return np.asarray(to_sphere(_signed(vector)))
 
 
+@one_blas_thread()
 def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 0) -> NDArray[np.float64]:
     """Lowest eigenvector of the Hessian at a random point: the coarse start, with no tuning (PHYSICS §9).
 
@@ -149,6 +152,7 @@ def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 
         The component of largest magnitude is positive; the two signs are the same start for a loss that is
         even in ``yhat``.
     """
+    check_loss(loss)
     points = to_sphere(_gaussians(problem, StartKind.CURVATURE, count, seed, first))
     vectors = np.concatenate([lowest_eigenpairs(problem, loss, point, k=1)[1] for point in points])
     return np.asarray(to_sphere(vectors))
@@ -190,6 +194,8 @@ def threshold(
     """
     if problem.zero_signal or problem.ensemble != GAUSSIAN:
         raise ValueError("threshold starts are planted into a Gaussian problem with a signal")
+    require_number("preparation", preparation, example=100.0, above=0)
+    check_loss(loss)
     # in coordinates across the signal: in all N, rounding along it would grow, as nothing there is measured
     basis = TangentBasis.at(problem.signal)
     companion = replace(
@@ -202,7 +208,7 @@ def threshold(
         basis.coordinates(_gaussians(problem, StartKind.THRESHOLD, count, seed, first)),
     )
     # a run must reach the end, so it is neither certified as trapped nor stopped near the signal by chance
-    protocol = Protocol(
+    protocol = RunProtocol(
         Flow(),
         np.array([0.0, preparation]),
         recovery_threshold=1 - 1e-12,

@@ -1,8 +1,7 @@
 """Repeats runs of a finished sweep exactly, optionally with more records and stored points.
 
-Results are bitwise reproducible only for the set of starts of an instance that were computed in one batch, so
-the whole batch is run again. Records are interpolated between accepted steps; more of them do not change the
-trajectory.
+The bits of a run do not depend on the other runs of its batch, so it is run again alone. Records are
+interpolated between accepted steps; more of them do not change the trajectory. Neither holds on a GPU.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def repeat_run(
     records_per_decade: int | None = None,
     snapshots: bool | Sequence[float] = False,
 ) -> xr.Dataset:
-    """Run one start of one instance again, together with the starts of the same batch.
+    """Run one start of one instance again, alone.
 
     Parameters
     ----------
@@ -77,24 +76,22 @@ def repeat_run(
         If a snapshot time lies outside [0, t_max], or ``records_per_decade`` is not positive.
     """
     N, M, instance = (int(stored[name]) for name in ("N", "measurements", "instance"))
-    together = (stored["batch"].values == stored["batch"].values[start]) & (stored["status"].values == 1)
+    only_this = np.arange(stored.sizes["start"]) == start
     problem = stored_problem(sweep, folder, N, M, instance)
     points = draw_starts(
-        sweep, problem, chosen_keys({name: stored[name].values for name in _START_KEYS}, together)
+        sweep, problem, chosen_keys({name: stored[name].values for name in _START_KEYS}, only_this)
     )
-    row = int(together[:start].sum())
     wanted = () if isinstance(snapshots, bool) else tuple(snapshots)
     times = _merged(sweep.times(), sweep.t_max, records_per_decade, wanted)
     kept = np.arange(len(times)) if snapshots is True else np.flatnonzero(_near(times, np.array(wanted)))
-    only_this = np.arange(len(points)) == row
     protocol = replace(sweep.protocol(), times=times, snapshots=kept)
-    runs = run_instances(sweep, [problem], [points], protocol, only_this)
+    runs = run_instances(sweep, [problem], [points], protocol, np.ones(1, bool))
     at_stored = runs.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
-    run = runs.isel(start=row)
+    run = runs.isel(start=0)
     if len(kept):
         run = run.isel(snapshot_run=0, drop=True)
     # t_BBP is interpolated between records, so only the records of the sweep reproduce the stored value
-    run["t_bbp"] = ((), window_end(at_stored)[row], WINDOW_END["t_bbp"].attributes())
+    run["t_bbp"] = ((), window_end(at_stored)[0], WINDOW_END["t_bbp"].attributes())
     again = run.isel(time=np.flatnonzero(np.isin(times, sweep.times())))
     labels = {name: stored[name].isel(start=start) for name in ("start", *_START_KEYS) if name in stored}
     run = run.assign_coords(

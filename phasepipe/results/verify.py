@@ -145,23 +145,14 @@ def _differing_runs(
     """Runs of one instance whose fate is not what is stored; other bits alone are a note."""
     keys = {key: np.asarray(group[key][...]) for key in ("start_kind", "start_m0", "start_number")}
     wrong = np.zeros(group["status"].shape, bool)
-    width = group["status"].chunks[2]
-    for first in range(0, len(done), width):
-        chosen = np.zeros(len(done), bool)  # what was computed together, to the bit
-        chosen[first : first + width] = done[first : first + width]
-        if not chosen.any():
-            continue
-        starts = draw_starts(sweep, problem, chosen_keys(keys, chosen))
-        runs = run_batch(
-            [problem], sweep.loss.build(), [starts], sweep.protocol(), np.zeros(len(starts), bool)
-        )
-        stored = {name: np.asarray(group[name][cell])[chosen] for name in ENGINE}
-        wrong[(*cell, chosen)] = stored["outcome"] != runs["outcome"].values
-        if any(
-            stored[name].tobytes() != runs[name].values.astype(stored[name].dtype).tobytes()
-            for name in stored
-        ):
-            found.notes.append("runs computed again have other bits: other processor, or library")
+    starts = draw_starts(sweep, problem, chosen_keys(keys, done))
+    runs = run_batch([problem], sweep.loss.build(), [starts], sweep.protocol(), np.zeros(len(starts), bool))
+    stored = {name: np.asarray(group[name][cell])[done] for name in ENGINE}
+    wrong[(*cell, done)] = stored["outcome"] != runs["outcome"].values
+    if any(
+        stored[name].tobytes() != runs[name].values.astype(stored[name].dtype).tobytes() for name in stored
+    ):
+        found.notes.append("runs computed again have other bits: other processor, or library")
     return wrong
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phasepipe.physics.flow import Protocol, run_batch
+from phasepipe.physics.flow import RunProtocol, run_batch
 from phasepipe.physics.problem import Problem
 from phasepipe.simulation.prediction import LabelPredictor
 from phasepipe.specification.sweep import Sweep
@@ -18,7 +18,7 @@ def run_instances(
     sweep: Sweep,
     problems: list[Problem],
     points: list[NDArray[np.float64]],
-    protocol: Protocol,
+    protocol: RunProtocol,
     snapshot_runs: NDArray[np.bool_],
 ) -> xr.Dataset:
     """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels.

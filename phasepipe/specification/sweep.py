@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from phasepipe.physics.flow import Descent, Flow, Protocol
+from phasepipe.physics.flow import Descent, Flow, RunProtocol
 from phasepipe.physics.problem import measurement_count
 from phasepipe.physics.records import record_times
 from phasepipe.physics.starts import StartKind
@@ -184,14 +184,14 @@ class Sweep(Model):
         wanted = record_times(self.t_max, self.snapshots.per_decade)
         return np.flatnonzero(np.isclose(times[:, None], wanted[None, :], rtol=1e-9).any(axis=1))
 
-    def protocol(self) -> Protocol:
+    def protocol(self) -> RunProtocol:
         """What the engine is told to do."""
         dynamics = (
             Flow(self.dynamics.relative_tolerance)
             if isinstance(self.dynamics, FlowSpec)
             else Descent(self.dynamics.learning_rate)
         )
-        return Protocol(
+        return RunProtocol(
             dynamics,
             self.times(),
             self.recovery_threshold,

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phasepipe.physics.losses import Loss
+from phasepipe.physics.losses import Loss, NormalisedQuartic, check_loss
 from phasepipe.theory.population import Response, ResponseFunction, Transition, find_outlier, find_transition
 from phasepipe.theory.quadrature import Floats, gaussian_plane_average
 from phasepipe.theory.requirements import lowest_curvature, require_even
+
+_SMALLEST_A, _LARGEST_A = 1e-12, 1e4  # the curvature of a larger a cannot be told from an unbounded one
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def initial_transition(loss: Loss) -> Transition:
     ConvergenceError
         If the averages do not converge, or alpha is not found to a relative 1e-6.
     """
-    loss = require_even(loss)
+    loss = _require_in_range(loss)
     floor = 1 / lowest_curvature(loss)
     return find_transition(initial_response(loss), floor)
 
@@ -78,7 +80,7 @@ def initial_spectrum(loss: Loss, alpha: float) -> InitialSpectrum:
             f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
             "take for example 3.0"
         )
-    loss = require_even(loss)
+    loss = _require_in_range(loss)
     found = find_outlier(initial_response(loss), alpha, 1 / lowest_curvature(loss))
     force = gaussian_plane_average(lambda yhat, y: (yhat * loss.slope(yhat, y))[None])
     mu = alpha * float(force.value[0])
@@ -90,6 +92,17 @@ def initial_spectrum(loss: Loss, alpha: float) -> InitialSpectrum:
         overlap=found.overlap,
         smooth_edge=found.smooth_edge,
     )
+
+
+def _require_in_range(loss: Loss) -> Loss:
+    """Return ``loss`` if the averages at a random start can be computed for it."""
+    loss = require_even(check_loss(loss))
+    if isinstance(loss, NormalisedQuartic) and not _SMALLEST_A <= loss.a <= _LARGEST_A:
+        raise ValueError(
+            f"a = {loss.a:g} lies outside [{_SMALLEST_A:g}, {_LARGEST_A:g}], where the averages at a random "
+            "start are computed; alpha_init tends to 3 for small a and grows as (a + 3) / 2 for large a"
+        )
+    return loss
 
 
 def initial_response(loss: Loss) -> ResponseFunction:

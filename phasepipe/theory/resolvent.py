@@ -143,7 +143,7 @@ def _predict_rows(
 ) -> Prediction:
     """The same for rows (R, M); ``share`` (M,) is the weight of each sample over N."""
     T = np.asarray(loss.curvature(yhat, y), dtype=np.float64)
-    mu = (yhat * loss.slope(yhat, y)) @ share
+    mu = _averages(yhat * loss.slope(yhat, y), share)
     u_edge, smooth, T = _edge(T, share, one_measurement)
 
     tangent_variance = 1 - m * m
@@ -151,8 +151,8 @@ def _predict_rows(
     y_e2 = (y - m[:, None] * yhat) ** 2 / signal
     margin, u_outlier = _outlier(T, (y_e2 - 1) * T * share, u_edge)
     ratio2 = (T / (u_outlier[:, None] - T)) ** 2
-    gap = 1 - ratio2 @ share
-    overlap = gap / (gap + (ratio2 * y_e2) @ share)
+    gap = 1 - _averages(ratio2, share)
+    overlap = gap / (gap + _averages(ratio2 * y_e2, share))
     return Prediction(
         edge=_bulk(u_edge, T, share) - mu,
         outlier=_bulk(u_outlier, T, share) - mu,
@@ -165,9 +165,15 @@ def _predict_rows(
     )
 
 
+def _averages(values: Float64, share: Float64) -> Float64:
+    """Weighted sum of each row, shape (R,); einsum, not BLAS: a row's bits must not depend on the others."""
+    averages: Float64 = np.einsum("rm,m->r", values, share)
+    return averages
+
+
 def _bulk(u: Float64, T: Float64, share: Float64) -> Float64:
     """``z(u) = u (1 + [T / (u - T)])`` for rows."""
-    z: Float64 = u * (1 + (T / (u[:, None] - T)) @ share)
+    z: Float64 = u * (1 + _averages(T / (u[:, None] - T), share))
     return z
 
 
@@ -175,11 +181,11 @@ def _edge(T: Float64, share: Float64, one_measurement: float) -> tuple[Float64, 
     """``u_edge`` (R,), whether it is smooth, and ``T`` less the sample that bounds a smooth edge."""
     lowest = T.min(axis=-1)
     at_lowest = lowest[:, None] == T
-    lowest_share = at_lowest @ share
+    lowest_share = _averages(at_lowest.astype(np.float64), share)
     # a curvature shared by more than one measurement is an atom, and its pole is real
     alone = (lowest < 0) & (lowest_share <= 1.5 * one_measurement)
     rest = np.where(at_lowest & alone[:, None], 0.0, T)  # T = 0 drops a sample out of every average
-    smooth = alone & (np.square(rest / (lowest[:, None] - rest)) @ share < 1)
+    smooth = alone & (_averages(np.square(rest / (lowest[:, None] - rest)), share) < 1)
     T = np.where(smooth[:, None], rest, T)
 
     # E^(-1/2) is a power mean of the distances T - u: concave and falling in u. Newton from any point right
@@ -192,9 +198,9 @@ def _edge(T: Float64, share: Float64, one_measurement: float) -> tuple[Float64, 
             break
         inverse = 1 / (u[:, None] - T)
         terms = np.square(T * inverse)
-        E = terms @ share
+        E = _averages(terms, share)
         terms *= inverse
-        change = np.maximum((E - E * np.sqrt(E)) / (terms @ share), 0.0)
+        change = np.maximum((E - E * np.sqrt(E)) / _averages(terms, share), 0.0)
         u = np.where(searching, u - change, u)
         searching &= np.abs(change) > RESOLUTION * np.abs(u)
     return np.minimum(u, 0.0), smooth, T  # right of 0 lies the kernel of a matrix of low rank, at z = 0

@@ -10,7 +10,7 @@ import pytest
 import phasepipe as pp
 from phasepipe.physics import arrays
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.flow import Descent, Flow, Protocol, run_batch
+from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import record_times
 from phasepipe.simulation.prediction import LabelPredictor
@@ -64,7 +64,7 @@ def both(batch, device, dynamics, **settings):
     problems, starts = batch
     loss, times = settings.pop("loss", LOSS), record_times(settings.pop("t_max", 100), 8)
     return [
-        run_batch(problems, loss, starts, Protocol(dynamics, times, device=where, **settings))
+        run_batch(problems, loss, starts, RunProtocol(dynamics, times, device=where, **settings))
         for where in ("cpu", device)
     ]
 

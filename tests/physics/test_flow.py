@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 import phasepipe as pp
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.flow import Flow, Protocol, run_batch
+from phasepipe.physics.flow import Flow, RunProtocol, run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import record_times
 
@@ -133,8 +133,8 @@ def test_fates_agree_with_literal_descent_and_time_axes_match():
     flow_cost = descent_cost = 0
     problems = [pp.Problem.draw(N=N, alpha=2.5, seed=8, instance=i) for i in range(4)]
     starts = [pp.starts.random(problem, 16, 8) for problem in problems]
-    flow = run_batch(problems, LOSS, starts, Protocol(Flow(1e-2), times))
-    fine = run_batch(problems, LOSS, starts, Protocol(Flow(1e-4), times))
+    flow = run_batch(problems, LOSS, starts, RunProtocol(Flow(1e-2), times))
+    fine = run_batch(problems, LOSS, starts, RunProtocol(Flow(1e-4), times))
     for index, problem in enumerate(problems):
         descent = pp.run_descent(problem, LOSS, starts[index], 1e-3, t_max=100)
         rows = slice(16 * index, 16 * index + 16)
@@ -180,7 +180,7 @@ def test_a_start_at_the_signal_is_recovered_at_once():
 def test_batch_of_instances_equals_each_alone():
     problems = [pp.Problem.draw(N=20, alpha=2, seed=1, instance=i) for i in range(3)]
     starts = [pp.starts.random(problem, 4, 1) for problem in problems]
-    protocol = Protocol(Flow(), record_times(10, 4))
+    protocol = RunProtocol(Flow(), record_times(10, 4))
     together = run_batch(problems, LOSS, starts, protocol)
     for index in range(3):
         alone = run_batch(problems[index : index + 1], LOSS, starts[index : index + 1], protocol)
