@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from phasepipe.cli.options import Config
-from phasepipe.specification.configuration import load_sweep, read_configuration, schema
-from phasepipe.store.folder import check_folder
 
 
 def check(
@@ -20,6 +18,9 @@ def check(
     config: Config = Path("config/config.yaml"),
 ) -> None:
     """Check a sweep of the configuration without running anything."""
+    from phasepipe.specification.configuration import load_sweep, read_configuration
+    from phasepipe.store.folder import check_folder
+
     content = read_configuration(config)
     specification = load_sweep(content, sweep)
     check_folder(specification, Path(content.get("results", "results")))
@@ -30,6 +31,8 @@ def check(
 
 def sweeps(config: Config = Path("config/config.yaml")) -> None:
     """List the sweeps of the configuration, one a line, each checked."""
+    from phasepipe.specification.configuration import load_sweep, read_configuration
+
     content = read_configuration(config)
     load_sweep(content)
     for name in content["sweeps"]:
@@ -38,4 +41,6 @@ def sweeps(config: Config = Path("config/config.yaml")) -> None:
 
 def print_schema() -> None:
     """Print the JSON schema of the configuration file."""
+    from phasepipe.specification.configuration import schema
+
     typer.echo(json.dumps(schema(), indent=2))

@@ -11,7 +11,6 @@ import typer
 
 from phasepipe.cli.options import Config
 from phasepipe.errors import SweepError
-from phasepipe.specification.configuration import load_sweep, read_configuration
 
 
 def cluster(
@@ -22,6 +21,7 @@ def cluster(
     """Hold a Dask cluster open for a whole workflow run, until interrupted."""
     from phasepipe.execution.cluster import connect, write_scheduler_file
     from phasepipe.specification.cluster import SchedulerAddress, SchedulerFile
+    from phasepipe.specification.configuration import load_sweep, read_configuration
 
     specification = load_sweep(read_configuration(config), sweep).cluster
     if isinstance(specification, SchedulerFile | SchedulerAddress):

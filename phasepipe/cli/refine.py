@@ -14,8 +14,6 @@ from rich.table import Table
 
 from phasepipe.cli.options import Config
 from phasepipe.errors import SweepError
-from phasepipe.specification.configuration import load_sweep, read_configuration
-from phasepipe.store.folder import check_folder
 
 
 def refine(
@@ -30,6 +28,8 @@ def refine(
     if not 0 < budget < math.inf:
         raise SweepError(f"--budget = {budget} will not do; name core-seconds, for example 3600")
     from phasepipe.results.refine import propose, refined_cells, write_refinement
+    from phasepipe.specification.configuration import load_sweep, read_configuration
+    from phasepipe.store.folder import check_folder
 
     content = read_configuration(config)
     specification = load_sweep(content, sweep)
