@@ -29,7 +29,7 @@ __all__ = [
     "theory",
 ]
 
-# every command and every Dask worker imports the package, and needs little of it: a name is resolved when asked for
+# every command and every Dask worker imports the package, and needs little of it
 _MODULES = {
     "Loss": "phasepipe.physics.losses",
     "NormalisedQuartic": "phasepipe.physics.losses",
