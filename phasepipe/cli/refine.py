@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -60,5 +61,5 @@ def refine(
     command += ["--configfile", str(config), str(path), "--config", f"sweep={specification.name}"]
     if run:
         sys.exit(subprocess.run(command, check=False).returncode)
-    typer.echo(f"run it with --run, or with: {' '.join(command)}")
+    typer.echo(f"run it with --run, or with: {shlex.join(command)}")
     typer.echo(f"keep it: copy the entries of {path} into the sweep")
