@@ -1,6 +1,9 @@
 """Snakemake itself, run on a small sweep as a user runs it."""
 
+import shutil
+
 import numpy as np
+import pytest
 
 import phasepipe as pp
 
@@ -61,6 +64,47 @@ def test_growing_computes_only_what_is_new(project, configuration):
     assert table["n"].isel(budget=-1).sel(alpha=3, N=14).values.tolist() == [18, 6]
     for N in (12, 14):
         assert (tree[f"runs/N{N}"]["status"] == 1).all()
+
+
+@pytest.mark.parametrize("memory", ["kept", "lost"])
+@pytest.mark.parametrize("triggers", [(), ("--rerun-triggers", "mtime")], ids=["all", "mtime"])
+def test_growth_is_seen_whatever_snakemake_remembers(project, configuration, memory, triggers):
+    if memory == "lost":
+        shutil.rmtree(project.root / ".snakemake")
+    code, said = project.snakemake("--dry-run", *triggers)
+    assert code == 0
+    assert "Nothing to be done" in said
+    project.configure(configuration(**SWEEP | {"instances": 6}))
+    before = {file: file.read_bytes() for file in project.root.rglob("*.done")}
+    code, said = project.snakemake("--dry-run", *triggers)
+    assert code == 0
+    for rule in ("run_descent", "predict_thresholds", "estimate_success", "write_report"):
+        assert f"rule {rule}:" in said
+    # the reason names the grid by its digest, and does not write it out
+    assert '"measurements"' not in said
+    assert "'measurements'" not in said
+    assert max(map(len, said.splitlines())) < 1000
+    assert {file: file.read_bytes() for file in project.root.rglob("*.done")} == before
+
+
+def test_growth_without_memory_loses_nothing_and_is_done_once(project, configuration):
+    shutil.rmtree(project.root / ".snakemake")
+    before = project.chunks()
+    project.configure(configuration(**SWEEP | {"instances": 6}))
+    code, said = project.snakemake("--rerun-triggers", "mtime")
+    assert code == 0, said
+    after = project.chunks()
+    assert {file: after[file] for file in before} == before
+    assert (pp.open_sweep(project.results)["success"]["n"].load() == 6 * 2).all()
+    assert len(list(project.results.glob("runs/grid-*.done"))) == 1
+    code, said = project.snakemake("--dry-run", "--rerun-triggers", "mtime")
+    assert "Nothing to be done" in said
+    # back to the smaller grid: nothing is computed, the tables are made of less
+    project.configure(configuration(**SWEEP))
+    code, said = project.snakemake("--rerun-triggers", "mtime")
+    assert code == 0, said
+    assert project.chunks() == after
+    assert (pp.open_sweep(project.results)["success"]["n"].load() == 4 * 2).all()
 
 
 def test_another_loss_is_refused_and_touches_nothing(project, configuration):
