@@ -5,13 +5,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 SWEEP ?= demo
+# as it was typed: neither make nor a shell may run what stands in a name; recipes read it from the environment
+override SWEEP := $(value SWEEP)
+export SWEEP
 BIN := $(VENV)/bin
 
 .PHONY: run study study-quick test test-slow test-slurm test-gpu chaos bench docs lint clean
 
 run: $(VENV)/installed
-	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config sweep=$(SWEEP)
-	@echo "Figures are in results/$(SWEEP)/figures; ask the data with phasepipe.open_sweep('results/$(SWEEP)')"
+	@$(BIN)/phasepipe check -- "$$SWEEP"
+	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config "sweep=$$SWEEP"
+	@echo "Figures are in results/$$SWEEP/figures; ask the data with phasepipe.open_sweep('results/$$SWEEP')"
 
 # every claim of the study, an hour on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
 study: $(VENV)/installed
@@ -24,8 +28,8 @@ study-quick: $(VENV)/installed
 	$(call run_sweeps,config/study-quick.yaml)
 
 define run_sweeps
-	set -e; for file in $(1); do for sweep in $$($(BIN)/phasepipe sweeps --config $$file); do \
-	  $(BIN)/snakemake --workflow-profile workflow/profiles/local --quiet --configfile $$file --config sweep=$$sweep; \
+	set -e; for file in $(1); do for sweep in $$($(BIN)/phasepipe sweeps --config "$$file"); do \
+	  $(BIN)/snakemake --workflow-profile workflow/profiles/local --quiet --configfile "$$file" --config "sweep=$$sweep"; \
 	done; done
 endef
 

@@ -2,16 +2,14 @@
 import sys
 from pathlib import Path
 
-from phasepipe.specification.configuration import load_sweep
+from phasepipe.specification.configuration import DEFAULT_FILE, load_configuration
 from phasepipe.errors import UserError
 from phasepipe.store.folder import check_folder
 from phasepipe.execution.workflow_guard import guard_workflow
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
-
-
-configfile: "config/config.yaml"
 
 
 report: "workflow/report/workflow.rst"

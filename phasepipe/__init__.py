@@ -1,16 +1,16 @@
 """phasepipe: at which signal-to-noise ratio does gradient descent find the good minimum, and why there?"""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from phasepipe import theory
-from phasepipe.physics import starts
-from phasepipe.physics.flow import run_descent, run_flow
-from phasepipe.physics.hessian import spectrum
-from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
-from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.problem import Problem
-
 if TYPE_CHECKING:
+    from phasepipe import theory
+    from phasepipe.physics import starts
+    from phasepipe.physics.flow import run_descent, run_flow
+    from phasepipe.physics.hessian import spectrum
+    from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
+    from phasepipe.physics.outcomes import Outcome
+    from phasepipe.physics.problem import Problem
     from phasepipe.results import open_sweep
 
 __version__ = "0.1.0"
@@ -29,11 +29,33 @@ __all__ = [
     "theory",
 ]
 
+# every command and every Dask worker imports the package, and needs little of it
+_MODULES = {
+    "Loss": "phasepipe.physics.losses",
+    "NormalisedQuartic": "phasepipe.physics.losses",
+    "Outcome": "phasepipe.physics.outcomes",
+    "Problem": "phasepipe.physics.problem",
+    "Quartic": "phasepipe.physics.losses",
+    "open_sweep": "phasepipe.results",
+    "run_descent": "phasepipe.physics.flow",
+    "run_flow": "phasepipe.physics.flow",
+    "spectrum": "phasepipe.physics.hessian",
+    "starts": "phasepipe.physics",
+    "theory": "phasepipe",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # every Dask worker imports the package, and only notebooks need Zarr through it
-    if name == "open_sweep":
-        from phasepipe.results import open_sweep
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _MODULES[name]
+    if name in ("starts", "theory"):  # modules themselves
+        value: Any = import_module(f"{module}.{name}")
+    else:
+        value = getattr(import_module(module), name)
+    globals()[name] = value  # asked for once
+    return value
 
-        return open_sweep
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | set(__all__))

@@ -1,4 +1,8 @@
-"""Command line: one module for each command or two; :func:`main` is the entry point."""
+"""Command line: one module for each command or two; :func:`main` is the entry point.
+
+Modules of commands import at their top what the help needs, and in their functions what a command needs
+when it runs: ``phasepipe --help`` does not load NumPy.
+"""
 
 from __future__ import annotations
 

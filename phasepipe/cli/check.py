@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-from phasepipe.cli.options import Config
-from phasepipe.specification.configuration import load_sweep, read_configuration, schema
-from phasepipe.store.folder import check_folder
+from phasepipe.cli.options import Config, chosen
 
 
 def check(
@@ -20,16 +18,19 @@ def check(
     config: Config = Path("config/config.yaml"),
 ) -> None:
     """Check a sweep of the configuration without running anything."""
-    content = read_configuration(config)
-    specification = load_sweep(content, sweep)
-    check_folder(specification, Path(content.get("results", "results")))
-    runs = sum(len(specification.alphas(N)) for N in specification.N)
-    runs *= specification.instances * len(specification.start_keys())
-    typer.echo(f"sweep {specification.name!r} is in order: {runs} runs at N = {specification.N}")
+    from phasepipe.specification.configuration import load_configuration
+    from phasepipe.store.folder import check_folder
+
+    loaded = load_configuration([config], chosen(sweep))
+    check_folder(loaded.sweep, loaded.results)
+    runs, sizes = loaded.sweep.run_count(), loaded.sweep.N
+    typer.echo(f"sweep {loaded.sweep.name!r} is in order: {runs} runs at N = {sizes}")
 
 
 def sweeps(config: Config = Path("config/config.yaml")) -> None:
     """List the sweeps of the configuration, one a line, each checked."""
+    from phasepipe.specification.configuration import load_sweep, read_configuration
+
     content = read_configuration(config)
     load_sweep(content)
     for name in content["sweeps"]:
@@ -38,4 +39,6 @@ def sweeps(config: Config = Path("config/config.yaml")) -> None:
 
 def print_schema() -> None:
     """Print the JSON schema of the configuration file."""
+    from phasepipe.specification.configuration import schema
+
     typer.echo(json.dumps(schema(), indent=2))

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from phasepipe.cli.options import Config
+from phasepipe.cli.options import Config, chosen
 from phasepipe.errors import SweepError
-from phasepipe.specification.configuration import load_sweep, read_configuration
 
 
 def cluster(
@@ -22,8 +21,9 @@ def cluster(
     """Hold a Dask cluster open for a whole workflow run, until interrupted."""
     from phasepipe.execution.cluster import connect, write_scheduler_file
     from phasepipe.specification.cluster import SchedulerAddress, SchedulerFile
+    from phasepipe.specification.configuration import load_configuration
 
-    specification = load_sweep(read_configuration(config), sweep).cluster
+    specification = load_configuration([config], chosen(sweep)).sweep.cluster
     if isinstance(specification, SchedulerFile | SchedulerAddress):
         raise SweepError(
             f"cluster.kind = {specification.kind} names a cluster that somebody else holds open; "

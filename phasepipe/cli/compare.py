@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from phasepipe.errors import SweepError
-from phasepipe.store.folder import SweepFolder
 
 
 def compare(
@@ -22,6 +21,7 @@ def compare(
     if not 0 < level < 1:
         raise SweepError(f"--level = {level} is no probability between 0 and 1; take for example 0.01")
     from phasepipe.results.compare import compare as compare_folders
+    from phasepipe.store.folder import SweepFolder
 
     found = compare_folders(SweepFolder(first), SweepFolder(second), level)
     table = Table("N", "alpha", "runs", "fates differ", "P first", "P second", "p", "p adjusted")

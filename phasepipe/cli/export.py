@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from phasepipe.results.export import Format, export_sweep
-from phasepipe.store.folder import SweepFolder
+
+class Format(StrEnum):
+    """What a sweep can be exported to; the same as in ``phasepipe.results.export``, which is slow to load."""
+
+    NETCDF = "netcdf"
+    CSV = "csv"
+    ZARR_ZIP = "zarr-zip"
 
 
 def export(
@@ -23,5 +29,10 @@ def export(
     ] = None,
 ) -> None:
     """Write a sweep as netCDF, CSV or one Zarr archive, with a data descriptor to publish it with."""
+    from phasepipe.results import export as exporter
+    from phasepipe.store.folder import SweepFolder
+
     target = output or Path(f"{results.resolve().name}-{to.value}")
-    typer.echo(f"{export_sweep(SweepFolder(results), to, target, licence, creator or ())} is written")
+    form = exporter.Format(to.value)
+    written = exporter.export_sweep(SweepFolder(results), form, target, licence, creator or ())
+    typer.echo(f"{written} is written")

@@ -8,3 +8,8 @@ from typing import Annotated
 import typer
 
 Config = Annotated[Path, typer.Option(help="Configuration file.")]
+
+
+def chosen(sweep: str | None) -> dict[str, str]:
+    """What a command line that names a sweep changes in the configuration."""
+    return {} if sweep is None else {"sweep": sweep}

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from phasepipe.store.folder import SweepFolder
-
 
 def reduce(
     sweeps: Annotated[list[Path], typer.Argument(help="Folders of sweeps, for example results/study/*.")],
@@ -16,6 +14,7 @@ def reduce(
 ) -> None:
     """Keep of finished sweeps what the study asks: counts by instance, windows, mean curvature; kilobytes."""
     from phasepipe.results.reduce import reduce_sweep
+    from phasepipe.store.folder import SweepFolder
 
     for folder in sweeps:
         target = SweepFolder(to / folder.resolve().name)

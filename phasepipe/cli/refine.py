@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from phasepipe.cli.options import Config
+from phasepipe.cli.options import Config, chosen
 from phasepipe.errors import SweepError
-from phasepipe.specification.configuration import load_sweep, read_configuration
-from phasepipe.store.folder import check_folder
 
 
 def refine(
@@ -30,10 +29,12 @@ def refine(
     if not 0 < budget < math.inf:
         raise SweepError(f"--budget = {budget} will not do; name core-seconds, for example 3600")
     from phasepipe.results.refine import propose, refined_cells, write_refinement
+    from phasepipe.specification.configuration import load_configuration
+    from phasepipe.store.folder import check_folder
 
-    content = read_configuration(config)
-    specification = load_sweep(content, sweep)
-    folder = check_folder(specification, Path(content.get("results", "results")))
+    loaded = load_configuration([config], chosen(sweep))
+    specification = loaded.sweep
+    folder = check_folder(specification, loaded.results)
     if not folder.stores("runs"):
         raise SweepError(f"sweep {specification.name!r} has no runs yet; run it first with snakemake")
     try:
@@ -60,5 +61,5 @@ def refine(
     command += ["--configfile", str(config), str(path), "--config", f"sweep={specification.name}"]
     if run:
         sys.exit(subprocess.run(command, check=False).returncode)
-    typer.echo(f"run it with --run, or with: {' '.join(command)}")
+    typer.echo(f"run it with --run, or with: {shlex.join(command)}")
     typer.echo(f"keep it: copy the entries of {path} into the sweep")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.console import Console, Group
 from rich.filesize import decimal
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from phasepipe.errors import SweepError
-from phasepipe.results.status import Census, take_census
-from phasepipe.store.folder import SweepFolder
+
+if TYPE_CHECKING:
+    from phasepipe.results.status import Census
+    from phasepipe.store.folder import SweepFolder
 
 
 def status(
@@ -29,6 +30,8 @@ def status(
     every: Annotated[float, typer.Option(help="Seconds between two looks with --watch.", min=0.2)] = 2.0,
 ) -> None:
     """Show what a sweep has computed, per N and alpha: done, pending, diverged, P so far, time left."""
+    from rich.live import Live
+
     looked = _look(results)
     if not watch:
         Console().print(_view(looked))
@@ -47,6 +50,8 @@ def status(
 
 
 def _sweeps(results: Path) -> list[SweepFolder]:
+    from phasepipe.store.folder import SweepFolder
+
     places = [results, *(sorted(results.iterdir()) if results.is_dir() else [])]
     found = [
         folder for folder in map(SweepFolder, places) if folder.stores("instances") or folder.stores("runs")
@@ -57,6 +62,8 @@ def _sweeps(results: Path) -> list[SweepFolder]:
 
 
 def _look(results: Path) -> dict[Path, Census]:
+    from phasepipe.results.status import take_census
+
     return {folder.root: take_census(folder) for folder in _sweeps(results)}
 
 
@@ -67,12 +74,12 @@ def _view(looked: dict[Path, Census]) -> Group:
 def _one(root: Path, census: Census) -> tuple[Table, Text]:
     table = Table("N", "alpha", "done", "pending", "diverged", "P(recovery)", title=str(root))
     for cell in census.cells:
-        probability = "-" if np.isnan(cell.probability) else f"{cell.probability:.3f}"
+        probability = "-" if math.isnan(cell.probability) else f"{cell.probability:.3f}"
         counts = (cell.done, cell.pending, cell.diverged)
         table.add_row(str(cell.N), f"{cell.alpha:.4g}", *map(str, counts), probability)
     done, pending = (sum(getattr(cell, name) for cell in census.cells) for name in ("done", "pending"))
     said = [f"{done} of {done + pending} runs, {decimal(census.bytes)} on disk"]
-    if np.isfinite(census.seconds_left):
+    if math.isfinite(census.seconds_left):
         said.append(f"about {census.seconds_left:.0f} s left")
     said += [
         f"{name} is held by process {owner['pid']} on {owner['host']} since {owner['since']}"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from phasepipe.errors import SweepError
-from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
-from phasepipe.specification.loss import CustomLossSpec
+
+if TYPE_CHECKING:
+    from phasepipe.physics.losses import Loss
 
 
 def theory(
@@ -42,6 +43,9 @@ def theory(
 
 
 def _named_loss(a: float | None, path: str | None) -> Loss:
+    from phasepipe.physics.losses import NormalisedQuartic, Quartic
+    from phasepipe.specification.loss import CustomLossSpec
+
     if path is not None:
         return CustomLossSpec(kind="custom", path=path).build()
     return Quartic() if a is None else NormalisedQuartic(a)

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from phasepipe.errors import SweepError
-from phasepipe.store.folder import SweepFolder
 
 
 def verify(
@@ -20,6 +19,7 @@ def verify(
 ) -> None:
     """Check all that a sweep has stored; damaged blocks are marked pending for the next run."""
     from phasepipe.results.verify import verify as verify_folder
+    from phasepipe.store.folder import SweepFolder
 
     found = verify_folder(SweepFolder(results), sample, mend=not report_only)
     if not found:

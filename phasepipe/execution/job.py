@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from phasepipe.errors import UserError
+from phasepipe.execution.receipts import write_receipts
 from phasepipe.execution.workflow_guard import end_with_workflow
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.specification.sweep import Sweep
@@ -64,8 +64,7 @@ def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], 
     with one_sentence(log):
         sweep, folder = _sweep(snakemake)
         stage(sweep, folder, snakemake.threads, log)
-        for receipt, grid in zip(snakemake.output, snakemake.params.grids, strict=True):
-            Path(receipt).write_text(json.dumps(grid, indent=1) + "\n")
+        write_receipts([*map(Path, snakemake.output)], [sweep.grid_key(N) for N in sweep.N])
 
 
 def run_whole(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
@@ -76,11 +75,16 @@ def run_whole(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None])
 
 
 def run_table(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
-    """Run a stage that writes a table over all N; the output of the rule is an empty receipt."""
-    run_whole(snakemake, stage)
-    Path(snakemake.output[0]).touch()
+    """Run a stage that writes a store over all N; its receipts are the first and second output."""
+    log = Path(snakemake.log[0])
+    with one_sentence(log):
+        sweep, folder = _sweep(snakemake)
+        stage(sweep, folder, log)
+        grids = [sweep.grid_key(N) for N in sweep.N]
+        write_receipts([*map(Path, snakemake.output[:2])], [grids])
 
 
 def _sweep(snakemake: Any) -> tuple[Sweep, SweepFolder]:
+    """The sweep that the Snakefile has read and checked, and its folder."""
     sweep = load_sweep(snakemake.config, snakemake.wildcards.sweep)
-    return sweep, SweepFolder(Path(snakemake.config.get("results", "results")) / sweep.name)
+    return sweep, SweepFolder(Path(snakemake.config["results"]) / sweep.name)

@@ -1,32 +1,36 @@
-"""What the models of all keys share: the base model and the ranges of common numbers."""
+"""What the models of all keys share: the base model and the ranges of common numbers.
+
+The ranges end far beyond what any machine computes: what is larger is a slip of the pen, better told here
+than by a lack of memory.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-FinitePositive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Dimension = Annotated[int, Field(ge=2, le=1_000_000)]
-Count = Annotated[int, Field(ge=1, le=10_000_000)]
+
+def _number(value: Any) -> Any:
+    """Text and truth values are no numbers, although pydantic would turn ``"20"`` and ``yes`` into some."""
+    if isinstance(value, bool):
+        raise ValueError(f"= {value} will not do; yes, no, true and false mean nothing here, give a number")
+    if isinstance(value, str):
+        raise ValueError(f"= {value!r} will not do; it is text, give a number without quotes")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Positive = Annotated[Real, Field(gt=0)]
+Time = Annotated[Real, Field(ge=1e-6, le=1e9)]
+Dimension = Annotated[Whole, Field(ge=2, le=1_000_000)]
+Count = Annotated[Whole, Field(ge=1, le=10_000_000)]
+StartCount = Annotated[Whole, Field(ge=1, le=100_000)]
+Few = Annotated[Whole, Field(ge=1, le=100_000)]
 
 
 class Model(BaseModel):
     """A part of the specification: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_truth_value_as_number(cls, content: Any) -> Any:
-        # pydantic would take yes for 1
-        for key, field in cls.model_fields.items():
-            value = content.get(key) if isinstance(content, dict) else None
-            if isinstance(value, bool) and field.annotation is not bool:
-                raise ValueError(f"{key} = {value} will not do; yes and no mean nothing here, give a number")
-        return content

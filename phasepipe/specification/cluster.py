@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from phasepipe.specification.base import Model
+from phasepipe.specification.base import Few, Model, Whole
+from phasepipe.specification.paths import ExpandedPath
 
 _LINE = r"^[^\n]*$"  # what becomes a line of a job script
+_UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_LEAST_MEMORY, _MOST_MEMORY = 1e8, 1e14  # bytes
+_LONGEST_JOB = 366 * 24 * 3600  # seconds
 
 
 class TlsFiles(Model):
     """Files of a certificate authority, a certificate and its key: encrypted and mutually authenticated."""
 
-    ca_file: str = Field(description="Certificate of the authority that signed the certificates of all")
-    cert: str = Field(description="Certificate of scheduler, workers and clients")
-    key: str = Field(description="Private key of the certificate, readable by its owner only")
+    ca_file: ExpandedPath = Field(
+        description="Certificate of the authority that signed the certificates of all"
+    )
+    cert: ExpandedPath = Field(description="Certificate of scheduler, workers and clients")
+    key: ExpandedPath = Field(description="Private key of the certificate, readable by its owner only")
 
 
 class LocalCluster(Model):
     """Every stage starts Dask workers of its own on this machine."""
 
     kind: Literal["local"] = "local"
-    workers: PositiveInt | None = Field(default=None, description="Processes; default one per core")
+    workers: Annotated[Whole, Field(ge=1, le=4096)] | None = Field(
+        default=None, description="Processes; default one per core"
+    )
 
 
 class SchedulerFile(Model):
     """A Dask cluster that another process holds open, found by its scheduler file."""
 
     kind: Literal["scheduler_file"]
-    path: str
+    path: ExpandedPath
     security: TlsFiles | None = Field(default=None, description="TLS files; default Dask's configuration")
 
 
@@ -39,51 +48,95 @@ class SchedulerAddress(Model):
 
     kind: Literal["address"]
     address: str = Field(
-        pattern=r"^(tcp|tls|ucx|ws|wss)://[^/\s@]+:\d+$", description="For example tcp://10.0.0.1:8786"
+        pattern=r"^(tcp|tls|ucx|ws|wss)://[^/\s@]+:\d+$",
+        description="Protocol, host and port",
+        examples=["tcp://10.0.0.1:8786"],
     )
     security: TlsFiles | None = Field(default=None, description="TLS files; default Dask's configuration")
+
+    @field_validator("address")
+    @classmethod
+    def _port(cls, address: str) -> str:
+        port = address.rpartition(":")[2]
+        if len(port) > 5 or not 0 < int(port) < 2**16:
+            raise ValueError(
+                f"= {address!r} will not do; a port is a number from 1 to 65535, for example 8786"
+            )
+        return address
 
 
 class SlurmCluster(Model):
     """Dask workers submitted as SLURM jobs."""
 
     kind: Literal["slurm"]
-    jobs: PositiveInt = Field(default=1, description="SLURM jobs, at most")
-    minimum_jobs: NonNegativeInt | None = Field(
+    jobs: Few = Field(default=1, description="SLURM jobs, at most")
+    minimum_jobs: Annotated[Whole, Field(ge=0, le=100_000)] | None = Field(
         default=None, description="If given, jobs come and go with the work, and so many stay"
     )
-    cores: PositiveInt = Field(default=1, description="Cores per job")
-    processes: PositiveInt | None = Field(
+    cores: Annotated[Whole, Field(ge=1, le=4096)] = Field(default=1, description="Cores per job")
+    processes: Annotated[Whole, Field(ge=1, le=4096)] | None = Field(
         default=None, description="Worker processes per job; default one per core, fewer for more memory each"
     )
     memory: str = Field(
-        default="4GB", pattern=r"^\d+(\.\d+)? ?([kKMGT]i?)?B$", description="Memory per job, for example 4GB"
+        default="4GB",
+        pattern=r"^\d+(\.\d+)? ?([kKMGT]i?)?B$",
+        description="Memory per job: a number and a unit",
+        examples=["4GB"],
     )
     walltime: str = Field(
-        default="01:00:00", pattern=r"^(\d+-)?\d+:\d\d:\d\d$", description="[days-]hours:minutes:seconds"
+        default="01:00:00",
+        pattern=r"^(\d+-)?\d+:\d\d:\d\d$",
+        description="[days-]hours:minutes:seconds, in quotes",
+        examples=["04:00:00"],
     )
-    margin: PositiveInt | None = Field(
+    margin: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
         description="Seconds before the walltime at which workers end politely; default a tenth, at most 300",
     )
-    queue: str | None = Field(default=None, pattern=_LINE, description="SLURM partition")
-    account: str | None = Field(default=None, pattern=_LINE)
+    queue: str | None = Field(default=None, pattern=_LINE, description="SLURM partition", examples=["main"])
+    account: str | None = Field(default=None, pattern=_LINE, examples=["physics"])
     interface: str | None = Field(
-        default=None, pattern=r"^\S+$", description="Network interface of scheduler and workers, e.g. ib0"
+        default=None,
+        pattern=r"^\S+$",
+        description="Network interface of scheduler and workers",
+        examples=["ib0"],
     )
     job_extra_directives: list[Annotated[str, Field(pattern=r"^-[^\n]*$")]] = Field(
-        default=[], description="Further #SBATCH lines, for example --constraint=avx512"
+        default=[], description="Further #SBATCH lines", examples=["--constraint=avx512"]
     )
     job_script_prologue: list[Annotated[str, Field(pattern=_LINE)]] = Field(
-        default=[], description="Shell lines before the worker starts, for example module load python"
+        default=[], description="Shell lines before the worker starts", examples=["module load python"]
     )
     python: str | None = Field(
-        default=None, pattern=r"^\S+$", description="Interpreter of the workers; default the present one"
+        default=None,
+        pattern=r"^\S+$",
+        description="Interpreter of the workers; default the present one",
+        examples=["/opt/python/bin/python"],
     )
-    log_directory: str = Field(
-        default="slurm-logs", pattern=r"^\S+$", description="Folder of the jobs' output, on a shared disk"
+    log_directory: ExpandedPath = Field(
+        default="slurm-logs",
+        pattern=r"^\S+$",
+        description="Folder of the jobs' output, on a shared disk",
+        examples=["slurm-logs"],
     )
     security: TlsFiles | None = Field(default=None, description="TLS files; default Dask's configuration")
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_of_a_machine(cls, memory: str) -> str:
+        number, unit = re.match(r"([\d.]+) ?([kKMGT]?)", memory).groups()  # type: ignore[union-attr]
+        if not _LEAST_MEMORY <= float(number) * _UNITS[unit] <= _MOST_MEMORY:
+            raise ValueError(f"= {memory!r} will not do; a job has between 100MB and 100TB, for example 4GB")
+        return memory
+
+    @field_validator("walltime")
+    @classmethod
+    def _walltime_of_a_job(cls, walltime: str) -> str:
+        if _seconds(walltime) > _LONGEST_JOB:
+            raise ValueError(
+                f"= {walltime!r} will not do; it is longer than a year, take for example '04:00:00'"
+            )
+        return walltime
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -110,13 +163,19 @@ class SlurmCluster(Model):
 
     def walltime_seconds(self) -> int:
         """Time limit of a job in seconds."""
-        days, _, clock = self.walltime.rpartition("-")
-        hours, minutes, seconds = (int(part) for part in clock.split(":"))
-        return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+        return _seconds(self.walltime)
 
     def margin_seconds(self) -> int:
         """Seconds before the time limit at which the last worker of a job should have ended."""
         return self.margin or min(300, self.walltime_seconds() // 10)
+
+
+def _seconds(walltime: str) -> int:
+    if len(walltime) > 30:  # more digits than any job has time
+        return _LONGEST_JOB + 1
+    days, _, clock = walltime.rpartition("-")
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 ClusterSpec = Annotated[

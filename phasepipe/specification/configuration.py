@@ -1,17 +1,26 @@
-"""The configuration file: reading it, its JSON schema, and its mistakes in one sentence each."""
+"""The configuration file: reading it, its JSON schema, and its mistakes in one sentence each.
+
+:func:`load_configuration` is the one way from files to a sweep, for the workflow and for every command, so
+that what ``phasepipe check`` reads is what runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from phasepipe.errors import SweepError
 from phasepipe.specification.messages import sentence
+from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.sweep import Sweep
+from phasepipe.specification.yaml_reader import YamlError, parse_yaml
+
+DEFAULT_FILE = Path("config/config.yaml")
+_LARGEST_FILE = 500_000  # bytes, some ten thousand entries of refine; read in three seconds
 
 
 class Configuration(BaseModel):
@@ -20,8 +29,56 @@ class Configuration(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     sweep: str = Field(description="Name of the sweep to run")
-    results: str = Field(default="results", description="Folder that holds one results folder per sweep")
+    results: ExpandedPath = Field(
+        default="results", description="Folder that holds one results folder per sweep"
+    )
     sweeps: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+
+    @field_validator("results")
+    @classmethod
+    def _no_wildcard(cls, results: str) -> str:
+        if "{" in results or "}" in results:
+            raise ValueError(
+                f"{results!r} has braces, which Snakemake takes for wildcards; name another folder"
+            )
+        return results
+
+
+@dataclass(frozen=True)
+class LoadedConfiguration:
+    """A checked sweep, the folder that holds its results, and the content of the file."""
+
+    sweep: Sweep
+    results: Path
+    content: dict[str, Any]
+
+
+def load_configuration(
+    files: Sequence[Path] = (DEFAULT_FILE,), overrides: Mapping[str, Any] | None = None
+) -> LoadedConfiguration:
+    """Read a configuration and check the sweep to run.
+
+    Parameters
+    ----------
+    files
+        The configuration file, alone: nothing is taken from any other. What follows it may only hold
+        entries of ``refine``, as ``phasepipe refine`` writes them, which replace those of their sweeps.
+    overrides
+        The keys ``sweep`` and ``results``, where the command line names them.
+
+    Raises
+    ------
+    SweepError
+        With one sentence that names the key, the value and what would do.
+    """
+    first, *others = files
+    content = read_configuration(first)
+    for other in others:
+        content = _with_refinement(content, read_configuration(other), other)
+    content = content | _checked_overrides(overrides or {}, content)
+    sweep = load_sweep(content)
+    results = Configuration.model_validate(content).results
+    return LoadedConfiguration(sweep, Path(results), content | {"results": results})
 
 
 def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
@@ -73,17 +130,86 @@ def read_configuration(path: Path) -> dict[str, Any]:
         If the file is missing or is not a YAML mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            stored = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise SweepError(
             f"configuration {path} cannot be read ({error.strerror}); "
             "run in the folder of the project, or name one with --config"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SweepError(f"configuration {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if len(stored) > _LARGEST_FILE:
+        raise SweepError(
+            f"configuration {path} is larger than {_LARGEST_FILE} bytes; split it into several files"
+        )
+    try:
+        content = parse_yaml(stored.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise SweepError(
+            f"configuration {path} is not valid YAML: byte {error.start} is not UTF-8; save it as UTF-8"
+        ) from error
+    except YamlError as error:
+        raise SweepError(f"configuration {path} {error}") from error
     if not isinstance(content, dict):
-        raise SweepError(f"configuration {path} is not a mapping with the keys sweep and sweeps")
+        what = "is empty and" if content is None else "is"
+        raise SweepError(f"configuration {path} {what} not a mapping with the keys sweep and sweeps")
     return content
+
+
+def _with_refinement(content: dict[str, Any], overlay: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content with the entries of ``refine`` of another file, which may hold nothing else."""
+    sweeps, changes = content.get("sweeps"), overlay.get("sweeps")
+    alone = overlay.keys() == {"sweeps"}
+    if not isinstance(changes, dict) or not alone or not all(map(_refines, changes.values())):
+        raise SweepError(
+            f"configuration {path} comes after another file, and such a file holds only sweeps.NAME.refine, "
+            "as phasepipe refine writes it; put all of a sweep into one file"
+        )
+    if not isinstance(sweeps, dict) or not changes.keys() <= sweeps.keys():
+        unknown = ", ".join(map(str, changes.keys() - set(sweeps or ())))
+        raise SweepError(f"configuration {path} refines {unknown}, which the file before it does not hold")
+    merged = {
+        name: {**settings, **changes.get(name, {})} if isinstance(settings, dict) else settings
+        for name, settings in sweeps.items()
+    }
+    return content | {"sweeps": merged}
+
+
+def _refines(settings: Any) -> bool:
+    return isinstance(settings, dict) and settings.keys() == {"refine"}
+
+
+def _checked_overrides(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line may change; Snakemake hands words that look like numbers over as numbers."""
+    checked = dict(overrides)
+    for key, value in checked.items():
+        if key not in ("sweep", "results"):
+            raise SweepError(
+                f"--config {key}={value}: only sweep and results can be chosen there; "
+                f"write {key} into the file"
+            )
+        if isinstance(value, int | float) and key == "results":
+            raise SweepError(f"--config results={value}: this is read as a number; write results=./{value}")
+    if not isinstance(checked.get("sweep", ""), str):
+        checked["sweep"] = _named(checked["sweep"], content.get("sweeps"))
+    return checked
+
+
+def _named(asked: Any, sweeps: Any) -> Any:
+    """The sweep whose name Snakemake turned into a number or a truth value, for example ``2024``."""
+
+    def reads_as_asked(name: str) -> bool:
+        for convert in (int, float, lambda text: {"True": True, "False": False}[text]):
+            try:
+                return bool(convert(name) == asked)
+            except (ValueError, KeyError):
+                continue
+        return False
+
+    names = [name for name in sweeps if isinstance(name, str)] if isinstance(sweeps, dict) else []
+    if str(asked) in names:
+        return str(asked)
+    found = [name for name in names if reads_as_asked(name)]
+    return found[0] if len(found) == 1 else str(asked)
 
 
 def schema() -> dict[str, Any]:

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from phasepipe.specification.base import FinitePositive, Model
+from phasepipe.specification.base import Model, Real
 
 
 class FlowSpec(Model):
     """Gradient flow by the batched Runge-Kutta-Chebyshev integrator."""
 
     kind: Literal["flow"] = "flow"
-    relative_tolerance: float = Field(
+    relative_tolerance: Real = Field(
         default=1e-2, gt=0, le=0.1, description="Error of a step relative to |w|"
     )
 
@@ -22,7 +22,7 @@ class DescentSpec(Model):
     """Literal gradient descent with a fixed learning rate."""
 
     kind: Literal["descent"]
-    learning_rate: FinitePositive = Field(description="Fixed step, below 2 / lambda_max at the start")
+    learning_rate: Real = Field(gt=0, le=100, description="Fixed step, below 2 / lambda_max at the start")
 
 
 DynamicsSpec = Annotated[FlowSpec | DescentSpec, Field(discriminator="kind")]

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from phasepipe.specification.base import Count, Dimension, FinitePositive, Model
+from phasepipe.specification.base import Count, Dimension, Few, Model, Positive, Real, Whole
 
-# far beyond any machine; what is larger is a slip of the pen, better told here than by a lack of memory
-_LARGEST_ALPHA = 1e6
 _LONGEST_RANGE = 10_000
-Alpha = Annotated[float, Field(gt=0, le=_LARGEST_ALPHA)]
+Alpha = Annotated[Real, Field(gt=0, le=1e6)]
 
 
 class AlphaRange(Model):
@@ -20,7 +18,7 @@ class AlphaRange(Model):
 
     start: Alpha
     stop: Alpha
-    step: FinitePositive
+    step: Positive
 
     @model_validator(mode="after")
     def _of_sensible_length(self) -> Self:
@@ -57,16 +55,14 @@ def common_or_per_size(value: Any) -> str:
 class SnapshotSpec(Model):
     """Runs whose points w(t) are kept for diagonalisation: the first starts of the first instances."""
 
-    instances: NonNegativeInt = 0
-    starts: NonNegativeInt = 0
-    per_decade: PositiveInt = Field(
-        default=2, description="Snapshots per decade of time; divides records_per_decade"
-    )
+    instances: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0
+    starts: Annotated[Whole, Field(ge=0, le=100_000)] = 0
+    per_decade: Few = Field(default=2, description="Snapshots per decade of time; divides records_per_decade")
 
 
 class RefinedCell(Model):
     """One alpha at one N that gets instances of its own number: a finer grid where it matters."""
 
     N: Dimension
-    alpha: FinitePositive
+    alpha: Alpha
     instances: Count = Field(description="Instances in all, not in addition")

@@ -46,14 +46,31 @@ def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{key} is empty; name at least one"
     if kind == "value_error":
         message = str(context["error"])
+        if message.startswith("= "):  # a range that the models check themselves
+            return f"{key} {message}"
         return message if not key or message.startswith(key) else f"{key}: {message}"
+    if kind == "string_pattern_mismatch":
+        return f"{key} = {_shown(first['input'])} will not do; {_example(path, parent)}"
+    if kind == "string_type" and isinstance(first["input"], int | float):
+        return f"{key} = {_shown(first['input'])} will not do; it should be text, in quotes"
     cure = "a mapping of keys to values" if kind in _MAPPING_TYPES else None
     message = f"it should be {cure}" if cure else re.sub(r"^.*?should", "it should", first["msg"])
     return f"{key} = {_shown(first['input'])} will not do; {message}"
 
 
+def _example(path: list[str], parent: type[BaseModel]) -> str:
+    """What would do, in the words of the key; nobody should have to read a regular expression."""
+    fields = [parent.model_fields[part] for part in path if part in parent.model_fields]
+    wanted = fields[-1].description if fields and fields[-1].description else "something of another form"
+    examples = fields[-1].examples if fields else None
+    return f"write {wanted}" + (f", for example '{examples[0]}'" if examples else "")
+
+
 def _shown(value: object) -> str:
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no integers of thousands of digits
+        text = "a number of thousands of digits"
     return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
 

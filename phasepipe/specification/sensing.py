@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from phasepipe.physics import ensembles
-from phasepipe.specification.base import Model
+from phasepipe.specification.base import Model, Real
 
 
 class GaussianSensing(Model):
@@ -44,7 +44,7 @@ class CorrelatedSensing(Model):
     """Gaussian sensing matrix whose columns i and j have correlation rho^|i - j|."""
 
     kind: Literal["correlated"]
-    rho: float = Field(gt=-1, lt=1, description="Correlation of neighbouring columns")
+    rho: Real = Field(gt=-1, lt=1, description="Correlation of neighbouring columns")
 
     def build(self) -> ensembles.Ensemble:
         """The ensemble."""

@@ -6,43 +6,43 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from phasepipe.specification.base import Count, Model
+from phasepipe.specification.base import Model, Real, StartCount, Whole
 
 
 class RandomStarts(Model):
     """Starts uniform on the sphere."""
 
     kind: Literal["random"]
-    count: Count = Field(description="Starts per instance")
+    count: StartCount = Field(description="Starts per instance")
 
 
 class WarmStarts(Model):
     """Starts of given overlap with the signal."""
 
     kind: Literal["warm"]
-    count: Count = Field(description="Starts per instance")
-    m0: float = Field(ge=0, lt=1, description="Overlap of the start with the signal")
+    count: StartCount = Field(description="Starts per instance")
+    m0: Real = Field(ge=0, lt=1, description="Overlap of the start with the signal")
 
 
 class SpectralStarts(Model):
     """The spectral start: top eigenvector of the optimally weighted covariance."""
 
     kind: Literal["spectral"]
-    count: Annotated[int, Field(ge=1, le=1)] = Field(default=1, description="An instance has one")
+    count: Annotated[Whole, Field(ge=1, le=1)] = Field(default=1, description="An instance has one")
 
 
 class CurvatureStarts(Model):
     """Lowest eigenvector of the Hessian at a random point."""
 
     kind: Literal["curvature"]
-    count: Count = Field(description="Starts per instance")
+    count: StartCount = Field(description="Starts per instance")
 
 
 class ThresholdStarts(Model):
     """Threshold states, prepared without signal for the time t_max, then planted."""
 
     kind: Literal["threshold"]
-    count: Count = Field(description="Starts per instance")
+    count: StartCount = Field(description="Starts per instance")
 
 
 StartSpec = Annotated[

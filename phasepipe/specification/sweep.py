@@ -6,6 +6,8 @@ before any computing starts; :mod:`phasepipe.specification.configuration` turns 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -13,8 +15,7 @@ from numpy.typing import NDArray
 from pydantic import (
     Discriminator,
     Field,
-    NonNegativeInt,
-    PositiveInt,
+    StrictBool,
     Tag,
     field_validator,
     model_validator,
@@ -24,9 +25,9 @@ from phasepipe.physics.flow import Descent, Flow, RunProtocol
 from phasepipe.physics.problem import measurement_count
 from phasepipe.physics.records import record_times
 from phasepipe.physics.starts import StartKind
-from phasepipe.specification.base import Count, Dimension, FinitePositive, Model
+from phasepipe.specification.base import Count, Dimension, Model, Real, Time, Whole
 from phasepipe.specification.cluster import ClusterSpec, LocalCluster
-from phasepipe.specification.dynamics import DynamicsSpec, FlowSpec
+from phasepipe.specification.dynamics import DescentSpec, DynamicsSpec, FlowSpec
 from phasepipe.specification.dynamics_theory import OptionalDynamicsTheory, true_as_defaults
 from phasepipe.specification.grid import AlphaGrid, AlphaRange, RefinedCell, SnapshotSpec, common_or_per_size
 from phasepipe.specification.loss import LossSpec
@@ -36,11 +37,22 @@ from phasepipe.specification.starts import StartSpec
 # kind, overlap m0 (NaN where the kind has none) and number of a start
 StartKey = tuple[int, float, int]
 
+_LONGEST_NAME = 100  # file systems take 255 bytes, with what is added for drafts and archives
+_RESERVED = {"instances", "runs", "spectra", "figures", "logs", "benchmarks"} | {"con", "prn", "aux", "nul"}
+_RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
+_LARGEST_INSTANCE = 10**12  # bytes
+_MOST_RUNS = 10**9
+_MOST_STEPS = 10**10
+
 
 class Sweep(Model):
     """One sweep over N, alpha, instances and starts."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the results folder")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="letters, digits, _, . and -, as the name of a folder",
+        examples=["demo"],
+    )
     loss: LossSpec
     N: Annotated[list[Dimension], Field(min_length=1)] = Field(description="Dimensions")
     alpha: Annotated[
@@ -54,28 +66,28 @@ class Sweep(Model):
         default=[], description="Alphas with instances of their own number, added to the grid"
     )
     dynamics: DynamicsSpec = FlowSpec()
-    t_max: FinitePositive = Field(default=100.0, description="Time budget of a run")
-    recovery_threshold: float = Field(
+    t_max: Time = Field(default=100.0, description="Time budget of a run")
+    recovery_threshold: Real = Field(
         default=0.99, gt=0, lt=1, description="|m| beyond which a run has recovered"
     )
-    gradient_tolerance: FinitePositive = Field(
-        default=1e-3, description="|g|/sqrt(N) below which a run is examined as a trap"
+    gradient_tolerance: Real = Field(
+        default=1e-3, gt=0, le=1e3, description="|g|/sqrt(N) below which a run is examined as a trap"
     )
-    records_per_decade: PositiveInt = Field(default=8, le=1000, description="Record times per decade of time")
+    records_per_decade: Whole = Field(default=8, ge=1, le=1000, description="Record times per decade of time")
     snapshots: SnapshotSpec = SnapshotSpec()
-    zero_signal: bool = Field(default=False, description="Labels independent of the sensing matrix")
+    zero_signal: StrictBool = Field(default=False, description="Labels independent of the sensing matrix")
     sensing: SensingSpec = Field(default=GaussianSensing(), description="Ensemble of the sensing matrix")
-    noise: float = Field(
-        default=0.0, ge=0, allow_inf_nan=False, description="Standard deviation of the noise of the labels"
+    noise: Real = Field(
+        default=0.0, ge=0, le=1e3, description="Standard deviation of the noise of the labels"
     )
-    store_sensing: bool = Field(default=False, description="Keep the sensing matrices in the store")
-    seed: NonNegativeInt = Field(default=0, description="Root seed of every random stream")
+    store_sensing: StrictBool = Field(default=False, description="Keep the sensing matrices in the store")
+    seed: Whole = Field(default=0, ge=0, lt=2**63, description="Root seed of every random stream")
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["cpu", "gpu"] = Field(
         default="cpu", description="Where runs are computed; gpu needs PyTorch, and is cpu without a GPU"
     )
     dynamics_theory: OptionalDynamicsTheory = None
-    block_instances: PositiveInt | None = Field(
+    block_instances: Count | None = Field(
         default=None, description="Instances per Dask task and Zarr chunk; default chosen from N and alpha"
     )
     cluster: ClusterSpec = LocalCluster()
@@ -84,6 +96,17 @@ class Sweep(Model):
     @classmethod
     def _true_as_defaults(cls, value: Any) -> Any:
         return true_as_defaults(value)
+
+    @field_validator("name")
+    @classmethod
+    def _free_name(cls, name: str) -> str:
+        if len(name) > _LONGEST_NAME:
+            raise ValueError(f"= {name[:20]}... has {len(name)} characters; take at most {_LONGEST_NAME}")
+        if name.lower().split(".")[0] in _RESERVED or name.endswith("."):
+            raise ValueError(
+                f"= {name!r} is a name that folders of results or Windows keep for themselves; take another"
+            )
+        return name
 
     @field_validator("N")
     @classmethod
@@ -102,6 +125,7 @@ class Sweep(Model):
                 f"snapshots.per_decade = {self.snapshots.per_decade} does not divide "
                 f"records_per_decade = {self.records_per_decade}; take a divisor of it"
             )
+        self._check_size()
         self.protocol()  # tolerance against dtype
         return self
 
@@ -141,6 +165,29 @@ class Sweep(Model):
                 )
         if self.noise and self.zero_signal:
             raise ValueError(f"noise = {self.noise} means nothing with zero_signal: true; drop either")
+
+    def _check_size(self) -> None:
+        """Refuse what no machine holds or ends; block by block, the rest is a matter of patience."""
+        starts = sum(start.count for start in self.starts)
+        for N in self.N:
+            M = max(self.measurements(N))
+            needed = 4 * N * M + 16 * starts * (N + M)  # one sensing matrix, and all starts on it
+            if needed > _LARGEST_INSTANCE:
+                raise ValueError(
+                    f"N = {N} with alpha = {max(self.alphas(N)):g} and {starts} starts needs "
+                    f"{needed / 1e9:.0f} GB for one instance; {_LARGEST_INSTANCE / 1e9:.0f} GB is the limit, "
+                    "so take less of one of them"
+                )
+        if self.run_count() > _MOST_RUNS:
+            raise ValueError(
+                f"the sweep has {self.run_count():.1e} runs, and {_MOST_RUNS:.0e} are the limit; "
+                "take fewer instances or starts"
+            )
+        if isinstance(self.dynamics, DescentSpec) and self.t_max / self.dynamics.learning_rate > _MOST_STEPS:
+            raise ValueError(
+                f"dynamics.learning_rate = {self.dynamics.learning_rate:g} takes more than "
+                f"{_MOST_STEPS:.0e} steps to t_max = {self.t_max:g}; take a larger one"
+            )
 
     def _grid(self, N: int) -> list[float]:
         """Signal-to-noise ratios at ``N`` without those that ``refine`` adds."""
@@ -227,3 +274,13 @@ class Sweep(Model):
             "instances": self.instances_at(N),
             "starts": [start.model_dump(mode="json") for start in self.starts],
         }
+
+    def grid_digest(self) -> str:
+        """Digest of :meth:`grid_key` at all N; another one means that there may be something to compute."""
+        grids = json.dumps([self.grid_key(N) for N in self.N], sort_keys=True)
+        return hashlib.sha256(grids.encode()).hexdigest()[:12]
+
+    def run_count(self) -> int:
+        """Runs at all N, with the instances that ``refine`` adds."""
+        instances = sum(sum(self.instances_at(N).values()) for N in self.N)
+        return instances * sum(start.count for start in self.starts)

@@ -38,6 +38,38 @@ def test_check_counts_the_runs(phasepipe, config):
     assert not (config.parent / "results").exists()
 
 
+def test_check_counts_what_refine_adds(phasepipe, config, configuration):
+    cells = [{"N": 12, "alpha": 2, "instances": 10}, {"N": 12, "alpha": 3, "instances": 5}]
+    config.write_text(yaml.safe_dump(configuration(refine=cells)))
+    assert "in order: 38 runs" in phasepipe("check", "--config", config)[1]
+
+
+@pytest.mark.parametrize(
+    ("results", "words"),
+    [("", "names no file or folder"), ("$NOT_SET/x", "variable NOT_SET"), ("a/{b}", "wildcards")],
+)
+def test_a_results_folder_that_cannot_be_is_refused(phasepipe, config, configuration, results, words):
+    config.write_text(yaml.safe_dump(configuration() | {"results": results}))
+    code, _, err = phasepipe("check", "--config", config)
+    assert code == 1
+    assert err.startswith("phasepipe: configuration: results")
+    assert words in err
+
+
+@pytest.mark.parametrize("results", ["~/x", "$SCRATCH/x", "${SCRATCH}/x"])
+def test_a_results_folder_is_written_out(phasepipe, config, configuration, monkeypatch, tmp_path, results):
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("SCRATCH", str(place))
+    (place / "x").write_text("a file where the folder should be")
+    config.write_text(yaml.safe_dump(configuration() | {"results": results}))
+    for command in (["check"], ["refine", "--budget", "10"]):
+        code, _, err = phasepipe(*command, "--config", config)
+        assert code == 1
+        assert f"{place}/x/small cannot be written" in err
+
+
 def test_the_shipped_sweeps_are_in_order(phasepipe, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert phasepipe("check", "tiny")[0] == 0

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,13 +64,17 @@ REFUSED = {
     ),
     "unknown cluster": ({"cluster": {"kind": "pbs"}}, ["cluster.kind = 'pbs'", "'slurm'"]),
     "unknown slurm key": (slurm(partition="main"), ["unknown key 'cluster.partition'"]),
-    "no jobs": (slurm(jobs=0), ["cluster.jobs = 0", "greater than 0"]),
+    "no jobs": (slurm(jobs=0), ["cluster.jobs = 0", "greater than or equal to 1"]),
     "more jobs at least than at most": (
         slurm(jobs=2, minimum_jobs=3),
         ["cluster.minimum_jobs = 3", "jobs = 2"],
     ),
     "more processes than cores": (slurm(cores=2, processes=3), ["cluster.processes = 3", "cores = 2"]),
-    "walltime is a word": (slurm(walltime="long"), ["cluster.walltime = 'long'"]),
+    "walltime is a word": (
+        slurm(walltime="long"),
+        ["cluster.walltime = 'long'", "write [days-]hours:minutes:seconds", "for example '04:00:00'"],
+    ),
+    "walltime is a number": (slurm(walltime=43200), ["cluster.walltime = 43200", "in quotes"]),
     "walltime of seconds": (slurm(walltime="0:00:30"), ["cluster.walltime = 0:00:30", "minute"]),
     "margin is all": (slurm(walltime="0:10:00", margin=600), ["cluster.margin = 600", "fraction"]),
     "memory without unit": (slurm(memory="4"), ["cluster.memory = '4'"]),
@@ -83,11 +86,14 @@ REFUSED = {
     "half of TLS": (slurm(security={"ca_file": "ca.pem"}), ["security.cert' is missing"]),
     "unknown loss": ({"loss": {"kind": "cubic"}}, ["loss.kind = 'cubic'", "'quartic'"]),
     "negative a": ({"loss": {"kind": "normalised_quartic", "a": -1}}, ["loss.a = -1", "greater than 0"]),
-    "infinite a": ({"loss": {"kind": "normalised_quartic", "a": math.inf}}, ["loss.a = inf", "finite"]),
+    "infinite a": (
+        {"loss": {"kind": "normalised_quartic", "a": math.inf}},
+        ["loss.a = inf", "less than or equal to 1000000"],
+    ),
     "loss is a word": ({"loss": "quartic"}, ["loss = 'quartic'", "mapping"]),
     "no N": ({"N": []}, ["N is empty"]),
     "N is a number": ({"N": 64}, ["N = 64", "list"]),
-    "N is a word": ({"N": ["many"]}, ["N.0 = 'many'", "integer"]),
+    "N is a word": ({"N": ["many"]}, ["N.0 = 'many'", "number"]),
     "N too small": ({"N": [1]}, ["N.0 = 1", "greater than or equal to 2"]),
     "N beyond measure": ({"N": [10**400]}, ["N.0 = 1000", "less than"]),
     "N twice": ({"N": [12, 16, 12]}, ["N = 12 stands twice"]),
@@ -132,13 +138,53 @@ REFUSED = {
         ["relative_tolerance = 1e-07", "float32", "1e-2"],
     ),
     "no learning rate": ({"dynamics": {"kind": "descent"}}, ["key 'dynamics.learning_rate' is missing"]),
-    "no time": ({"t_max": 0}, ["t_max = 0", "greater than 0"]),
+    "no time": ({"t_max": 0}, ["t_max = 0", "greater than or equal to 0.000001"]),
     "endless time": ({"t_max": math.inf}, ["t_max = inf", "finite"]),
     "time is a word": ({"t_max": "long"}, ["t_max = 'long'", "number"]),
     "threshold of one": ({"recovery_threshold": 1}, ["recovery_threshold = 1", "less than 1"]),
     "half precision": ({"dtype": "float16"}, ["dtype = 'float16'", "float32"]),
     "unknown device": ({"device": "tpu"}, ["device = 'tpu'", "'cpu' or 'gpu'"]),
     "negative seed": ({"seed": -1}, ["seed = -1", "greater than or equal to 0"]),
+    "a moment of time": ({"t_max": 5e-324}, ["t_max = 5e-324", "greater than or equal to"]),
+    "time without end": ({"t_max": 1e308}, ["t_max = 1e+308", "less than or equal to"]),
+    "time in quotes": ({"t_max": "20"}, ["t_max = '20'", "text", "without quotes"]),
+    "N in quotes": ({"N": ["064"]}, ["N.0 = '064'", "without quotes"]),
+    "instances in quotes": ({"instances": "4"}, ["instances = '4'", "without quotes"]),
+    "seed of 60 digits": ({"seed": 10**59}, ["seed = 1000", "less than"]),
+    "deafening noise": ({"noise": 1e300}, ["noise = 1e+300", "less than"]),
+    "refined alpha beyond measure": (
+        {"refine": [{"N": 12, "alpha": 1e300, "instances": 4}]},
+        ["refine.0.alpha = 1e+300", "less than"],
+    ),
+    "block beyond measure": ({"block_instances": 1e30}, ["block_instances = 1e+30"]),
+    "starts beyond measure": ({"starts": [random(10_000_000)]}, ["starts.0.count = 10000000", "less than"]),
+    "instance beyond memory": (
+        {"N": [1_000_000], "alpha": [1e5]},
+        ["N = 1000000", "alpha = 100000", "GB", "limit"],
+    ),
+    "runs beyond patience": (
+        {"instances": 10_000_000, "starts": [random(100_000)]},
+        ["runs", "1e+09", "fewer"],
+    ),
+    "steps beyond patience": (
+        {"dynamics": {"kind": "descent", "learning_rate": 1e-300}},
+        ["learning_rate = 1e-300", "steps", "larger"],
+    ),
+    "giant steps": ({"dynamics": {"kind": "descent", "learning_rate": 1e300}}, ["learning_rate = 1e+300"]),
+    "truth in words": ({"zero_signal": "yes"}, ["zero_signal = 'yes'", "boolean"]),
+    "truth as a number": ({"store_sensing": 1}, ["store_sensing = 1", "boolean"]),
+    "a port beyond ports": (
+        {"cluster": {"kind": "address", "address": "tcp://10.0.0.1:9999999999"}},
+        ["cluster.address = 'tcp://10.0.0.1:9999999999'", "65535"],
+    ),
+    "memory of all machines": (slurm(memory=f"{10**20}TB"), ["cluster.memory", "100TB"]),
+    "no memory": (slurm(memory="0GB"), ["cluster.memory = '0GB'", "100MB"]),
+    "walltime of a century": (slurm(walltime="99999-00:00:00"), ["cluster.walltime", "longer than a year"]),
+    "walltime of endless digits": (slurm(walltime="9" * 5000 + ":00:00"), ["longer than a year"]),
+    "more workers than any machine": (
+        {"cluster": {"kind": "local", "workers": 10**9}},
+        ["cluster.workers = 1000000000", "less than"],
+    ),
     "snapshots between records": ({"snapshots": {"per_decade": 3}}, ["snapshots.per_decade = 3", "divide"]),
 }
 
@@ -154,6 +200,8 @@ def assert_sentence(message, opening, words):
     assert message.startswith(opening)
     assert "\n" not in message
     assert "pydantic" not in message
+    assert "[^" not in message  # a regular expression
+    assert "\\d" not in message
     for word in words:
         assert word in message
 
@@ -217,7 +265,7 @@ def test_a_path_that_names_no_loss_is_refused(configuration, tmp_path, path):
         ({"sweep": "a", "sweeps": {}}, ["sweeps is empty"]),
         ({"sweep": "a", "sweeps": {"b": {}}}, ["no sweep 'a'", "the sweeps are b"]),
         ({"sweep": "a", "sweeps": {"a": None}}, ["sweeps.a = None", "mapping"]),
-        ({"sweep": "a", "sweeps": {1: {}}}, ["sweeps.1", "string"]),
+        ({"sweep": "a", "sweeps": {1: {}}}, ["sweeps.1", "in quotes"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "result": "x"}, ["unknown key 'result'", "'results'"]),
     ],
 )
@@ -241,10 +289,43 @@ def test_sensing_and_noise_enter_the_identity_only_where_they_are_not_the_defaul
     assert make_sweep(noise=0.1).identity() == plain | {"noise": 0.1}
 
 
-def test_name_that_is_no_folder_is_refused(configuration):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("../up", ["name = '../up'", "letters, digits", "for example 'demo'"]),
+        ("a b", ["name = 'a b'"]),
+        ("$(touch x)", ["name = '$(touch x)'"]),
+        ("a" * 101, ["has 101 characters", "at most 100"]),
+        ("runs", ["name = 'runs'", "take another"]),
+        ("NUL.txt", ["name = 'NUL.txt'", "take another"]),
+        ("demo.", ["name = 'demo.'", "take another"]),
+    ],
+)
+def test_name_that_is_no_folder_is_refused(configuration, name, words):
     settings = configuration()["sweeps"]["small"]
-    with pytest.raises(SweepError, match=r"name = '\.\./up'"):
-        load_sweep({"sweep": "../up", "sweeps": {"../up": settings}})
+    with pytest.raises(SweepError) as refused:
+        load_sweep({"sweep": name, "sweeps": {name: settings}})
+    assert_sentence(str(refused.value), f"sweep {name!r}: ", words)
+
+
+def test_a_name_of_a_hundred_letters_is_taken(configuration):
+    settings = configuration()["sweeps"]["small"]
+    assert load_sweep({"sweep": "a" * 100, "sweeps": {"a" * 100: settings}}).name == "a" * 100
+
+
+def test_the_runs_that_refine_adds_are_counted(make_sweep):
+    cells = [{"N": 12, "alpha": 2, "instances": 10}, {"N": 12, "alpha": 3, "instances": 5}]
+    sweep = make_sweep(refine=cells, starts=[random(2), warm(1, 0.5)])
+    assert sweep.run_count() == (10 + 4 + 5) * 3
+    study = load_sweep(read_configuration(ROOT / "config/study/4-scaling.yaml"), "scaling-a0.01")
+    assert study.run_count() == 61_952
+
+
+def test_the_digest_of_a_grid_changes_with_what_is_asked_and_with_nothing_else(make_sweep):
+    digest = make_sweep().grid_digest()
+    assert make_sweep(block_instances=1, cluster={"kind": "local", "workers": 1}).grid_digest() == digest
+    grown = [{"instances": 5}, {"N": [12, 14]}, {"alpha": [2, 3, 4]}, {"starts": [random(3)]}]
+    assert len({digest, *(make_sweep(**change).grid_digest() for change in grown)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -254,7 +335,10 @@ def test_name_that_is_no_folder_is_refused(configuration):
         (b"sweep: [", ["not valid YAML"]),
         (b"\xff\xfe\xfa", ["not valid YAML"]),
         (b"- a\n- b\n", ["not a mapping"]),
-        (b"", ["not a mapping"]),
+        (b"", ["is empty"]),
+        (b"# only a remark\n", ["is empty"]),
+        (b"sweep: a\0b\n", ["not valid YAML", "#x0000"]),
+        (b"sweep: a\n" + b"#" * 600_000, ["larger than 500000 bytes"]),
     ],
 )
 def test_file_refused_by_one_sentence(tmp_path, content, words):
@@ -267,11 +351,11 @@ def test_file_refused_by_one_sentence(tmp_path, content, words):
 
 
 def test_loading_fills_in_what_a_user_may_leave_out(make_sweep):
-    sweep = make_sweep(loss={"a": 0.5}, alpha={"start": 1.5, "stop": 2.5, "step": 0.25}, t_max="1e1")
+    sweep = make_sweep(loss={"a": 0.5}, alpha={"start": 1.5, "stop": 2.5, "step": 0.25}, t_max=10)
     assert sweep.alphas(12) == [1.5, 1.75, 2.0, 2.25, 2.5]
     assert sweep.measurements(12) == [18, 21, 24, 27, 30]
     assert sweep.loss.build().a == 0.5
-    assert sweep.t_max == 10  # PyYAML reads 1e1 as a word
+    assert sweep.t_max == 10
 
 
 def places(value, path=()):
@@ -367,7 +451,7 @@ def test_schema_in_the_repository_is_the_one_of_the_models():
 
 
 def test_shipped_configuration_loads_and_fits_the_schema():
-    content = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    content = read_configuration(ROOT / "config/config.yaml")
     for name in content["sweeps"]:
         load_sweep(content, name)
     jsonschema = pytest.importorskip("jsonschema")

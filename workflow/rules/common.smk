@@ -1,42 +1,66 @@
 # The sweep to run, checked before any job starts, and where its results lie.
 
 
-def checked_sweep():
-    """The sweep named in the configuration; a mistake in it ends Snakemake with one sentence."""
+def loaded():
+    """What the configuration says, read by phasepipe alone; a mistake in it ends Snakemake with one sentence.
+
+    There is no `configfile:`, because Snakemake would merge a file of the user's own into it, key by key.
+    """
+    files = workflow.overwrite_configfiles or [DEFAULT_FILE]
     try:
-        sweep = load_sweep(config)
-        check_folder(sweep, Path(config.get("results", "results")))
+        found = load_configuration(files, workflow.config_settings.config)
+        check_folder(found.sweep, found.results)
     except UserError as error:
         # a WorkflowError would be framed by file names and line numbers of the workflow
         sys.exit(f"phasepipe: {error}")
-    return sweep
+    return found
 
 
-def hold_results():
-    """One workflow at a time writes the results of a sweep."""
-    try:
-        guard_workflow(Path(RESULTS) / SWEEP.name)
-    except UserError as error:
-        sys.exit(f"phasepipe: {error}")
+LOADED = loaded()
+SWEEP = LOADED.sweep
+RESULTS = str(LOADED.results)
 
-
-SWEEP = checked_sweep()
-RESULTS = config.get("results", "results")
-LOCAL = SWEEP.cluster.kind == "local"
+# what scripts read, and --archive keeps
+config.clear()
+config.update(LOADED.content)
+if not workflow.overwrite_configfiles:
+    workflow.configfiles.append(DEFAULT_FILE)
 
 
 wildcard_constraints:
     sweep=SWEEP.name.replace(".", r"\."),
 
 
-def all_grids(wildcards):
-    """What the runs at each N depend on: a change makes a rule run again, and compute only what is new."""
-    return [SWEEP.grid_key(N) for N in SWEEP.N]
+def hold_results():
+    """One workflow at a time writes the results of a sweep."""
+    try:
+        # Snakemake leaves the folder of --directory before the lock is given back
+        guard_workflow((LOADED.results / SWEEP.name).absolute())
+    except UserError as error:
+        sys.exit(f"phasepipe: {error}")
+
+
+def all_cores(wildcards):
+    """Workers of a local cluster use all; a cluster elsewhere is only waited for."""
+    try:
+        return workflow.cores if SWEEP.cluster.kind == "local" else 1
+    except WorkflowError:  # --summary, --dag and their like run nothing, and need no --cores
+        return 1
+
+
+# what the runs at all N depend on: after a change rules run again, and compute only what is new
+GRID = SWEEP.grid_digest()
 
 
 def receipts(stage):
-    """One for each N, in the order of the sweep."""
-    return [f"{RESULTS}/{{sweep}}/{stage}/N{N}.done" for N in SWEEP.N]
+    """One for each N, in the order of the sweep, and one named after the grid."""
+    names = [*(f"N{N}" for N in SWEEP.N), f"grid-{GRID}"]
+    return [f"{RESULTS}/{{sweep}}/{stage}/{name}.done" for name in names]
+
+
+def table_receipts(table):
+    """One for the table, and one named after the grid that it covers."""
+    return [f"{RESULTS}/{{sweep}}/{name}.done" for name in (table, f"{table}-{GRID}")]
 
 
 def picture(name, category):

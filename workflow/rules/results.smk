@@ -3,7 +3,7 @@
 
 rule predict_thresholds:
     output:
-        f"{RESULTS}/{{sweep}}/theory.done",
+        table_receipts("theory"),
     log:
         f"{RESULTS}/{{sweep}}/logs/theory.log",
     benchmark:
@@ -11,7 +11,7 @@ rule predict_thresholds:
     conda:
         "../envs/phasepipe.yaml"
     params:
-        grids=all_grids,
+        grid=GRID,
     message:
         "Predict the thresholds for N to infinity"
     script:
@@ -22,7 +22,7 @@ rule estimate_success:
     input:
         receipts("runs"),
     output:
-        f"{RESULTS}/{{sweep}}/success.done",
+        table_receipts("success"),
     log:
         f"{RESULTS}/{{sweep}}/logs/success.log",
     benchmark:
@@ -30,7 +30,7 @@ rule estimate_success:
     conda:
         "../envs/phasepipe.yaml"
     params:
-        grids=all_grids,
+        grid=GRID,
     message:
         "Estimate the success probability of {wildcards.sweep}"
     script:
@@ -39,8 +39,8 @@ rule estimate_success:
 
 rule draw_success:
     input:
-        f"{RESULTS}/{{sweep}}/success.done",
-        f"{RESULTS}/{{sweep}}/theory.done",
+        table_receipts("success"),
+        table_receipts("theory"),
     output:
         picture("success", "Recovery"),
         picture("loss", "Recovery"),
@@ -61,9 +61,9 @@ rule draw_success:
 rule study_scaling:
     input:
         receipts("runs"),
-        f"{RESULTS}/{{sweep}}/theory.done",
+        table_receipts("theory"),
     output:
-        f"{RESULTS}/{{sweep}}/scaling.done",
+        table_receipts("scaling"),
     log:
         f"{RESULTS}/{{sweep}}/logs/scaling.log",
     benchmark:
@@ -71,7 +71,7 @@ rule study_scaling:
     conda:
         "../envs/phasepipe.yaml"
     params:
-        grids=all_grids,
+        grid=GRID,
     message:
         "Study the finite-size scaling of {wildcards.sweep}"
     script:
@@ -82,7 +82,7 @@ rule relate_fates:
     input:
         receipts("runs"),
     output:
-        f"{RESULTS}/{{sweep}}/fate.done",
+        table_receipts("fate"),
         picture("fate", "Curvature"),
     log:
         f"{RESULTS}/{{sweep}}/logs/fate.log",
@@ -91,7 +91,7 @@ rule relate_fates:
     conda:
         "../envs/phasepipe.yaml"
     params:
-        grids=all_grids,
+        grid=GRID,
     message:
         "Relate the fate of runs to what is known early"
     script:
@@ -101,7 +101,7 @@ rule relate_fates:
 rule draw_hessian:
     input:
         receipts("spectra"),
-        f"{RESULTS}/{{sweep}}/theory.done",
+        table_receipts("theory"),
     output:
         *(
             picture(f"hessian-{name}", "Curvature")
@@ -122,10 +122,10 @@ rule draw_hessian:
 rule write_report:
     input:
         receipts("runs"),
-        f"{RESULTS}/{{sweep}}/theory.done",
+        table_receipts("theory"),
         f"{RESULTS}/{{sweep}}/figures/success.png",
-        f"{RESULTS}/{{sweep}}/scaling.done",
-        f"{RESULTS}/{{sweep}}/fate.done",
+        table_receipts("scaling"),
+        table_receipts("fate"),
         hessian_figures,
     output:
         report(

@@ -14,9 +14,9 @@ rule draw_instances:
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
-    threads: workflow.cores if LOCAL else 1
+    threads: all_cores
     params:
-        grids=all_grids,
+        grid=GRID,
     message:
         "Draw the instances of {wildcards.sweep}"
     script:
@@ -34,9 +34,9 @@ rule run_descent:
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
-    threads: workflow.cores if LOCAL else 1
+    threads: all_cores
     params:
-        grids=all_grids,
+        grid=GRID,
     message:
         "Run the descents of {wildcards.sweep}"
     script:
@@ -56,9 +56,9 @@ rule diagonalise_snapshots:
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
-    threads: workflow.cores if LOCAL else 1
+    threads: all_cores
     params:
-        grids=all_grids,
+        grid=GRID,
     message:
         "Diagonalise the Hessian at the snapshots of {wildcards.sweep}"
     script:

@@ -1,0 +1,48 @@
+"""A bound on the time that somebody else's code may take, where the system offers one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+
+class TooSlow(BaseException):
+    """The time is over; no Exception, because the code that it interrupts may catch those."""
+
+
+@contextmanager
+def time_limit(processor: float, clock: float) -> Iterator[None]:
+    """Interrupt the block after so many seconds of processor time, or on the clock.
+
+    Signals reach the main thread alone: elsewhere, as in the tasks of a Dask worker, and on systems without
+    interval timers there is no limit.
+
+    Raises
+    ------
+    TooSlow
+        When the time is over.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    with ExitStack() as stack:
+        stack.enter_context(_alarm(signal.ITIMER_PROF, signal.SIGPROF, processor, "processor time"))
+        stack.enter_context(_alarm(signal.ITIMER_REAL, signal.SIGALRM, clock, "time"))
+        yield
+
+
+@contextmanager
+def _alarm(timer: int, number: signal.Signals, seconds: float, what: str) -> Iterator[None]:
+    def over(_number: int, _frame: FrameType | None) -> None:
+        raise TooSlow(f"took more than {seconds:g} s of {what}")
+
+    handler = signal.signal(number, over)
+    left, interval = signal.setitimer(timer, seconds)  # of a timer that somebody else has set
+    try:
+        yield
+    finally:
+        signal.setitimer(timer, left, interval)
+        signal.signal(number, handler)
