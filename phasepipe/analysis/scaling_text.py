@@ -23,15 +23,15 @@ def verdict(extrapolation: Extrapolation) -> str:
             f"None of the forms {forms} describes {name} over {sizes}, so its limit is not determined"
             f"{_theory(extrapolation)}."
         )
-    described = [f"{fit.formula} (limit {_range(fit.limit, fit.limit_interval)})" for fit in plausible]
+    described = [f"{fit.formula} ({_limit(fit)})" for fit in plausible]
     if len(plausible) == 1:
         excluded = [fit for fit in extrapolation.fits if not fit.imposed and fit not in plausible]
         against = f" and disfavour {_list(fit.formula for fit in excluded)}" if excluded else ""
         sentence = f"The data ({sizes}) allow {described[0]}{against}"
     else:
         sentence = (
-            f"The data ({sizes}) cannot tell {_list(described)} apart, so the limit of {name} is known only "
-            f"to lie in {_interval(extrapolation.limit_range)}"
+            f"The data ({sizes}) cannot tell {_list(described)} apart, so the limit of {name} "
+            f"{_bounds(extrapolation.limit_range)}"
         )
     if all(fit.degrees_of_freedom <= 0 for fit in plausible):
         sentence += ", with no size to spare for testing any form"
@@ -57,7 +57,8 @@ def scaling_report(study: ScalingStudy) -> str:
         lines += ["## Data collapse", "", _collapse_section(study.collapses), ""]
     lines += [
         f"{level} intervals. rho: correlation of the starts of one instance; p: p value of the lack of fit; "
-        "width: distance in alpha between the quartiles of the curve.",
+        "width: distance in alpha between the quartiles of the curve; model spread: part of the standard "
+        "error of alpha_50 that is due to the unknown shape of the curve.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -70,9 +71,28 @@ def _theory(extrapolation: Extrapolation) -> str:
     passing = [fit.formula for fit in imposed if not fit.goodness < 0.05]
     if not passing:
         return f"; the imposed limit {limit:.4g} fits with none of them"
-    if len(passing) == len(imposed):
-        return f"; the imposed limit {limit:.4g} is compatible with all of them"
-    return f"; the imposed limit {limit:.4g} is compatible with {_list(passing)} only"
+    only = "" if len(passing) == len(imposed) else " only"
+    return f"; the imposed limit {limit:.4g} is compatible with {_list(passing)}{only}"
+
+
+def _limit(fit: SizeFit) -> str:
+    """The limit of a form with its interval, or that it has none."""
+    if fit.form == "log_linear":
+        return "no limit"
+    if np.isinf(fit.limit):
+        return f"at its bound: {fit.at_bound}"
+    return f"limit {_range(fit.limit, fit.limit_interval)}"
+
+
+def _bounds(interval: Interval) -> str:
+    lower, upper = interval
+    if np.isinf(lower) and np.isinf(upper):
+        return "is not bounded"
+    if np.isinf(upper):
+        return f"is at least {_number(lower)} and unbounded above"
+    if np.isinf(lower):
+        return f"is at most {_number(upper)} and unbounded below"
+    return f"is known only to lie in {_interval(interval)}"
 
 
 def _curve_section(curves: Sequence[CurveFit]) -> str:
@@ -81,7 +101,7 @@ def _curve_section(curves: Sequence[CurveFit]) -> str:
             str(fit.N),
             _range(fit.alpha_50, (fit.alpha_50_lower, fit.alpha_50_upper)),
             _range(fit.width, (fit.width_lower, fit.width_upper)),
-            _number(fit.lapse) if fit.lapse > 0 else "none",
+            _number(fit.alpha_50_model),
             _number(fit.correlation),
             _number(fit.goodness),
             f"{fit.cells.sums.recovered.sum():.0f} / {fit.cells.sums.runs.sum():.0f}",
@@ -89,7 +109,7 @@ def _curve_section(curves: Sequence[CurveFit]) -> str:
         ]
         for fit in curves
     ]
-    return _table(["N", "alpha_50", "width", "lapse", "rho", "p", "recovered / runs", "status"], rows)
+    return _table(["N", "alpha_50", "width", "model spread", "rho", "p", "recovered / runs", "status"], rows)
 
 
 def _form_section(extrapolation: Extrapolation) -> str:
@@ -98,14 +118,16 @@ def _form_section(extrapolation: Extrapolation) -> str:
             fit.formula,
             f"{_number(fit.limit)} imposed" if fit.imposed else _range(fit.limit, fit.limit_interval),
             _range(fit.amplitude, fit.amplitude_interval),
-            _range(fit.omega, fit.omega_interval) if np.isfinite(fit.omega) else "",
+            _shape(fit),
             f"{fit.chi2:.2f} / {fit.degrees_of_freedom}",
             _number(fit.goodness),
             f"{fit.weight:.2f}",
         ]
         for fit in extrapolation.fits
     ]
-    return _table(["form", "limit", "c", "omega", "chi2 / dof", "p", "AICc weight"], rows)
+    return _table(
+        ["form", "limit", "shift at the smallest N", "shape", "chi2 / dof", "p", "AICc weight"], rows
+    )
 
 
 def _check_sections(extrapolation: Extrapolation) -> list[str]:
@@ -162,6 +184,15 @@ def _collapse_section(collapses: Sequence[Collapse]) -> str:
         for found in collapses
     ]
     return _table(["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered"], rows)
+
+
+def _shape(fit: SizeFit) -> str:
+    if np.isnan(fit.shape):
+        return ""
+    if fit.at_bound:
+        return f"at its bound: {fit.at_bound}"
+    name = "omega" if fit.form == "power" else "log(N_min/N0)"
+    return f"{name} = {_range(fit.shape, fit.shape_interval)}"
 
 
 def _label(fit: SizeFit) -> str:

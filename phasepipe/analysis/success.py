@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from phasepipe.analysis.counts import FloatArray, counts_from_xarray
-from phasepipe.analysis.intervals import Method, success_interval
+from phasepipe.analysis.intervals import success_interval
 from phasepipe.physics.outcomes import Outcome
 
 RUN_DIMS = ("instance", "start")
@@ -80,7 +80,6 @@ def success_table(
     budgets: Sequence[float] | None = None,
     stop_time: xr.DataArray | None = None,
     level: float = 0.95,
-    method: Method = "wilson",
 ) -> xr.Dataset:
     """Success probability with intervals for every cell and time budget.
 
@@ -95,7 +94,7 @@ def success_table(
     stop_time
         Time at which each run ended. With it a trapped run counts as undecided at budgets
         before it was certified; without it, as trapped at every budget.
-    level, method
+    level
         As in :func:`~phasepipe.analysis.intervals.success_interval`; the correlation of starts is
         pooled over alpha.
 
@@ -120,7 +119,7 @@ def success_table(
     recovered = counts["recovered"].transpose(*dims, "instance")
     runs = counts["runs"].expand_dims(budget=times).transpose(*dims, "instance")
     interval = success_interval(
-        recovered.to_numpy(), runs.to_numpy(), level=level, method=method, pool_axes=(dims.index("alpha"),)
+        recovered.to_numpy(), runs.to_numpy(), level=level, pool_axes=(dims.index("alpha"),)
     )
     k, n = recovered.sum("instance"), runs.sum("instance")
     denominator = n.where(n > 0)
@@ -153,7 +152,7 @@ def success_table(
     for name, (long_name, units) in ATTRIBUTES.items():
         table[name].attrs = {"long_name": long_name, "units": units}
     table["budget"].attrs = {"long_name": "time budget", "units": "1"}
-    table.attrs = {"level": level, "method": method, "t_max": t_max}
+    table.attrs = {"level": level, "t_max": t_max}
     return table
 
 

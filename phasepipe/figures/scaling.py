@@ -31,10 +31,10 @@ from phasepipe.figures.style import (
     size_markers,
 )
 
-FORM_COLOURS: dict[Form, str] = {"inverse_log": BLUE, "inverse_log_squared": VERMILION, "power": GREEN}
+FORM_COLOURS: dict[Form, str] = {"inverse_log": BLUE, "log_linear": VERMILION, "power": GREEN}
 FORM_LABELS: dict[Form, str] = {
-    "inverse_log": r"$c/\log N$",
-    "inverse_log_squared": r"$c/\log^2 N$",
+    "inverse_log": r"$c/\log(N/N_0)$",
+    "log_linear": r"$a+b\,\log N$",
     "power": r"$c\,N^{-\omega}$",
 }
 LABELS = {"alpha_50": r"$\alpha_{50}$"}
@@ -42,10 +42,7 @@ GUIDE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "zorder": 0}
 
 
 def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
-    """Success probability against alpha for every N: intervals by instance, fits with bands.
-
-    A fit that the data reject is dashed, without a band: alpha_50 does not rest on it.
-    """
+    """Success probability against alpha for every N: intervals by instance, fits with bands."""
     with paper_style():
         figure = new_figure()
         axes = figure.subplots()
@@ -63,12 +60,9 @@ def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
                 elinewidth=0.7,
                 label=f"$N={fit.N}$",
             )
-            if fit.slope > 0:
-                alpha = np.linspace(cells.alpha[0], cells.alpha[-1], 300)
-                rejected = fit.status is CurveStatus.ISOTONIC
-                axes.plot(alpha, fit.probability(alpha), "--" if rejected else "-", color=colour)
-                if not rejected:
-                    axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
+            alpha = np.linspace(cells.alpha[0], cells.alpha[-1], 300)
+            axes.plot(alpha, fit.probability(alpha), color=colour)
+            axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
         axes.set(xlabel=r"$\alpha = M/N$", ylabel="success probability $P$", ylim=(-0.03, 1.03))
         axes.legend(handletextpad=0.3)
         return figure
@@ -179,7 +173,7 @@ def scaling_overview_figure(curves: Sequence[CurveFit], extrapolation: Extrapola
 
 
 def _draw_form(axes: Axes, fit: SizeFit, largest: float) -> None:
-    abscissa = np.linspace(1e-3, largest * 1.05, 400)
+    abscissa = np.linspace(1e-3, largest, 400)
     with np.errstate(over="ignore"):
         values = fit.predict(np.exp(1 / abscissa))
     label = FORM_LABELS[fit.form]
@@ -187,7 +181,7 @@ def _draw_form(axes: Axes, fit: SizeFit, largest: float) -> None:
         label += f" ({fit.weight:.2f})"
     axes.plot(
         [0, *abscissa],
-        [fit.limit, *values],
+        [fit.limit if np.isfinite(fit.limit) else np.nan, *values],
         color=FORM_COLOURS[fit.form],
         linestyle="--" if fit.imposed else "-",
         linewidth=0.8 if fit.imposed else 1.2,
@@ -252,7 +246,7 @@ def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
         *(extrapolation.value - 2 * extrapolation.error),
         *(extrapolation.value + 2 * extrapolation.error),
     ]
-    values += [fit.limit for fit in extrapolation.fits if fit.believable]
+    values += [fit.limit for fit in extrapolation.fits if fit.believable and np.isfinite(fit.limit)]
     span = np.ptp(extrapolation.value) + float(extrapolation.error.max())
     for fit in extrapolation.plausible:
         values += [end for end in fit.limit_interval if np.isfinite(end)]
@@ -278,8 +272,9 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame) -> 
     if extrapolation.imposed_limit is not None:
         axes.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
     if len(free):
-        # of the longer ends only what fits: the limits themselves set the scale
-        low, high = free["value"].min(), free["value"].max()
+        # of the longer ends only what fits: the limits that exist set the scale
+        known = free.loc[np.isfinite(free["value"]), "value"]
+        low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
         reach = 0.5 * (high - low) + 0.05 * abs(high)
         axes.set_ylim(low - reach, high + reach)
     _log_sizes(axes, free["N"].unique().astype(float))

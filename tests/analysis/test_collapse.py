@@ -7,9 +7,7 @@ from phasepipe.analysis.collapse import collapse_quality, fit_collapse, fit_smoo
 from phasepipe.analysis.planted import PlantedScaling
 
 # shift and width share the exponent: these data collapse
-PLANTED = PlantedScaling(
-    alpha_inf=4.0, amplitude=-4.0, omega=0.3, inverse_nu=0.3, scale=1.2, correlation=0.15
-)
+PLANTED = PlantedScaling(alpha_inf=4.0, amplitude=-4.0, omega=0.3, inverse_nu=0.3, width=2.6)
 SIZES = [64, 128, 256, 512, 1024]
 
 
@@ -55,15 +53,13 @@ def test_planted_collapse_is_found(method):
 
 
 def test_data_that_do_not_collapse_are_told_by_the_quality():
-    other = PlantedScaling(
-        alpha_inf=4.0, amplitude=-30.0, omega=1.0, inverse_nu=-0.3, scale=0.1, correlation=0.05
-    )
+    other = PlantedScaling(alpha_inf=4.0, amplitude=-30.0, omega=1.0, inverse_nu=-0.3, width=0.22)
     found = fit_collapse(draw(2, other), rng=np.random.default_rng(0), replicates=0)
     assert found.quality > 2.5
 
 
 def test_correction_to_scaling_lowers_chi_squared():
-    corrected = PlantedScaling(alpha_inf=4.0, amplitude=-12.0, omega=0.8, inverse_nu=0.2, correlation=0.02)
+    corrected = PlantedScaling(alpha_inf=4.0, amplitude=-12.0, omega=0.8, inverse_nu=0.2)
     counts = corrected.draw(SIZES, np.linspace(2.5, 5, 20), 200, 8, np.random.default_rng(3))
     plain = fit_smooth_collapse(counts, rng=np.random.default_rng(0), replicates=0)
     better = fit_smooth_collapse(counts, correction=True, rng=np.random.default_rng(0), replicates=0)
