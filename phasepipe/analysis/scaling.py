@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phasepipe.analysis.collapse import Collapse, fit_collapse, fit_smooth_collapse
+from phasepipe.analysis.collapse import fit_collapse, fit_smooth_collapse
+from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.curves import CurveFit, curve_table, fit_curves
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
 
@@ -29,8 +30,6 @@ def scaling_study(
     *,
     imposed_limit: float | None = None,
     level: float = 0.95,
-    replicates: int = 100,
-    rng: np.random.Generator | None = None,
 ) -> ScalingStudy:
     """Finite-size scaling of success counts (PHYSICS §8).
 
@@ -42,17 +41,12 @@ def scaling_study(
         Limit of alpha_50 from theory, compared with the free one.
     level
         As in :func:`~phasepipe.analysis.curves.fit_curves`.
-    replicates
-        Bootstrap replicates of the collapse.
-    rng
-        For the bootstrap of the collapse; a fixed one by default.
 
     Raises
     ------
     ValueError
         If the counts are not valid or a size has a single alpha.
     """
-    generator = np.random.default_rng(0) if rng is None else rng
     curves = fit_curves(counts, level=level)
     table = curve_table(curves)
     instances = float(sum(fit.cells.sums.instances.sum() for fit in curves))
@@ -84,13 +78,9 @@ def scaling_study(
     for correction in (None, False, True):
         try:
             if correction is None:
-                collapses.append(fit_collapse(counts, rng=generator, replicates=replicates, level=level))
+                collapses.append(fit_collapse(counts))
             else:
-                collapses.append(
-                    fit_smooth_collapse(
-                        counts, correction=correction, rng=generator, replicates=replicates, level=level
-                    )
-                )
+                collapses.append(fit_smooth_collapse(counts, correction=correction, level=level))
         except ValueError as error:
             notes.append(str(error))
     return ScalingStudy(curves, alpha_50, width, tuple(collapses), tuple(dict.fromkeys(notes)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from phasepipe.analysis.collapse import Collapse
+from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.scaling import ScalingStudy
@@ -180,10 +180,13 @@ def _collapse_section(collapses: Sequence[Collapse]) -> str:
             _range(found.omega, found.omega_interval) if np.isfinite(found.omega) else "",
             f"{found.quality:.2f}",
             f"{found.entered} of {len(found.points)}",
+            f"{found.at_bound} at its bound" if found.at_bound else "",
         ]
         for found in collapses
     ]
-    return _table(["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered"], rows)
+    return _table(
+        ["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered", ""], rows
+    )
 
 
 def _shape(fit: SizeFit) -> str:
@@ -217,6 +220,8 @@ def _interval(interval: Interval) -> str:
 
 
 def _range(value: float, interval: Interval) -> str:
+    if np.isnan(interval).all():
+        return _number(value)
     return f"{_number(value)} {_interval(interval)}"
 
 

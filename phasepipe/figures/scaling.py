@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasepipe.analysis.collapse import Collapse
+from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus
 from phasepipe.analysis.extrapolation import Extrapolation

@@ -20,7 +20,6 @@ from phasepipe.figures.scaling import (
 )
 from phasepipe.figures.scaling_tables import curve_points, limit_lines, limits_and_widths
 from phasepipe.log import logger, logging_to
-from phasepipe.physics.streams import Stream, generator
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.figure_files import save
@@ -54,9 +53,8 @@ def _study(
     sweep: Sweep, folder: SweepFolder, group: StartGroup, limit: float | None
 ) -> tuple[str, xr.Dataset]:
     """Report and results of one kind of start."""
-    rng = generator(Stream.BOOTSTRAP, sweep.seed, group.position)
     try:
-        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit, rng=rng)
+        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit)
     except ValueError as error:
         note = f"# Finite-size scaling: {group.name}\n\nNot possible with these data: {error}.\n"
         return note, _in_words("", str(error))

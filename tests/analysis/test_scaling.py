@@ -29,7 +29,7 @@ SIZES = np.array([64, 128, 256, 512, 1024])
 @pytest.fixture(scope="module")
 def study():
     counts = PLANTED.draw(SIZES, np.linspace(1.5, 6, 12), 60, 8, np.random.default_rng(0))
-    return scaling_study(counts, imposed_limit=7.1, replicates=10)
+    return scaling_study(counts, imposed_limit=7.1)
 
 
 def test_verdict_says_what_cannot_be_told_apart():
@@ -82,7 +82,7 @@ def test_dataset_is_labelled_and_complete(study):
 def test_sizes_without_a_crossing_do_not_stop_the_study():
     low = PLANTED.draw([2048], np.linspace(1.5, 4, 6), 20, 4, np.random.default_rng(1))
     rest = PLANTED.draw(SIZES, np.linspace(1.5, 6, 8), 20, 4, np.random.default_rng(2))
-    study = scaling_study(tidy_counts(**{c: [*rest[c], *low[c]] for c in rest}), replicates=0)
+    study = scaling_study(tidy_counts(**{c: [*rest[c], *low[c]] for c in rest}))
     assert study.alpha_50.excluded.tolist() == [2048]
     report = scaling_report(study)
     assert "Not bracketed at N = 2048: P stays below 1/2 up to alpha = 4" in report
