@@ -3,52 +3,32 @@
 Two measures. The quality S of Houdayer and Hartmann (Phys. Rev. B 70 (2004) 014418) compares every point with
 the other sizes near it and is about 1 at the optimum of data that collapse. The smooth version fits one
 cubic spline ``f(x)``, on request with a leading correction ``f(x) + N^-omega g(x)``, and minimises
-chi-squared; its quality is chi-squared per degree of freedom. Errors are by bootstrap over instances.
+chi-squared; its quality is chi-squared per degree of freedom, its intervals are those of the profile of
+chi-squared. What the intervals cover is measured in docs/evidence/scaling-coverage.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.interpolate import BSpline
 from scipy.optimize import minimize
 
-from phasepipe.analysis.counts import Cells, FloatArray, cells_by_size
-from phasepipe.analysis.intervals import overdispersion
+from phasepipe.analysis.collapse_points import Collapse, CollapsePoints
+from phasepipe.analysis.counts import FloatArray
 
 WINDOW = (0.02, 0.98)  # flat tails collapse whatever alpha_c and nu are, and only dilute the quality
 OVERLAP = 0.6  # least share of points with neighbours of other sizes; S of a few points means nothing
-INVERSE_NU = (0.02, 2.0)
-OMEGA = (0.05, 3.0)
 INNER_KNOTS = 4
+SPARE = 4  # points beyond the parameters that a smooth collapse asks for
+PROFILE = 24  # steps from the best value to the end of its range
 FAILED = 1e6  # objective where a collapse is not defined
 
-Objective = Callable[[FloatArray, FloatArray], float]  # (parameters, probability) -> what is minimised
-
-
-@dataclass(frozen=True)
-class Collapse:
-    """Best collapse. Intervals are percentiles of a bootstrap over instances."""
-
-    method: str  # "quality S" or "spline" or "spline with correction"
-    alpha_c: float
-    alpha_c_interval: tuple[float, float]
-    inverse_nu: float
-    inverse_nu_interval: tuple[float, float]
-    omega: float  # correction exponent; NaN without correction
-    omega_interval: tuple[float, float]
-    quality: float  # about 1 if the data collapse
-    points: pd.DataFrame  # N, alpha, probability, error, scaled, entered, reason
-    replicates: int
-
-    @property
-    def entered(self) -> int:
-        """Number of points behind the quality."""
-        return int(self.points["entered"].sum())
+Objective = Callable[[FloatArray], float]  # parameters -> what is minimised
 
 
 def collapse_quality(
@@ -98,159 +78,93 @@ def collapse_quality(
     return float(terms[entered].mean()), entered
 
 
-def fit_collapse(
-    counts: pd.DataFrame,
-    *,
-    rng: np.random.Generator,
-    window: tuple[float, float] = WINDOW,
-    replicates: int = 200,
-    level: float = 0.95,
-) -> Collapse:
-    """Collapse with the least quality S.
+def fit_collapse(counts: pd.DataFrame, *, window: tuple[float, float] = WINDOW) -> Collapse:
+    """Collapse with the least quality S, without intervals.
+
+    S compares a point with the straight line through its neighbours: where the points of a size lie far apart
+    the curvature between them shifts the optimum by more than the counts scatter, and a bootstrap over
+    instances covers the truth in 65 to 95 % only.
 
     Parameters
     ----------
     counts
         Tidy counts of at least two sizes.
-    rng
-        For the bootstrap.
     window
         Success probabilities that enter.
-    replicates
-        Bootstrap replicates.
-    level
-        Nominal coverage of the intervals.
 
     Raises
     ------
     ValueError
         If fewer than two sizes have two points in the window, or no parameters bring them to overlap.
     """
-    points = _Points.of(counts, window)
+    points = CollapsePoints.of(counts, window)
 
-    def objective(parameters: FloatArray, probability: FloatArray) -> float:
+    def objective(parameters: FloatArray) -> float:
         quality, entered = collapse_quality(
-            points.scaled(parameters), probability, points.error, points.group
+            points.scaled(parameters), points.probability, points.error, points.group
         )
         return quality if entered.mean() >= OVERLAP else FAILED
 
-    best, intervals = _optimise(points, objective, [], rng, replicates, level)
+    best = _optimum(points, objective, [])
     quality, entered = collapse_quality(points.scaled(best), points.probability, points.error, points.group)
-    return points.result("quality S", best, intervals, quality, entered, replicates)
+    nothing = [(np.nan, np.nan)] * len(best)
+    return points.result("quality S", best, nothing, quality, entered)
 
 
 def fit_smooth_collapse(
     counts: pd.DataFrame,
     *,
-    rng: np.random.Generator,
     correction: bool = False,
     window: tuple[float, float] = WINDOW,
-    replicates: int = 100,
     level: float = 0.95,
 ) -> Collapse:
-    """Collapse on a cubic spline with the least chi-squared; arguments as in :func:`fit_collapse`.
+    """Collapse on a cubic spline with the least chi-squared, and profile intervals.
 
-    ``correction`` adds ``N^-omega g(x)`` with a cubic ``g`` and fits omega.
+    Parameters
+    ----------
+    counts, window
+        As in :func:`fit_collapse`.
+    correction
+        Add ``N^-omega g(x)`` with a cubic ``g`` and fit omega.
+    level
+        Nominal coverage of the intervals.
+
+    Returns
+    -------
+    Collapse
+        An end of an interval is infinite (of an exponent: 0 or infinite) where chi-squared does not rise
+        enough within the range that is searched. A best fit with a parameter at its bound has no intervals.
+
+    Raises
+    ------
+    ValueError
+        As in ``fit_collapse``, or if there are fewer than :data:`SPARE` points more than parameters.
     """
-    points = _Points.of(counts, window)
+    points = CollapsePoints.of(counts, window)
     parameters = 2 + correction + (INNER_KNOTS + 4) + 4 * correction
-    if len(points.alpha) <= parameters:
+    freedom = len(points.alpha) - parameters
+    if freedom < SPARE:
         raise ValueError(
-            f"{len(points.alpha)} points have {window[0]:g} <= P <= {window[1]:g}; "
-            f"a smooth collapse with {parameters} parameters needs more; add alphas near the transition"
+            f"{len(points.alpha)} points have {window[0]:g} <= P <= {window[1]:g}; a smooth collapse with "
+            f"{parameters} parameters needs at least {parameters + SPARE}; add alphas near the transition"
         )
 
-    def objective(theta: FloatArray, probability: FloatArray) -> float:
-        return _spline_chi2(points, theta, probability)
+    def objective(theta: FloatArray) -> float:
+        return _spline_chi2(points, theta)
 
-    best, intervals = _optimise(points, objective, [0.5] if correction else [], rng, replicates, level)
-    quality = objective(best, points.probability) / (len(points.alpha) - parameters)
+    best = _optimum(points, objective, [0.5] if correction else [])
+    chi2 = objective(best)
+    # the scatter about the spline, where it exceeds the errors, is taken for the error of the points
+    threshold = chi2 + max(1.0, chi2 / freedom) * float(stats.t.isf((1 - level) / 2, freedom)) ** 2
+    intervals = [(np.nan, np.nan)] * len(best)
+    if not points.at_bound(best):
+        intervals = [_profile(points, objective, best, index, threshold) for index in range(len(best))]
     entered = np.ones(len(points.alpha), dtype=bool)
     method = "spline with correction" if correction else "spline"
-    return points.result(method, best, intervals, quality, entered, replicates)
+    return points.result(method, best, intervals, chi2 / freedom, entered)
 
 
-@dataclass(frozen=True)
-class _Points:
-    """Points of all sizes in the window, and the table of all points to report on."""
-
-    sizes: list[Cells]
-    kept: NDArray[np.bool_]
-    table: pd.DataFrame
-    N: FloatArray
-    alpha: FloatArray
-    probability: FloatArray
-    error: FloatArray
-    group: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, counts: pd.DataFrame, window: tuple[float, float]) -> _Points:
-        sizes = list(cells_by_size(counts))
-        effects = [overdispersion(cells.sums, pool_axes=(0,)).design_effect for cells in sizes]
-        runs = np.concatenate(
-            [cells.sums.runs / effect for cells, effect in zip(sizes, effects, strict=True)]
-        )
-        probability = np.concatenate([cells.sums.recovered / cells.sums.runs for cells in sizes])
-        shrunk = (probability * runs + 0.5) / (runs + 1)  # no zero error at p = 0 or 1
-        table = pd.DataFrame(
-            {
-                "N": np.concatenate([np.full(len(cells), cells.N) for cells in sizes]),
-                "alpha": np.concatenate([cells.alpha for cells in sizes]),
-                "probability": probability,
-                "error": np.sqrt(shrunk * (1 - shrunk) / runs),
-            }
-        )
-        kept = ((probability >= window[0]) & (probability <= window[1])).astype(bool)
-        inside = table[kept]
-        per_size = inside.groupby("N").size()
-        if (per_size >= 2).sum() < 2:
-            raise ValueError(
-                f"{(per_size >= 2).sum()} size has two points with {window[0]:g} <= P <= {window[1]:g}; "
-                "a collapse needs at least 2 such sizes"
-            )
-        N, alpha, y, error = (inside[name].to_numpy(float) for name in ("N", "alpha", "probability", "error"))
-        group = np.unique(inside["N"], return_inverse=True)[1].astype(np.int64)
-        return cls(sizes, kept, table, N, alpha, y, error, group)
-
-    def scaled(self, parameters: FloatArray) -> FloatArray:
-        return np.asarray((self.alpha - parameters[0]) * self.N ** parameters[1])
-
-    def resample(self, rng: np.random.Generator, replicates: int) -> FloatArray:
-        """Success probabilities of the points in bootstrap replicates, shape (replicates, point)."""
-        draws = [cells.resample(rng, replicates) for cells in self.sizes]
-        return np.concatenate([recovered / runs for recovered, runs in draws], axis=1)[:, self.kept]
-
-    def result(
-        self,
-        method: str,
-        best: FloatArray,
-        intervals: list[tuple[float, float]],
-        quality: float,
-        entered: NDArray[np.bool_],
-        replicates: int,
-    ) -> Collapse:
-        table = self.table.copy()
-        table["scaled"] = (table["alpha"] - best[0]) * table["N"] ** best[1]
-        table["entered"] = False
-        table.loc[self.kept, "entered"] = entered
-        table["reason"] = np.where(table["entered"], "", "no neighbours of other sizes")
-        table.loc[~self.kept, "reason"] = "outside the window of P"
-        corrected = len(best) > 2
-        return Collapse(
-            method=method,
-            alpha_c=float(best[0]),
-            alpha_c_interval=intervals[0],
-            inverse_nu=float(best[1]),
-            inverse_nu_interval=intervals[1],
-            omega=float(best[2]) if corrected else np.nan,
-            omega_interval=intervals[2] if corrected else (np.nan, np.nan),
-            quality=quality,
-            points=table,
-            replicates=replicates,
-        )
-
-
-def _spline_chi2(points: _Points, theta: FloatArray, probability: FloatArray) -> float:
+def _spline_chi2(points: CollapsePoints, theta: FloatArray) -> float:
     x = points.scaled(theta)
     spread = np.ptp(x)
     if not (np.isfinite(spread) and spread > 0):
@@ -262,7 +176,7 @@ def _spline_chi2(points: _Points, theta: FloatArray, probability: FloatArray) ->
         relative = (points.N / points.N.min()) ** -theta[2]
         columns.append(relative[:, None] * _basis(x, inner[:0]))
     design = np.concatenate(columns, axis=1) / points.error[:, None]
-    target = probability / points.error
+    target = points.probability / points.error
     solution = np.linalg.lstsq(design, target, rcond=1e-10)[0]
     return float(np.sum((target - design @ solution) ** 2))
 
@@ -272,50 +186,65 @@ def _basis(x: FloatArray, inner: FloatArray) -> FloatArray:
     return np.asarray(BSpline.design_matrix(x, knots, 3).toarray())
 
 
-def _optimise(
-    points: _Points,
-    objective: Objective,
-    extra: list[float],
-    rng: np.random.Generator,
-    replicates: int,
-    level: float,
-) -> tuple[FloatArray, list[tuple[float, float]]]:
-    """Best parameters and their bootstrap percentiles."""
+def _optimum(points: CollapsePoints, objective: Objective, extra: list[float]) -> FloatArray:
+    """Best parameters: a grid of starts, the best three polished."""
     span = np.ptp(points.alpha)
-    bounds = [
-        (points.alpha.min() - 2 * span, points.alpha.max() + 4 * span),
-        INVERSE_NU,
-        *([OMEGA] * len(extra)),
-    ]
     starts = [
         np.array([alpha_c, inverse_nu, *extra])
         for alpha_c in np.linspace(points.alpha.min() - span, points.alpha.max() + 2 * span, 25)
         for inverse_nu in np.geomspace(0.05, 1.0, 9)
     ]
-    values = np.array([objective(start, points.probability) for start in starts])
+    values = np.array([objective(start) for start in starts])
     if values.min() >= FAILED:
         raise ValueError(
             "no alpha_c and nu bring the sizes to overlap; "
             "sizes need points at similar P: add alphas near each alpha_50"
         )
+    steps = np.array([0.05 * span, 0.05, 0.2])
+    bounds = points.bounds
+    candidates = [_polish(objective, starts[index], steps, bounds, 300) for index in np.argsort(values)[:3]]
+    return min(candidates, key=objective)
 
-    def polish(start: FloatArray, probability: FloatArray, iterations: int) -> FloatArray:
-        simplex = start + np.vstack([np.zeros(len(start)), np.diag([0.05 * span, *(0.1 * start[1:])])])
-        options = {"initial_simplex": simplex, "maxiter": iterations, "xatol": 1e-4, "fatol": 1e-5}
-        found = minimize(  # type: ignore[call-overload]  # the stubs know no initial_simplex
-            lambda parameters: objective(parameters, probability),
-            start,
-            method="Nelder-Mead",
-            bounds=bounds,
-            options=options,
-        )
-        return np.asarray(found.x)
 
-    candidates = [polish(starts[index], points.probability, 300) for index in np.argsort(values)[:3]]
-    best = min(candidates, key=lambda parameters: objective(parameters, points.probability))
-    draws = np.array([polish(best, probability, 150) for probability in points.resample(rng, replicates)])
-    tail = (1 - level) / 2
-    lower, upper = (
-        np.quantile(draws, [tail, 1 - tail], axis=0) if replicates else (best * np.nan, best * np.nan)
+def _polish(
+    objective: Objective,
+    start: FloatArray,
+    steps: FloatArray,
+    bounds: list[tuple[float, float]],
+    iterations: int,
+) -> FloatArray:
+    simplex = start + np.vstack([np.zeros(len(start)), np.diag(steps[: len(start)])])
+    options = {"initial_simplex": simplex, "maxiter": iterations, "xatol": 1e-4, "fatol": 1e-4}
+    found = minimize(  # type: ignore[call-overload]  # the stubs know no initial_simplex
+        objective, start, method="Nelder-Mead", bounds=bounds[: len(start)], options=options
     )
-    return best, [(float(low), float(high)) for low, high in zip(lower, upper, strict=True)]
+    return np.asarray(found.x)
+
+
+def _profile(
+    points: CollapsePoints, objective: Objective, best: FloatArray, index: int, threshold: float
+) -> tuple[float, float]:
+    """Interval of one parameter: where chi-squared, least over the others, reaches the threshold."""
+    bounds = points.bounds
+    others = [other for other in range(len(best)) if other != index]
+    steps = np.array([0.1 * np.ptp(points.alpha), 0.05, 0.2])[others]
+    limits = [bounds[other] for other in others]
+    ends = []
+    for side, limit in enumerate(bounds[index]):
+        end = (-np.inf if index == 0 else 0.0) if side == 0 else np.inf
+        at, last, start = best[index], -np.inf, best[others]
+        # small steps first: narrow intervals are resolved, wide ones reached
+        for value in best[index] + (limit - best[index]) * np.linspace(0, 1, PROFILE + 1)[1:] ** 3:
+
+            def constrained(free: FloatArray, value: float = value) -> float:
+                return objective(np.insert(free, index, value))
+
+            start = _polish(constrained, start, steps, limits, 60)
+            reached = constrained(start)
+            if reached > threshold:
+                share = (threshold - last) / (reached - last) if np.isfinite(last) else 1.0
+                end = float(at + share * (value - at))
+                break
+            at, last = value, reached
+        ends.append(float(end))
+    return ends[0], ends[1]

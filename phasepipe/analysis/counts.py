@@ -1,16 +1,13 @@
 """Counts of recoveries by instance: the sufficient statistics of everything in this wing.
 
 Runs from different starts of one instance are correlated, so the independent unit is the instance.
-A *cell* is one (N, alpha); inside it instances are exchangeable, and two instances with the same
-``k`` recoveries of the same ``n`` runs are indistinguishable. So a cell is kept as a short table of
-patterns ``(k, n)`` with multiplicities, and a bootstrap over instances costs the same for 10 and
-for 10^5 of them.
+A *cell* is one (N, alpha); inside it instances are exchangeable, and sums over them are all that is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -161,52 +158,18 @@ class Cells:
     N: int
     alpha: FloatArray
     sums: InstanceSums
-    patterns: tuple[FloatArray, ...]  # per cell, shape (pattern, 3): recovered, runs, multiplicity
 
     def __len__(self) -> int:
         return len(self.alpha)
-
-    def resample(self, rng: np.random.Generator, replicates: int) -> tuple[FloatArray, FloatArray]:
-        """Bootstrap over instances: recovered and runs of every cell, each of shape (replicates, cell).
-
-        Draws one instance fewer than there are (Rao and Wu, J. Am. Stat. Assoc. 83 (1988) 231), which
-        makes the bootstrap variance unbiased also for a handful of instances.
-        """
-        recovered = np.empty((replicates, len(self)))
-        runs = np.empty((replicates, len(self)))
-        for cell, pattern in enumerate(self.patterns):
-            multiplicity = pattern[:, 2]
-            draws = max(int(multiplicity.sum()) - 1, 1)
-            weights = rng.multinomial(draws, multiplicity / multiplicity.sum(), size=replicates)
-            recovered[:, cell] = weights @ pattern[:, 0]
-            runs[:, cell] = weights @ pattern[:, 1]
-        return recovered, runs
 
 
 def cells_by_size(counts: pd.DataFrame) -> Iterator[Cells]:
     """Sufficient statistics of a table of counts, one :class:`Cells` per N in ascending order."""
     table = validated(counts)
-    multiplicity = table.groupby(["N", "alpha", "recovered", "runs"]).size().reset_index(name="instances")
-    for N, of_size in multiplicity.groupby("N"):
-        alphas, patterns = [], []
-        for alpha, of_cell in of_size.groupby("alpha"):
-            alphas.append(float(alpha))  # type: ignore[arg-type]
-            patterns.append(of_cell[["recovered", "runs", "instances"]].to_numpy(dtype=float))
-        yield Cells(int(N), np.array(alphas), _sums_of_patterns(patterns), tuple(patterns))  # type: ignore[arg-type]
-
-
-def _sums_of_patterns(patterns: list[FloatArray]) -> InstanceSums:
-    def total(of: FloatArray, multiplicity: FloatArray) -> float:
-        return float(of @ multiplicity)
-
-    rows = [
-        (
-            m.sum(),
-            total(n, m),
-            total(k, m),
-            total(n * n, m),
-            total(k * k / n, m),
-        )
-        for k, n, m in (pattern.T for pattern in patterns)
-    ]
-    return InstanceSums(*np.array(rows).T)
+    table = table.assign(
+        runs_squared=table["runs"] ** 2, between=table["recovered"] ** 2 / table["runs"], instances=1
+    )
+    sums = table.groupby(["N", "alpha"], as_index=False)[[field.name for field in fields(InstanceSums)]].sum()
+    for N, cells in sums.groupby("N"):
+        columns = {field.name: cells[field.name].to_numpy(float) for field in fields(InstanceSums)}
+        yield Cells(int(N), cells["alpha"].to_numpy(float), InstanceSums(**columns))  # type: ignore[arg-type]

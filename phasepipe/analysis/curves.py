@@ -1,10 +1,10 @@
-"""Success curves in alpha for one system size: midpoint alpha_50, width, intervals, and goodness of fit.
+"""Success curves in alpha, one estimator for every system size: alpha_50, quartile width, their intervals.
 
-Cells enter by the quasi-likelihood with runs divided by the design effect, so that intervals respect the
-correlation of starts. Because that correlation is estimated inside cells, lack of fit can be told apart from
-it. alpha_50 is where ``P = 1/2`` (also with a lapse); the width is the distance in alpha between the
-quartiles of the fitted distribution, the same notion for logistic and probit. Intervals of both are
-profile intervals. Where the data do not contain the crossing, that is the answer.
+The curve is the monotone one of :mod:`~phasepipe.analysis.monotone`; alpha_50 is where it passes 1/2, the
+width is ``alpha_75 - alpha_25``, where it passes the quartiles: neither rests on a parametric family. Cells
+enter by the quasi-likelihood, with runs divided by the design effect, so that intervals respect the
+correlation of starts. Estimates are posterior medians, intervals posterior quantiles; what they cover is
+measured in docs/evidence/scaling-coverage.md. Where the data do not contain the crossing, that is the answer.
 """
 
 from __future__ import annotations
@@ -18,26 +18,20 @@ import xarray as xr
 from scipy import stats
 
 from phasepipe.analysis.counts import Cells, FloatArray, cells_by_size
-from phasepipe.analysis.curve_profile import CurveLikelihood, half
-from phasepipe.analysis.intervals import interval_from_sums
-from phasepipe.analysis.isotonic import bootstrap_crossings, crossing, isotonic_probability
-from phasepipe.analysis.likelihood import DISTRIBUTIONS, Link
-
-POOR_FIT = 0.01  # p value below which the parametric curve is not believed
+from phasepipe.analysis.intervals import interval_from_sums, overdispersion
+from phasepipe.analysis.monotone import posterior_curves, weighted_quantiles
 
 TABLE = {
     "alpha_50": "alpha at which half of the runs recover",
     "alpha_50_lower": "lower end of the interval of alpha_50",
     "alpha_50_upper": "upper end of the interval of alpha_50",
     "alpha_50_error": "standard error of alpha_50",
+    "alpha_50_model": "part of the error of alpha_50 that is due to the unknown shape of the curve",
     "width": "distance in alpha between the quartiles of the success curve",
     "width_lower": "lower end of the interval of the width",
     "width_upper": "upper end of the interval of the width",
     "width_error": "standard error of the width",
-    "lapse": "share of runs that fail at any alpha",
-    "intercept": "intercept of the linear predictor",
-    "slope": "slope of the linear predictor in alpha",
-    "deviance": "deviance of the fit over its design effect",
+    "width_model": "part of the error of the width that is due to the unknown shape of the curve",
     "goodness": "p value of the lack-of-fit test",
     "correlation": "intraclass correlation of the starts of one instance",
 }
@@ -47,7 +41,6 @@ class CurveStatus(StrEnum):
     """What became of the fit of one success curve."""
 
     FITTED = "fitted"
-    ISOTONIC = "isotonic"  # parametric fit rejected; alpha_50 from the isotonic fit
     UNRESOLVED = "unresolved"  # crossing inside the grid, but its interval is not bounded
     NOT_BRACKETED = "not bracketed"  # the grid does not contain the crossing
 
@@ -62,78 +55,60 @@ class CurveFit:
     alpha_50: float
     alpha_50_lower: float
     alpha_50_upper: float
+    alpha_50_model: float  # standard deviation over the shapes that the data allow, part of the error
     width: float
     width_lower: float
     width_upper: float
-    link: Link
-    lapse: float
-    intercept: float
-    slope: float
-    covariance: FloatArray  # (2, 2), of intercept and slope
-    deviance: float
+    width_model: float
+    alpha: FloatArray  # (edge,), where the curve is tabulated
+    tabulated: FloatArray  # (edge,)
+    tabulated_band: tuple[FloatArray, FloatArray]
     goodness: float  # p value of the lack-of-fit test; NaN without degrees of freedom
     correlation: float
-    critical: float  # quantile of t behind every interval
+    level: float
     cells: Cells
 
     @property
     def alpha_50_error(self) -> float:
-        """Standard error of alpha_50: half the interval over the quantile behind it."""
-        return (self.alpha_50_upper - self.alpha_50_lower) / (2 * self.critical)
+        """Standard error of alpha_50: half the interval over the normal quantile."""
+        return _error(self.alpha_50_lower, self.alpha_50_upper, self.level)
 
     @property
     def width_error(self) -> float:
-        """Standard error of the width: half the interval over the quantile behind it."""
-        return (self.width_upper - self.width_lower) / (2 * self.critical)
+        """Standard error of the width: half the interval over the normal quantile."""
+        return _error(self.width_lower, self.width_upper, self.level)
 
     def probability(self, alpha: FloatArray) -> FloatArray:
-        """Fitted success probability at ``alpha``."""
-        return (1 - self.lapse) * DISTRIBUTIONS[self.link].cumulative(self.intercept + self.slope * alpha)
+        """Fitted success probability at ``alpha``, in the grid or up to half its length beside it."""
+        return np.interp(alpha, self.alpha, self.tabulated)
 
     def band(self, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Pointwise interval of the fitted curve at ``alpha`` (Wald on the linear predictor)."""
-        design = np.stack([np.ones_like(alpha), alpha], axis=-1)
-        error = self.critical * np.sqrt(np.einsum("ap,pq,aq->a", design, self.covariance, design))
-        predictor = self.intercept + self.slope * alpha
-        cumulative = DISTRIBUTIONS[self.link].cumulative
-        return (1 - self.lapse) * cumulative(predictor - error), (1 - self.lapse) * cumulative(
-            predictor + error
-        )
+        """Pointwise interval of the fitted curve at ``alpha``."""
+        lower, upper = (np.interp(alpha, self.alpha, ends) for ends in self.tabulated_band)
+        return lower, upper
 
 
-def fit_curves(
-    counts: pd.DataFrame,
-    *,
-    link: Link = "logit",
-    level: float = 0.95,
-    rng: np.random.Generator | None = None,
-) -> list[CurveFit]:
+def fit_curves(counts: pd.DataFrame, *, level: float = 0.95) -> list[CurveFit]:
     """Fit the success curve of every system size.
 
     Parameters
     ----------
     counts
         Tidy counts (:func:`~phasepipe.analysis.counts.tidy_counts`).
-    link
-        ``"logit"`` or ``"probit"``. Fix it before looking: choosing the one that fits better hardly matters
-        for alpha_50, but intervals of the width that ignore the choice cover some 85 instead of 95 %.
     level
         Nominal coverage of the intervals.
-    rng
-        For the bootstrap behind an isotonic interval; a fixed one by default.
 
     Returns
     -------
     list of CurveFit
-        In ascending order of N.
+        In ascending order of N. The same counts give the same numbers: nothing is random in it.
 
     Raises
     ------
     ValueError
         If a size has a single alpha, or the counts are not valid.
     """
-    generator = np.random.default_rng(0) if rng is None else rng
-    return [fit_curve(cells, link=link, level=level, rng=generator) for cells in cells_by_size(counts)]
+    return [fit_curve(cells, level=level) for cells in cells_by_size(counts)]
 
 
 def curve_table(fits: list[CurveFit]) -> xr.Dataset:
@@ -147,47 +122,44 @@ def curve_table(fits: list[CurveFit]) -> xr.Dataset:
     for name, long_name in (("status", "status of the fit"), ("message", "what limits the fit")):
         values = [str(getattr(fit, name)) for fit in fits]
         table[name] = ("N", np.array(values, dtype=str), {"long_name": long_name, "units": "1"})
-    table.attrs["link"] = fits[0].link
     return table
 
 
-def fit_curve(cells: Cells, *, link: Link, level: float = 0.95, rng: np.random.Generator) -> CurveFit:
+def fit_curve(cells: Cells, *, level: float = 0.95) -> CurveFit:
     """Fit the success curve of one system size; see :func:`fit_curves`."""
     if len(cells) < 2:
         raise ValueError(
             f"N = {cells.N} has the single alpha = {cells.alpha[0]:g}; "
             "a success curve needs at least 2, better 5"
         )
-    problem = CurveLikelihood.of(cells, link, level)
-    best, lapse = problem.best()
-    slope = float(best.coefficients[0, 1]) / problem.scale
-    intercept = float(best.coefficients[0, 0]) - slope * problem.centre
-    quartile = DISTRIBUTIONS[link].quantile(np.array(0.75))
-    estimate = (half(link, lapse) - intercept) / slope if slope > 0 else np.nan
-    goodness = _goodness(problem, best.probability[0], parameters=2 + (lapse > 0))
-    monotone = crossing(cells.alpha, isotonic_probability(cells.sums.recovered, cells.sums.runs))
+    dispersion = overdispersion(cells.sums, pool_axes=(0,))
+    recovered = cells.sums.recovered / dispersion.design_effect
+    runs = cells.sums.runs / dispersion.design_effect
+    curves = posterior_curves(cells.alpha, recovered, runs, float(np.max(dispersion.degrees_of_freedom)))
+    shares = [(1 - level) / 2, 0.5, (1 + level) / 2]
+    first, middle, last = (curves.crossing(share) for share in (0.25, 0.5, 0.75))
+    lower, estimate, upper = weighted_quantiles(middle, curves.weight, shares)
     status, message = CurveStatus.FITTED, ""
-    lower = upper = width_lower = width_upper = np.nan
-    if not np.isfinite(monotone):
-        status, estimate = CurveStatus.NOT_BRACKETED, np.nan
-        lower, upper, message = _not_bracketed(cells, level)
-    elif goodness < POOR_FIT:
-        status, estimate = CurveStatus.ISOTONIC, monotone
-        lower, upper = bootstrap_crossings(cells, rng, level)
-        message = f"the {link} curve is rejected (p = {goodness:.1g}); alpha_50 is that of the isotonic fit"
-    elif not cells.alpha[0] <= estimate <= cells.alpha[-1]:
-        status, estimate, lower, upper = CurveStatus.UNRESOLVED, np.nan, -np.inf, np.inf
-        message = "P shows no rise through 1/2 with alpha; more instances or a wider grid are needed"
+    widths = np.full(3, np.nan)
+    distance = np.where(np.isfinite(first) & np.isfinite(last), last, np.inf) - np.where(
+        np.isfinite(first), first, 0.0
+    )
+    if not cells.alpha[0] <= estimate <= cells.alpha[-1]:
+        status = CurveStatus.NOT_BRACKETED
+        lower, upper, message = _not_bracketed(cells, estimate, level)
+        estimate = np.nan
+    elif not (np.isfinite(lower) and np.isfinite(upper)):
+        status = CurveStatus.UNRESOLVED
+        message = "P does not rise clearly enough with alpha to bound alpha_50; more instances are needed"
     else:
-        lower, upper = problem.profile_alpha_50(estimate, best, lapse)
-        width_lower, width_upper = problem.profile_width(best, lapse)
-        if not (np.isfinite(lower) and np.isfinite(upper)):
-            status = CurveStatus.UNRESOLVED
-            message = "P does not rise clearly enough with alpha to bound alpha_50; more instances are needed"
-        elif width_lower == 0:
+        widths = weighted_quantiles(distance, curves.weight, shares)
+        if np.all((recovered < 1) | (runs - recovered < 1)):
+            widths[0] = 0.0
             message = "the curve rises between two neighbouring alphas; its width has an upper bound only"
-    scale = np.array([[1.0, -problem.centre / problem.scale], [0.0, 1.0 / problem.scale]])
-    covariance = scale @ np.linalg.pinv(best.information[0]) @ scale.T
+        elif np.isinf(widths[2]):
+            message = "the alphas do not reach both quartiles of the curve; its width has a lower bound only"
+    known = np.isfinite(widths[1])
+    probability = curves.probability()
     return CurveFit(
         N=cells.N,
         status=status,
@@ -195,46 +167,51 @@ def fit_curve(cells: Cells, *, link: Link, level: float = 0.95, rng: np.random.G
         alpha_50=float(estimate),
         alpha_50_lower=float(lower),
         alpha_50_upper=float(upper),
-        width=float(2 * quartile / slope) if np.isfinite(width_upper) else np.nan,
-        width_lower=width_lower,
-        width_upper=width_upper,
-        link=link,
-        lapse=lapse,
-        intercept=intercept,
-        slope=slope,
-        covariance=covariance,
-        deviance=float(best.deviance[0]),
-        goodness=goodness,
-        correlation=problem.correlation,
-        critical=problem.critical,
+        alpha_50_model=curves.spread_of_shapes(middle) if np.isfinite(estimate) else np.nan,
+        width=float(widths[1]) if known else np.nan,
+        width_lower=float(widths[0]),
+        width_upper=float(widths[2]),
+        width_model=curves.spread_of_shapes(distance) if known else np.nan,
+        alpha=curves.alpha,
+        tabulated=probability,
+        tabulated_band=curves.band(level),
+        goodness=_goodness(
+            recovered, runs, np.interp(cells.alpha, curves.alpha, probability), curves.parameters
+        ),
+        correlation=float(np.fmax.reduce(dispersion.correlation)),  # NaN in cells of single runs
+        level=level,
         cells=cells,
     )
 
 
-def _goodness(problem: CurveLikelihood, probability: FloatArray, parameters: int) -> float:
+def _error(lower: float, upper: float, level: float) -> float:
+    return float((upper - lower) / (2 * stats.norm.isf((1 - level) / 2)))
+
+
+def _goodness(recovered: FloatArray, runs: FloatArray, probability: FloatArray, parameters: float) -> float:
     """P value of Pearson's lack-of-fit test against the variation inside cells.
 
     Neighbouring cells are merged until a few recoveries and a few failures are expected in each, where
-    the chi-squared distribution holds.
+    the chi-squared distribution holds. The smooth curve costs its effective number of parameters.
     """
     merged: list[FloatArray] = []
     sums = np.zeros(3)
-    for k, n, p in zip(problem.recovered, problem.runs, probability, strict=True):
+    for k, n, p in zip(recovered, runs, probability, strict=True):
         sums = sums + np.array([k, n * p, n * p * (1 - p)])
         if sums[2] >= 2:
             merged.append(sums)
             sums = np.zeros(3)
     freedom = len(merged) - parameters
-    if freedom < 1:
+    if freedom < 0.5:
         return np.nan
     observed, expected, variance = np.array(merged).T
     return float(stats.chi2.sf(np.sum((observed - expected) ** 2 / variance), freedom))
 
 
-def _not_bracketed(cells: Cells, level: float) -> tuple[float, float, str]:
+def _not_bracketed(cells: Cells, estimate: float, level: float) -> tuple[float, float, str]:
     """Bounds and message where the curve stays on one side of 1/2."""
     interval = interval_from_sums(cells.sums, level=level, pool_axes=(0,))
-    if interval.probability[-1] < 0.5:
+    if estimate > cells.alpha[-1]:
         below = cells.alpha[interval.upper < 0.5]
         bound = below[-1] if below.size else -np.inf
         return bound, np.inf, f"P stays below 1/2 up to alpha = {cells.alpha[-1]:g}; larger alphas are needed"

@@ -1,8 +1,10 @@
 """From a quantity at finite N to its limit: which forms fit, what each implies, what cannot be told apart.
 
-``value(N) = limit + amplitude * shift(N)`` with shift ``1 / log N``, ``1 / log^2 N`` or ``N^-omega``
-(PHYSICS §8), the limit free or imposed by theory. Nothing here is special to alpha_50: use it for t_BBP,
-energies, or the width (impose the limit 0: omega is then 1/nu).
+``value(N) = limit + amplitude * shift(N)`` with shift ``1 / log(N / N0)`` or ``N^-omega``, the limit free or
+imposed by theory, or ``a + b log N`` without limit (PHYSICS §8). No form depends on the unit of N. A curve
+that was computed without a fit (from the dynamics, say) is held against the same values as a
+:class:`GivenCurve`. Nothing here is special to alpha_50: use it for t_BBP, energies, or the width (impose the
+limit 0: omega is then 1/nu).
 """
 
 from __future__ import annotations
@@ -19,6 +21,17 @@ from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.size_fit import FORMS, Form, Interval, SizeFit, fit_form, parameter_count
 
 PLAUSIBLE = 0.05  # share of the AICc weight above which a form is in the running
+
+
+@dataclass(frozen=True)
+class GivenCurve:
+    """A prediction that has no fitted parameter, held against the values of an extrapolation."""
+
+    name: str
+    predicted: FloatArray  # (size,)
+    chi2: float
+    degrees_of_freedom: int
+    goodness: float  # p value of chi2
 
 
 @dataclass(frozen=True)
@@ -51,11 +64,20 @@ class Extrapolation:
 
     @property
     def limit_range(self) -> Interval:
-        """Union of the intervals of the limit over the plausible forms: NaN if there is none."""
+        """Union of the intervals of the limit over the plausible forms: NaN if there is none.
+
+        Infinite where a plausible form has no limit, or one that the data do not bound.
+        """
         intervals = [fit.limit_interval for fit in self.plausible]
         if not intervals:
             return np.nan, np.nan
         return min(lower for lower, _ in intervals), max(upper for _, upper in intervals)
+
+    def hold_against(self, name: str, predicted: ArrayLike) -> GivenCurve:
+        """Test a curve that was not fitted: ``predicted`` at the sizes ``N``, shape (size,)."""
+        curve = np.broadcast_to(np.asarray(predicted, dtype=float), self.N.shape)
+        chi2 = float(np.sum(((self.value - curve) / self.error) ** 2))
+        return GivenCurve(name, curve, chi2, len(self.N), float(stats.chi2.sf(chi2, len(self.N))))
 
 
 def extrapolate(
@@ -103,7 +125,10 @@ def extrapolate(
     _check(size, sigma, excluded, quantity)
     limits = [None] if imposed_limit is None else [None, imposed_limit]
     variants = [
-        (form, limit) for limit in limits for form in forms if parameter_count(form, limit) <= len(size)
+        (form, limit)
+        for limit in limits
+        for form in forms
+        if parameter_count(form, limit) <= len(size) and not (form == "log_linear" and limit is not None)
     ]
     models = [fit_form(form, limit, size, y, sigma, level) for form, limit in variants]
     fits = [model.result(observations) for model in models]
@@ -175,8 +200,8 @@ def _check(N: FloatArray, error: FloatArray, excluded: FloatArray, quantity: str
         )
     if len(np.unique(N)) < len(N):
         raise ValueError(f"sizes {N.tolist()} repeat; give one {quantity} per N")
-    if N[0] < 2:
-        raise ValueError(f"N = {N[0]:g} is too small for log N; sizes start at 2")
+    if N[0] <= 0:
+        raise ValueError(f"N = {N[0]:g} is not a size; sizes are positive")
     if not np.all(error > 0):
         raise ValueError(
             f"the error of {quantity} at N = {N[np.argmin(error)]:g} is {error.min():g}; it must be positive"

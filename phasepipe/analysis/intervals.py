@@ -2,8 +2,10 @@
 
 Quasi-binomial: the variance of ``p`` is ``design_effect * p (1 - p) / n`` with
 ``design_effect = 1 + rho (sum n_i^2 / n - 1)`` and ``rho`` the intraclass correlation, estimated by
-the analysis of variance (Ridout, Demetrio, Firth, Biometrics 55 (1999) 137) and pooled over cells
-that share it. The interval is Wilson's score interval at the effective number of runs
+the analysis of variance (Ridout, Demetrio, Firth, Biometrics 55 (1999) 137) and pooled over cells.
+Where instances are easy or hard it differs between cells, so each cell's own design effect (variance of a
+ratio of sums over instances) is shrunk towards the pooled one, the more the fewer recoveries or failures
+the cell has. The interval is Wilson's score interval at the effective number of runs
 ``n / design_effect`` (Korn and Graubard, Survey Methodology 24 (1998) 193, in its score form). With one
 run per instance this is Wilson's interval itself. The cluster bootstrap is the check that assumes no ``rho``.
 """
@@ -11,7 +13,6 @@ run per instance this is Wilson's interval itself. The cluster bootstrap is the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +21,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from phasepipe.analysis.counts import FloatArray, InstanceSums
 
-Method = Literal["wilson", "jeffreys"]
+POOLED_WEIGHT = 25.0  # instances that the pooled design effect counts for beside those of the cell
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class SuccessInterval:
 class Overdispersion:
     """Intraclass correlation and what follows from it; every field has the shape of the cells."""
 
-    correlation: FloatArray
-    design_effect: FloatArray
-    degrees_of_freedom: FloatArray  # of the estimate of rho; inf if rho is not needed
+    correlation: FloatArray  # pooled
+    design_effect: FloatArray  # of the cell, shrunk towards the pooled one
+    degrees_of_freedom: FloatArray  # of the design effect; inf if rho is not needed
 
 
 def overdispersion(sums: InstanceSums, pool_axes: tuple[int, ...] = ()) -> Overdispersion:
@@ -51,8 +52,9 @@ def overdispersion(sums: InstanceSums, pool_axes: tuple[int, ...] = ()) -> Overd
     sums
         Sums over instances, shape (...).
     pool_axes
-        Axes of the cells over which one ``rho`` is shared. Cells with ``p`` near 1/2 weigh most, so
+        Axes of the cells over which ``rho`` is pooled. Cells with ``p`` near 1/2 weigh most, so
         cells at ``p = 0`` or 1, which carry no information on ``rho``, borrow it from the others.
+        Without, every cell stands alone.
 
     Notes
     -----
@@ -82,10 +84,22 @@ def overdispersion(sums: InstanceSums, pool_axes: tuple[int, ...] = ()) -> Overd
     unknown = ~(np.isfinite(rho) & np.isfinite(freedom))
     rho = np.where(unknown, 1.0, np.clip(rho, 0.0, 1.0))
     needed = excess_runs > 0
+    effect = 1 + rho * excess_runs
+    freedom = np.where(needed & ~unknown, freedom, np.inf)
+    if pool_axes:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # variance of k_i - p n_i over instances, over its binomial value
+            own = (sums.between - k * k / n) / ((instances - 1) * variance)
+        events = np.minimum(np.minimum(k, n - k), np.maximum(instances - 1, 0))
+        usable = np.isfinite(own) & needed & (events > 0)
+        weight = np.where(usable, events, 0.0)
+        shrunk = (POOLED_WEIGHT * effect + weight * np.where(usable, own, 0.0)) / (POOLED_WEIGHT + weight)
+        effect = np.where(needed, np.maximum(shrunk, 1.0), effect)
+        freedom = np.where(usable, np.minimum(freedom, POOLED_WEIGHT + weight), freedom)
     return Overdispersion(
         correlation=np.where(needed, rho, np.nan),
-        design_effect=1 + rho * excess_runs,
-        degrees_of_freedom=np.where(needed & ~unknown, freedom, np.inf),
+        design_effect=effect,
+        degrees_of_freedom=freedom,
     )
 
 
@@ -93,14 +107,11 @@ def interval_from_sums(
     sums: InstanceSums,
     *,
     level: float = 0.95,
-    method: Method = "wilson",
     pool_axes: tuple[int, ...] = (),
 ) -> SuccessInterval:
     """Success probability with its interval from sums over instances; see :func:`success_interval`."""
     if not 0 < level < 1:
         raise ValueError(f"level = {level} is not a confidence level; take for example 0.95")
-    if method not in ("wilson", "jeffreys"):
-        raise ValueError(f"method = {method!r} is unknown; take 'wilson' or 'jeffreys'")
     dispersion = overdispersion(sums, pool_axes)
     computed = sums.runs > 0
     runs = np.where(computed, sums.runs, 1.0)
@@ -112,7 +123,7 @@ def interval_from_sums(
         np.where(computed, probability, 0.0) * effective,
         effective,
         alpha=2 * stats.norm.sf(critical),
-        method=method,
+        method="wilson",
     )
     # both ends are exact where nothing or everything was recovered
     lower = np.where(sums.recovered == 0, 0.0, lower)
@@ -131,7 +142,6 @@ def success_interval(
     runs: ArrayLike,
     *,
     level: float = 0.95,
-    method: Method = "wilson",
     pool_axes: tuple[int, ...] = (),
 ) -> SuccessInterval:
     """Success probability of cells from counts by instance.
@@ -143,10 +153,8 @@ def success_interval(
         instance that was not computed.
     level
         Nominal coverage.
-    method
-        ``"wilson"``, or ``"jeffreys"`` (equal tails of the posterior under Jeffreys' prior).
     pool_axes
-        Axes of the cells (...) that share one correlation, usually that of alpha.
+        Axes of the cells (...) whose correlation is pooled, usually that of alpha.
 
     Returns
     -------
@@ -156,11 +164,9 @@ def success_interval(
     Raises
     ------
     ValueError
-        If ``recovered`` exceeds ``runs`` or is negative, or ``level`` or ``method`` is not known.
+        If ``recovered`` exceeds ``runs`` or is negative, or ``level`` is not between 0 and 1.
     """
-    return interval_from_sums(
-        InstanceSums.of(recovered, runs), level=level, method=method, pool_axes=pool_axes
-    )
+    return interval_from_sums(InstanceSums.of(recovered, runs), level=level, pool_axes=pool_axes)
 
 
 def bootstrap_interval(

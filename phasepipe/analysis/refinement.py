@@ -1,9 +1,10 @@
 """Where the next core-seconds tell most about alpha_50: more instances at chosen alphas, for every N.
 
-Sequential c-optimal design (Wu, J. Am. Stat. Assoc. 80 (1985) 974). The fit of a size gives its information
-on intercept and slope; a block of new instances adds to it, and the block that lowers the standard error of
-alpha_50 most per core-second is taken until the budget is spent. Averaging over the uncertainty of the fit
-spreads the alphas, so that a wrong first guess is not refined blindly. Sizes without a crossing come first.
+Sequential c-optimal design (Wu, J. Am. Stat. Assoc. 80 (1985) 974). Near alpha_50 a logistic line stands in
+for the success curve and gives the information on intercept and slope; a block of new instances adds to it,
+and the block that lowers the standard error of alpha_50 most per core-second is taken until the budget is
+spent. Averaging over the uncertainty of the fit spreads the alphas, so that a wrong first guess is not
+refined blindly. Sizes without a crossing come first.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import statsmodels.api as sm
+from scipy.special import expit
 
 from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus, fit_curves
-from phasepipe.analysis.likelihood import DISTRIBUTIONS, Link
+from phasepipe.analysis.intervals import overdispersion
 
 Cost = Callable[[int, float], float]  # (N, alpha) -> core-seconds per run
 
@@ -46,7 +49,6 @@ def propose_refinement(
     cost_per_run: Cost,
     budget: float,
     *,
-    link: Link = "logit",
     starts: int | None = None,
 ) -> Refinement:
     """Alphas and extra instances per N that most reduce the interval of alpha_50 within a budget.
@@ -59,8 +61,6 @@ def propose_refinement(
         Core-seconds of one run at (N, alpha).
     budget
         Core-seconds to spend.
-    link
-        As in :func:`~phasepipe.analysis.curves.fit_curves`.
     starts
         Runs per new instance; by default the median of the sweep at that N.
 
@@ -77,7 +77,7 @@ def propose_refinement(
     """
     if not (np.isfinite(budget) and budget > 0):
         raise ValueError(f"budget = {budget} is not a positive number of core-seconds; take for example 600")
-    fits = fit_curves(counts, link=link)
+    fits = fit_curves(counts)
     designs = [_Design.of(fit, cost_per_run, starts) for fit in fits if _resolved(fit)]
     additions: list[_Addition] = []
     left = budget
@@ -124,7 +124,7 @@ class _Addition(NamedTuple):
 
 
 def _resolved(fit: CurveFit) -> bool:
-    return fit.status is not CurveStatus.NOT_BRACKETED and np.isfinite(fit.alpha_50) and fit.slope > 0
+    return fit.status is CurveStatus.FITTED
 
 
 def _starts(fit: CurveFit, starts: int | None) -> int:
@@ -151,6 +151,20 @@ def _bracketing_alphas(fit: CurveFit) -> list[float]:
     return [float(value) for value in np.unique(np.round(new * fit.N)) / fit.N if value > 0]
 
 
+def _line(fit: CurveFit, width: float) -> tuple[FloatArray, FloatArray]:
+    """Intercept and slope of the logistic line through alpha_50 and the quartiles, and their covariance.
+
+    The covariance is that of a quasi-binomial generalised linear model through the cells.
+    """
+    slope = 2 * np.log(3.0) / width
+    line = np.array([-slope * fit.alpha_50, slope])
+    effect = overdispersion(fit.cells.sums, pool_axes=(0,)).design_effect
+    recovered, runs = fit.cells.sums.recovered / effect, fit.cells.sums.runs / effect
+    design = sm.add_constant(fit.cells.alpha)
+    model = sm.GLM(np.stack([recovered, runs - recovered], axis=-1), design, sm.families.Binomial())
+    return line, np.linalg.pinv(-model.hessian(line))
+
+
 @dataclass
 class _Design:
     """Information on one curve, and what a new instance at each candidate alpha adds to it."""
@@ -162,35 +176,39 @@ class _Design:
     weight: FloatArray  # (draw, candidate) information per instance on the linear predictor
     gradient: FloatArray  # (draw, 2) of alpha_50 in intercept and slope
     information: FloatArray  # (draw, 2, 2)
+    scale: float  # standard error of the fit over that of the line, which knows nothing of other shapes
     added: FloatArray  # (candidate,) instances
 
     @classmethod
     def of(cls, fit: CurveFit, cost_per_run: Cost, starts: int | None) -> _Design:
         runs = _starts(fit, starts)
-        width = fit.width if np.isfinite(fit.width) else 2.2 / fit.slope
+        width = fit.width if np.isfinite(fit.width) else fit.width_lower
         low, high = fit.alpha_50 - REACH * width, fit.alpha_50 + REACH * width
         old = fit.cells.alpha[(fit.cells.alpha >= low) & (fit.cells.alpha <= high)]
         grid = np.round(np.linspace(low, high, CANDIDATES) * fit.N) / fit.N
         alpha = np.union1d(old, grid[grid > 0])
         rng = np.random.default_rng(0)
-        draws = rng.multivariate_normal([fit.intercept, fit.slope], fit.covariance, size=DRAWS, method="eigh")
+        line, covariance = _line(fit, width)
+        draws = rng.multivariate_normal(line, covariance, size=DRAWS, method="eigh")
         # a draw without a rise has no alpha_50
-        intercept, slope = draws[draws[:, 1] > fit.slope / 4].T
-        distribution = DISTRIBUTIONS[fit.link]
+        intercept, slope = draws[draws[:, 1] > line[1] / 4].T
         predictor = intercept[:, None] + slope[:, None] * alpha
-        probability = np.clip(distribution.cumulative(predictor), 1e-9, 1 - 1e-9)
+        probability = np.clip(expit(predictor), 1e-9, 1 - 1e-9)
         correlation = fit.correlation if np.isfinite(fit.correlation) else 0.0
         effective = runs / (1 + correlation * (runs - 1))
-        return cls(
+        design = cls(
             fit=fit,
             starts=runs,
             alpha=alpha,
             cost=np.array([_cost(cost_per_run, fit.N, float(value), runs) for value in alpha]),
-            weight=effective * distribution.density(predictor) ** 2 / (probability * (1 - probability)),
+            weight=effective * probability * (1 - probability),
             gradient=-np.stack([1 / slope, -intercept / slope**2], axis=-1),
-            information=np.broadcast_to(np.linalg.pinv(fit.covariance), (len(slope), 2, 2)).copy(),
+            information=np.broadcast_to(np.linalg.pinv(covariance), (len(slope), 2, 2)).copy(),
+            scale=1.0,
             added=np.zeros(len(alpha)),
         )
+        design.scale = fit.alpha_50_error / design.error()
+        return design
 
     def _variance_and_gain(self, instances: FloatArray) -> tuple[float, FloatArray]:
         """Variance of alpha_50 now, and its decrease by that many instances at each candidate."""
@@ -205,7 +223,7 @@ class _Design:
 
     def error(self) -> float:
         """Expected standard error of alpha_50."""
-        return float(np.sqrt(self._variance_and_gain(np.zeros_like(self.alpha))[0]))
+        return self.scale * float(np.sqrt(self._variance_and_gain(np.zeros_like(self.alpha))[0]))
 
     def best_block(self, block: float, left: float) -> tuple[float, int, int]:
         """Decrease of the standard error per core-second, candidate and instances of the best block."""

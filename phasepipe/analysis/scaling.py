@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phasepipe.analysis.collapse import Collapse, fit_collapse, fit_smooth_collapse
+from phasepipe.analysis.collapse import fit_collapse, fit_smooth_collapse
+from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.curves import CurveFit, curve_table, fit_curves
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
-from phasepipe.analysis.likelihood import Link
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,7 @@ def scaling_study(
     counts: pd.DataFrame,
     *,
     imposed_limit: float | None = None,
-    link: Link = "logit",
     level: float = 0.95,
-    replicates: int = 100,
-    rng: np.random.Generator | None = None,
 ) -> ScalingStudy:
     """Finite-size scaling of success counts (PHYSICS §8).
 
@@ -42,20 +39,15 @@ def scaling_study(
         Tidy counts (:func:`~phasepipe.analysis.counts.tidy_counts`).
     imposed_limit
         Limit of alpha_50 from theory, compared with the free one.
-    link, level
+    level
         As in :func:`~phasepipe.analysis.curves.fit_curves`.
-    replicates
-        Bootstrap replicates of the collapse.
-    rng
-        For the bootstraps; a fixed one by default.
 
     Raises
     ------
     ValueError
         If the counts are not valid or a size has a single alpha.
     """
-    generator = np.random.default_rng(0) if rng is None else rng
-    curves = fit_curves(counts, link=link, level=level, rng=generator)
+    curves = fit_curves(counts, level=level)
     table = curve_table(curves)
     instances = float(sum(fit.cells.sums.instances.sum() for fit in curves))
     notes: list[str] = []
@@ -86,13 +78,9 @@ def scaling_study(
     for correction in (None, False, True):
         try:
             if correction is None:
-                collapses.append(fit_collapse(counts, rng=generator, replicates=replicates, level=level))
+                collapses.append(fit_collapse(counts))
             else:
-                collapses.append(
-                    fit_smooth_collapse(
-                        counts, correction=correction, rng=generator, replicates=replicates, level=level
-                    )
-                )
+                collapses.append(fit_smooth_collapse(counts, correction=correction, level=level))
         except ValueError as error:
             notes.append(str(error))
     return ScalingStudy(curves, alpha_50, width, tuple(collapses), tuple(dict.fromkeys(notes)))
@@ -118,10 +106,13 @@ def extrapolation_table(extrapolation: Extrapolation) -> xr.Dataset:
         "limit": ([fit.limit for fit in fits], f"limit of {name} for N to infinity"),
         "limit_lower": ([fit.limit_interval[0] for fit in fits], "lower end of the interval of the limit"),
         "limit_upper": ([fit.limit_interval[1] for fit in fits], "upper end of the interval of the limit"),
-        "amplitude": ([fit.amplitude for fit in fits], "amplitude of the shift"),
-        "omega": ([fit.omega for fit in fits], "exponent of the shift"),
-        "omega_lower": ([fit.omega_interval[0] for fit in fits], "lower end of the interval of omega"),
-        "omega_upper": ([fit.omega_interval[1] for fit in fits], "upper end of the interval of omega"),
+        "amplitude": ([fit.amplitude for fit in fits], "shift at the smallest N, or b of a + b log N"),
+        "shape": (
+            [fit.shape for fit in fits],
+            "omega of a power law, log(N_min / N0) of the inverse logarithm",
+        ),
+        "shape_lower": ([fit.shape_interval[0] for fit in fits], "lower end of the interval of the shape"),
+        "shape_upper": ([fit.shape_interval[1] for fit in fits], "upper end of the interval of the shape"),
         "chi2": ([fit.chi2 for fit in fits], "chi-squared of the form"),
         "degrees_of_freedom": (
             [float(fit.degrees_of_freedom) for fit in fits],

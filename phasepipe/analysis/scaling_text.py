@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from phasepipe.analysis.collapse import Collapse
+from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.scaling import ScalingStudy
-from phasepipe.analysis.size_fit import SizeFit
+from phasepipe.analysis.size_fit import Interval, SizeFit
 from phasepipe.analysis.text import enumerated, interval, markdown_table, number, with_interval
 
 
@@ -24,17 +24,15 @@ def verdict(extrapolation: Extrapolation) -> str:
             f"None of the forms {forms} describes {name} over {sizes}, so its limit is not determined"
             f"{_theory(extrapolation)}."
         )
-    described = [
-        f"{fit.formula} (limit {with_interval(fit.limit, *fit.limit_interval, None)})" for fit in plausible
-    ]
+    described = [f"{fit.formula} ({_limit(fit)})" for fit in plausible]
     if len(plausible) == 1:
         excluded = [fit for fit in extrapolation.fits if not fit.imposed and fit not in plausible]
         against = f" and disfavour {enumerated(fit.formula for fit in excluded)}" if excluded else ""
         sentence = f"The data ({sizes}) allow {described[0]}{against}"
     else:
         sentence = (
-            f"The data ({sizes}) cannot tell {enumerated(described)} apart, so the limit of {name} is known "
-            f"only to lie in the range {interval(*extrapolation.limit_range, None)}"
+            f"The data ({sizes}) cannot tell {enumerated(described)} apart, so the limit of {name} "
+            f"{_bounds(extrapolation.limit_range)}"
         )
     if all(fit.degrees_of_freedom <= 0 for fit in plausible):
         sentence += ", with no size to spare for testing any form"
@@ -60,7 +58,8 @@ def scaling_report(study: ScalingStudy) -> str:
         lines += ["## Data collapse", "", _collapse_section(study.collapses), ""]
     lines += [
         f"{level} intervals. rho: correlation of the starts of one instance; p: p value of the lack of fit; "
-        "width: distance in alpha between the quartiles of the curve.",
+        "width: distance in alpha between the quartiles of the curve; model spread: part of the standard "
+        "error of alpha_50 that is due to the unknown shape of the curve.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -73,9 +72,28 @@ def _theory(extrapolation: Extrapolation) -> str:
     passing = [fit.formula for fit in imposed if not fit.goodness < 0.05]
     if not passing:
         return f"; the imposed limit {limit:.4g} fits with none of them"
-    if len(passing) == len(imposed):
-        return f"; the imposed limit {limit:.4g} is compatible with all of them"
-    return f"; the imposed limit {limit:.4g} is compatible with {enumerated(passing)} only"
+    only = "" if len(passing) == len(imposed) else " only"
+    return f"; the imposed limit {limit:.4g} is compatible with {enumerated(passing)}{only}"
+
+
+def _limit(fit: SizeFit) -> str:
+    """The limit of a form with its interval, or that it has none."""
+    if fit.form == "log_linear":
+        return "no limit"
+    if np.isinf(fit.limit):
+        return f"at its bound: {fit.at_bound}"
+    return f"limit {with_interval(fit.limit, *fit.limit_interval, None)}"
+
+
+def _bounds(ends: Interval) -> str:
+    lower, upper = ends
+    if np.isinf(lower) and np.isinf(upper):
+        return "is not bounded"
+    if np.isinf(upper):
+        return f"is at least {number(lower)} and unbounded above"
+    if np.isinf(lower):
+        return f"is at most {number(upper)} and unbounded below"
+    return f"is known only to lie in the range {interval(lower, upper, None)}"
 
 
 def _curve_section(curves: Sequence[CurveFit]) -> str:
@@ -84,7 +102,7 @@ def _curve_section(curves: Sequence[CurveFit]) -> str:
             str(fit.N),
             with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper, None),
             with_interval(fit.width, fit.width_lower, fit.width_upper, None),
-            number(fit.lapse) if fit.lapse > 0 else "none",
+            number(fit.alpha_50_model),
             number(fit.correlation),
             number(fit.goodness),
             f"{fit.cells.sums.recovered.sum():.0f} / {fit.cells.sums.runs.sum():.0f}",
@@ -92,7 +110,9 @@ def _curve_section(curves: Sequence[CurveFit]) -> str:
         ]
         for fit in curves
     ]
-    return markdown_table(["N", "alpha_50", "width", "lapse", "rho", "p", "recovered / runs", "status"], rows)
+    return markdown_table(
+        ["N", "alpha_50", "width", "model spread", "rho", "p", "recovered / runs", "status"], rows
+    )
 
 
 def _form_section(extrapolation: Extrapolation) -> str:
@@ -103,14 +123,16 @@ def _form_section(extrapolation: Extrapolation) -> str:
             if fit.imposed
             else with_interval(fit.limit, *fit.limit_interval, None),
             with_interval(fit.amplitude, *fit.amplitude_interval, None),
-            with_interval(fit.omega, *fit.omega_interval, None) if np.isfinite(fit.omega) else "",
+            _shape(fit),
             f"{fit.chi2:.2f} / {fit.degrees_of_freedom}",
             number(fit.goodness),
             f"{fit.weight:.2f}",
         ]
         for fit in extrapolation.fits
     ]
-    return markdown_table(["form", "limit", "c", "omega", "chi2 / dof", "p", "AICc weight"], rows)
+    return markdown_table(
+        ["form", "limit", "shift at the smallest N", "shape", "chi2 / dof", "p", "AICc weight"], rows
+    )
 
 
 def _check_sections(extrapolation: Extrapolation) -> list[str]:
@@ -163,12 +185,22 @@ def _collapse_section(collapses: Sequence[Collapse]) -> str:
             with_interval(found.omega, *found.omega_interval, None) if np.isfinite(found.omega) else "",
             f"{found.quality:.2f}",
             f"{found.entered} of {len(found.points)}",
+            f"{found.at_bound} at its bound" if found.at_bound else "",
         ]
         for found in collapses
     ]
     return markdown_table(
-        ["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered"], rows
+        ["method", "alpha_c", "1/nu", "omega", "quality (1 = collapse)", "points entered", ""], rows
     )
+
+
+def _shape(fit: SizeFit) -> str:
+    if np.isnan(fit.shape):
+        return ""
+    if fit.at_bound:
+        return f"at its bound: {fit.at_bound}"
+    name = "omega" if fit.form == "power" else "log(N_min/N0)"
+    return f"{name} = {with_interval(fit.shape, *fit.shape_interval, None)}"
 
 
 def _label(fit: SizeFit) -> str:

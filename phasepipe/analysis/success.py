@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from phasepipe.analysis.counts import FloatArray, counts_from_xarray
-from phasepipe.analysis.intervals import Method, success_interval
+from phasepipe.analysis.intervals import success_interval
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.variables import SUCCESS, labelled
 
@@ -65,7 +65,6 @@ def success_table(
     budgets: Sequence[float] | None = None,
     stop_time: xr.DataArray | None = None,
     level: float = 0.95,
-    method: Method = "wilson",
 ) -> xr.Dataset:
     """Success probability with intervals for every cell and time budget.
 
@@ -80,7 +79,7 @@ def success_table(
     stop_time
         Time at which each run ended. With it a trapped run counts as undecided at budgets
         before it was certified; without it, as trapped at every budget.
-    level, method
+    level
         As in :func:`~phasepipe.analysis.intervals.success_interval`; the correlation of starts is
         pooled over alpha.
 
@@ -105,7 +104,7 @@ def success_table(
     recovered = counts["recovered"].transpose(*dims, "instance")
     runs = counts["runs"].expand_dims(budget=times).transpose(*dims, "instance")
     interval = success_interval(
-        recovered.to_numpy(), runs.to_numpy(), level=level, method=method, pool_axes=(dims.index("alpha"),)
+        recovered.to_numpy(), runs.to_numpy(), level=level, pool_axes=(dims.index("alpha"),)
     )
     k, n = recovered.sum("instance"), runs.sum("instance")
     denominator = n.where(n > 0)
@@ -135,7 +134,7 @@ def success_table(
             / denominator,
         }
     )
-    return labelled(table, SUCCESS).assign_attrs(level=level, method=method, t_max=t_max)
+    return labelled(table, SUCCESS).assign_attrs(level=level, t_max=t_max)
 
 
 def counts_at_budget(outcome: xr.DataArray, recovery_time: xr.DataArray, budget: float) -> pd.DataFrame:

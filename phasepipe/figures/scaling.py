@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasepipe.analysis.collapse import Collapse
+from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus
 from phasepipe.analysis.extrapolation import Extrapolation
@@ -31,10 +31,10 @@ from phasepipe.figures.style import (
     size_markers,
 )
 
-FORM_COLOURS: dict[Form, str] = {"inverse_log": BLUE, "inverse_log_squared": VERMILION, "power": GREEN}
+FORM_COLOURS: dict[Form, str] = {"inverse_log": BLUE, "log_linear": VERMILION, "power": GREEN}
 FORM_LABELS: dict[Form, str] = {
-    "inverse_log": r"$c/\log N$",
-    "inverse_log_squared": r"$c/\log^2 N$",
+    "inverse_log": r"$c/\log(N/N_0)$",
+    "log_linear": r"$a+b\,\log N$",
     "power": r"$c\,N^{-\omega}$",
 }
 LABELS = {"alpha_50": r"$\alpha_{50}$"}
@@ -43,10 +43,7 @@ GUIDE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "zorder": 0}
 
 @paper_style()
 def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
-    """Success probability against alpha for every N, with confidence intervals and fitted curves with bands.
-
-    A fit that the data reject is dashed and has no band; alpha_50 then comes from isotonic regression.
-    """
+    """Success probability against alpha for every N, with confidence intervals and fitted bands."""
     figure = new_figure()
     axes = figure.subplots()
     colours, markers = size_colours(fit.N for fit in curves), size_markers(fit.N for fit in curves)
@@ -63,12 +60,10 @@ def success_curves_figure(curves: Sequence[CurveFit]) -> Figure:
             elinewidth=0.7,
             label=f"$N={fit.N}$",
         )
-        if fit.slope > 0:
-            alpha = np.linspace(cells.alpha[0], cells.alpha[-1], 300)
-            rejected = fit.status is CurveStatus.ISOTONIC
-            axes.plot(alpha, fit.probability(alpha), "--" if rejected else "-", color=colour)
-            if not rejected:
-                axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
+        alpha = np.linspace(cells.alpha[0], cells.alpha[-1], 300)
+        axes.plot(alpha, fit.probability(alpha), color=colour)
+        axes.fill_between(alpha, *fit.band(alpha), color=colour, alpha=0.2, linewidth=0)
+
     axes.set(xlabel=r"$\alpha = M/N$", ylabel="success probability $P$", ylim=(-0.03, 1.03))
     axes.legend(handletextpad=0.3)
     return figure
@@ -187,7 +182,7 @@ def scaling_overview_figure(curves: Sequence[CurveFit], extrapolation: Extrapola
 
 
 def _draw_form(axes: Axes, fit: SizeFit, largest: float) -> None:
-    abscissa = np.linspace(1e-3, largest * 1.05, 400)
+    abscissa = np.linspace(1e-3, largest, 400)
     with np.errstate(over="ignore"):
         values = fit.predict(np.exp(1 / abscissa))
     label = FORM_LABELS[fit.form]
@@ -195,7 +190,7 @@ def _draw_form(axes: Axes, fit: SizeFit, largest: float) -> None:
         label += f" ({fit.weight:.2f})"
     axes.plot(
         [0, *abscissa],
-        [fit.limit, *values],
+        [fit.limit if np.isfinite(fit.limit) else np.nan, *values],
         color=FORM_COLOURS[fit.form],
         linestyle="--" if fit.imposed else "-",
         linewidth=0.8 if fit.imposed else 1.2,
@@ -260,7 +255,7 @@ def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
         *(extrapolation.value - 2 * extrapolation.error),
         *(extrapolation.value + 2 * extrapolation.error),
     ]
-    values += [fit.limit for fit in extrapolation.fits if fit.believable]
+    values += [fit.limit for fit in extrapolation.fits if fit.believable and np.isfinite(fit.limit)]
     span = np.ptp(extrapolation.value) + float(extrapolation.error.max())
     for fit in extrapolation.plausible:
         values += [end for end in fit.limit_interval if np.isfinite(end)]
@@ -287,7 +282,8 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame) -> 
         axes.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
     if len(free):
         # the limits set the scale, so long intervals are cut off
-        low, high = free["value"].min(), free["value"].max()
+        known = free.loc[np.isfinite(free["value"]), "value"]
+        low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
         reach = 0.5 * (high - low) + 0.05 * abs(high)
         axes.set_ylim(low - reach, high + reach)
     _log_sizes(axes, free["N"].unique().astype(float))

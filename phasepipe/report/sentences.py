@@ -83,14 +83,15 @@ def half_recovery(scaling: xr.Dataset) -> list[str]:
         at = scaling.sel(N=N)
         value, low, high = (float(at[f"alpha_50{end}"]) for end in ("", "_lower", "_upper"))
         if np.isfinite(value):
-            fit = (
-                " (from isotonic regression, because the data reject the parametric curve)"
-                if str(at["status"].item()) == "isotonic"
-                else ""
+            width, narrow, wide = (float(at[f"width{end}"]) for end in ("", "_lower", "_upper"))
+            rise = (
+                f"P rises from 1/4 to 3/4 within {number(width, 3)} ({interval(narrow, wide)})"
+                if np.isfinite(width)
+                else "the width of the rise is not known"
             )
             sentences.append(
                 f"At N = {N}, half of the runs recover at alpha_50 = {number(value, 3)} "
-                f"(95 % confidence interval {interval(low, high)}){fit}."
+                f"(95 % confidence interval {interval(low, high)}); {rise}."
             )
         else:
             bound = f"above {number(low, 3)}" if np.isfinite(low) else f"below {number(high, 3)}"

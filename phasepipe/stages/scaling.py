@@ -23,7 +23,6 @@ from phasepipe.figures.scaling import (
 )
 from phasepipe.figures.scaling_tables import extrapolation_table, scaling_overview_table, success_curves_table
 from phasepipe.log import logger, logging_to
-from phasepipe.physics.streams import Stream, generator
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.figure_files import save
@@ -63,9 +62,8 @@ def _study(
     sweep: Sweep, folder: SweepFolder, group: StartGroup, limit: float | None
 ) -> tuple[str, xr.Dataset]:
     """Text of the report and table of results for one kind of start."""
-    rng = generator(Stream.BOOTSTRAP, sweep.seed, group.position)
     try:
-        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit, rng=rng)
+        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit)
     except ValueError as error:
         note = f"# Finite-size scaling: {group.name}\n\nThese data do not allow it: {error}.\n"
         return note, _text_variables("", str(error))

@@ -64,22 +64,15 @@ def draw_curves(axes: Axes, fits: Sequence[CurveFit]) -> None:
 
 
 def draw_curve(axes: Axes, fit: CurveFit, colour: str, marker: str, label: str) -> None:
-    """One success curve; a fit that the data reject is dashed."""
+    """One success curve."""
     points = success_curves_table([fit])
     spread = [points["probability"] - points["lower"], points["upper"] - points["probability"]]
     axes.errorbar(
         points["alpha"], points["probability"], np.maximum(spread, 0), fmt=marker, color=colour,
         elinewidth=0.7, label=label,
     )  # fmt: skip
-    if fit.slope > 0:
-        alpha = np.linspace(fit.cells.alpha[0], fit.cells.alpha[-1], 200)
-        axes.plot(
-            alpha,
-            fit.probability(alpha),
-            "--" if fit.status is CurveStatus.ISOTONIC else "-",
-            color=colour,
-            linewidth=0.9,
-        )
+    alpha = np.linspace(fit.cells.alpha[0], fit.cells.alpha[-1], 200)
+    axes.plot(alpha, fit.probability(alpha), color=colour, linewidth=0.9)
 
 
 def draw_midpoints(axes: Axes, fits: Sequence[CurveFit], colour: str, marker: str, label: str) -> None:

@@ -75,8 +75,8 @@ def assess(sweeps: Sweeps) -> Finding:
             _draw_decision(row[2], tables)
         grid[0, 0].legend(fontsize=6, handletextpad=0.2)
     caption = (
-        "Left: success probability by t = 100 with 95 % intervals and logistic fits, dashed where the data "
-        "reject the fit. Middle: alpha_50 against 1/log N with every form continued to N = infinity (free "
+        "Left: success probability by t = 100 with 95 % intervals and monotone curves. Middle: alpha_50 "
+        "against 1/log N with every form continued to N = infinity (free "
         "limit solid, limit of the theory imposed dashed, pale if rejected). Right: probability that a "
         "recovered run has the larger overlap |m| at time t, in units of the median t_BBP, at the alpha "
         "nearest to P = 1/2, colours as on the left; points with 95 % intervals."
@@ -166,9 +166,9 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
     )
     ranking = ", ".join(f"{fit.formula} p = {_p_value(fit)}, AICc +{behind[fit.form]:.1f}" for fit in imposed)
     return Part(
-        f"{label}: the shift is logarithmic, alpha_threshold - c / log N",
-        "with the limit alpha_threshold imposed c / log N fits (p > 0.01), and every other form that fits is "
-        "at least 6 behind in AICc; not confirmed if it does not fit or is itself 6 behind",
+        f"{label}: the shift is logarithmic, alpha_threshold - c / log(N / N0)",
+        "with the limit alpha_threshold imposed c / log(N / N0) fits (p > 0.01), and every other form that "
+        "fits is at least 6 behind in AICc; not confirmed if it does not fit or is itself 6 behind",
         Verdict.of(holds),
         f"with the limit imposed: {ranking}; with a free limit the data go to {plausible or 'no form fits'}",
     )
@@ -298,7 +298,7 @@ def _draw_shift(
         for fit in extrapolation.fits:
             axes.plot(
                 [*1 / np.log(lines), 0],
-                [*fit.predict(lines), fit.limit],
+                [*fit.predict(lines), fit.limit if np.isfinite(fit.limit) else np.nan],
                 "--" if fit.imposed else "-",
                 color=FORM_COLOURS[fit.form],
                 linewidth=0.9,

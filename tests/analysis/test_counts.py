@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from phasepipe.analysis.counts import cells_by_size, counts_from_xarray, tidy_counts
+from phasepipe.analysis.counts import InstanceSums, cells_by_size, counts_from_xarray, tidy_counts
 
 
 def test_rows_of_one_instance_add_up():
@@ -24,25 +26,14 @@ def test_cells_that_were_not_computed_are_dropped():
     assert tidy_counts(64, [2.0, 3.0], [1, np.nan], [4, 0], 0)["alpha"].tolist() == [2.0]
 
 
-def test_patterns_keep_all_instances():
+def test_sums_of_cells_are_those_over_their_instances():
     rng = np.random.default_rng(0)
-    k = rng.binomial(5, 0.4, size=(3, 200))
-    cells = next(cells_by_size(tidy_counts(64, np.arange(3.0)[:, None], k, 5, np.arange(200))))
-    assert cells.sums.recovered.tolist() == k.sum(1).tolist()
-    assert cells.sums.instances.tolist() == [200] * 3
-    assert all(len(pattern) <= 6 for pattern in cells.patterns)
-
-
-def test_bootstrap_variance_is_unbiased_for_a_handful_of_instances():
-    rng = np.random.default_rng(1)
-    estimates, variances = [], []
-    for _ in range(400):
-        k = rng.binomial(6, rng.beta(2, 2, size=4))
-        cells = next(cells_by_size(tidy_counts(64, 2.0, k, 6, np.arange(4))))
-        recovered, runs = cells.resample(rng, 200)
-        estimates.append(k.sum() / 24)
-        variances.append(np.var(recovered / runs))
-    assert np.mean(variances) == pytest.approx(np.var(estimates), rel=0.2)
+    runs = rng.integers(1, 9, size=(3, 50))
+    k = rng.binomial(runs, 0.4)
+    cells = next(cells_by_size(tidy_counts(64, np.arange(3.0)[:, None], k, runs, np.arange(50))))
+    expected = InstanceSums.of(k, runs)
+    for field in fields(InstanceSums):
+        assert getattr(cells.sums, field.name) == pytest.approx(getattr(expected, field.name)), field.name
 
 
 def test_xarray_and_plain_arrays_give_the_same_table():

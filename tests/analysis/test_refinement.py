@@ -8,7 +8,7 @@ from phasepipe.analysis.curves import fit_curves
 from phasepipe.analysis.planted import PlantedScaling
 from phasepipe.analysis.refinement import propose_refinement
 
-PLANTED = PlantedScaling(correlation=0.15)
+PLANTED = PlantedScaling()
 SIZES = [128, 256]
 ALPHAS = np.linspace(1.0, 6.0, 11)
 

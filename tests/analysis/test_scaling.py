@@ -22,32 +22,35 @@ from phasepipe.figures.scaling import (
     success_curves_figure,
 )
 
-PLANTED = PlantedScaling(alpha_inf=7.1, amplitude=-18, form="inverse_log", inverse_nu=0.1, scale=0.8)
+PLANTED = PlantedScaling(alpha_inf=7.1, amplitude=-18, form="inverse_log", inverse_nu=0.1, width=1.8)
 SIZES = np.array([64, 128, 256, 512, 1024])
 
 
 @pytest.fixture(scope="module")
 def study():
     counts = PLANTED.draw(SIZES, np.linspace(1.5, 6, 12), 60, 8, np.random.default_rng(0))
-    return scaling_study(counts, imposed_limit=7.1, replicates=10)
+    return scaling_study(counts, imposed_limit=7.1)
 
 
 def test_verdict_says_what_cannot_be_told_apart():
     value = PLANTED.alpha_50(SIZES)
     blurred = verdict(extrapolate(SIZES, value, 0.2, imposed_limit=7.1))
-    assert blurred.startswith("The data (5 sizes, N = 64 to 1024) cannot tell c/log N (limit 7.1")
-    assert "compatible with c/log N and c N^-omega only" in blurred
+    assert blurred.startswith(
+        "The data (5 sizes, N = 64 to 1024) cannot tell a + b log N (no limit), c/log(N/N0)"
+    )
+    assert "and unbounded above" in blurred
+    assert "the imposed limit 7.1 is compatible with c/log(N/N0) and c N^-omega." in blurred
     sharp = verdict(extrapolate(SIZES, value, 0.0003, imposed_limit=7.1))
-    assert "allow c/log N (limit 7.100" in sharp
-    assert "disfavour c/log² N and c N^-omega" in sharp
-    assert "compatible with c/log N only" in sharp
+    assert "allow c/log(N/N0) (limit 7.100" in sharp
+    assert "disfavour a + b log N and c N^-omega" in sharp
+    assert "compatible with c/log(N/N0) only" in sharp
     assert sharp.endswith(".")
 
 
 def test_verdict_without_a_form_that_fits():
     value = 4 + 0.3 * (-1.0) ** np.arange(5)
     assert verdict(extrapolate(SIZES, value, 0.01)).startswith(
-        "None of the forms c/log N, c/log² N, c N^-omega"
+        "None of the forms c/log(N/N0), a + b log N, c N^-omega"
     )
 
 
@@ -61,23 +64,25 @@ def test_report_holds_the_verdict_and_every_table(study):
         "Data collapse",
     ):
         assert f"## {heading}" in report
-    assert "| 1024 | 4.4" in report
+    assert "| 1024 | 4.5" in report
     tables = [line for line in report.splitlines() if line.startswith("|")]
     assert len(tables) > 30
 
 
 def test_dataset_is_labelled_and_complete(study):
     dataset = scaling_dataset(study)
-    assert dict(dataset.sizes) == {"N": 5, "form": 6, "collapse": 3}
+    assert dict(dataset.sizes) == {"N": 5, "form": 5, "collapse": 3}
     assert all({"long_name", "units"} <= set(dataset[name].attrs) for name in dataset.variables)
-    assert dataset["limit"].sel(form="inverse_log") == pytest.approx(7.1, abs=0.4)
+    fit = dataset.sel(form="inverse_log")
+    assert fit["limit_lower"] < 7.1 < fit["limit_upper"]
+    assert fit["shape"] == pytest.approx(np.log(64), abs=3)
     assert isinstance(dataset, xr.Dataset)
 
 
 def test_sizes_without_a_crossing_do_not_stop_the_study():
     low = PLANTED.draw([2048], np.linspace(1.5, 4, 6), 20, 4, np.random.default_rng(1))
     rest = PLANTED.draw(SIZES, np.linspace(1.5, 6, 8), 20, 4, np.random.default_rng(2))
-    study = scaling_study(tidy_counts(**{c: [*rest[c], *low[c]] for c in rest}), replicates=0)
+    study = scaling_study(tidy_counts(**{c: [*rest[c], *low[c]] for c in rest}))
     assert study.alpha_50.excluded.tolist() == [2048]
     report = scaling_report(study)
     assert "Not bracketed at N = 2048: P stays below 1/2 up to alpha = 4" in report
