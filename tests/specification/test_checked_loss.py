@@ -58,6 +58,10 @@ def test_a_loss_that_can_be_descended_is_taken(build):
         assert _checked(loss) is loss
 
 
+def test_a_constant_of_numpy_may_widen_the_type(build):
+    assert build(slope="return np.sqrt(np.float64(16)) * f * (f * f - y * y)")
+
+
 def test_a_kink_is_allowed(build):
     huber = {
         "value": "return np.where(abs(f - y) < 1, (f - y) ** 2 / 2, abs(f - y) - f.dtype.type(0.5))",
@@ -75,10 +79,7 @@ def test_a_kink_is_allowed(build):
         ({"value": "return np.sum((f - y) ** 2)"}, ["its value has shape ()", "elementwise"]),
         ({"slope": "return f.mean(axis=0) + y"}, ["its slope has shape (16,)", "(3, 16)"]),
         ({"value": "return 3.0"}, ["its value has shape ()"]),
-        (
-            {"curvature": "return np.float64(4) * (3 * f * f - y * y)"},
-            ["its curvature is float64", "float32"],
-        ),
+        ({"curvature": "return 4j * (3 * f * f - y * y)"}, ["its curvature is complex64", "float32"]),
         ({"curvature": "return (3 * f * f - y * y).astype(int)"}, ["its curvature is int64"]),
         ({"slope": "return (4 * f * (f * f - y * y)).tolist()"}, ["its slope is list"]),
         ({"value": "return np.log(f)"}, ["its value is not finite"]),
