@@ -59,6 +59,10 @@ STATUS = """\
 These three kinds of store also hold `status`, along the dimensions that blocks are cut along. It is 0 until
 an entry is computed."""
 
+OTHER_TABLES = """\
+These tables describe their arrays in their own attributes; the reduced ones are listed in
+[results/reference](../../results/reference/README.md):"""
+
 
 def page() -> str:
     """The whole page."""
@@ -85,7 +89,7 @@ def _lines() -> Iterator[str]:
             "",
             "## Not in the registry",
             "",
-            f"These tables describe their arrays themselves: {names}.",
+            f"{OTHER_TABLES} {names}.",
         ]
 
 
