@@ -134,7 +134,7 @@ def _marginal(label: str, ends: pd.DataFrame) -> Part:
     )
     criterion = (
         "at every alpha, at the largest N with two or more measured spectra, the mean lowest eigenvalue at "
-        f"t_max is smaller in magnitude than {TOUCHING:.0%} of its value at t = 0"
+        f"t_max is in magnitude at most {TOUCHING:.0%} of its value at t = 0"
     )
     held, seen = [], []
     for alpha, at in ends.dropna(subset=["lowest", "lowest_error"]).groupby(ends["alpha"].round(2)):

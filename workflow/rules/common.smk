@@ -1,19 +1,19 @@
-# The sweep to run, checked before any job starts, and where its results lie.
+# Reads and checks the sweep before any job starts, and defines where its results are stored.
 
 
 def checked_sweep():
-    """The sweep named in the configuration; a mistake in it ends Snakemake with one sentence."""
+    """The sweep named in the configuration; an error in it ends Snakemake with one sentence."""
     try:
         sweep = load_sweep(config)
         check_folder(sweep, Path(config.get("results", "results")))
     except UserError as error:
-        # a WorkflowError would be framed by file names and line numbers of the workflow
+        # a WorkflowError would add file names and line numbers of the workflow
         sys.exit(f"phasepipe: {error}")
     return sweep
 
 
 def hold_results():
-    """One workflow at a time writes the results of a sweep."""
+    """Lock the results, so that only one workflow at a time writes them."""
     try:
         guard_workflow(Path(RESULTS) / SWEEP.name)
     except UserError as error:
@@ -30,17 +30,17 @@ wildcard_constraints:
 
 
 def all_grids(wildcards):
-    """What the runs at each N depend on: a change makes a rule run again, and compute only what is new."""
+    """The grid at each N. If it changes, the rule runs again and computes only what is new."""
     return [SWEEP.grid_key(N) for N in SWEEP.N]
 
 
 def receipts(stage):
-    """One for each N, in the order of the sweep."""
+    """One receipt per N, in the order of the sweep."""
     return [f"{RESULTS}/{{sweep}}/{stage}/N{N}.done" for N in SWEEP.N]
 
 
 def picture(name, category):
-    """A figure that `snakemake --report` shows, with the caption of the report of the sweep."""
+    """A figure that `snakemake --report` shows with the same caption as the report of the sweep."""
     return report(
         f"{RESULTS}/{{sweep}}/figures/{name}.png",
         caption=f"../../phasepipe/report/captions/{name}.rst",
@@ -50,7 +50,7 @@ def picture(name, category):
 
 
 def hessian_figures(wildcards):
-    """Drawn only where the sweep keeps snapshots."""
+    """The figures of the Hessian, if the sweep stores snapshots."""
     return f"{RESULTS}/{SWEEP.name}/figures/hessian-spectra.png" if len(SWEEP.snapshot_indices()) else []
 
 
