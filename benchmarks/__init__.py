@@ -1,1 +1,1 @@
-"""Measurements of phasepipe against the machine and against what people write without it."""
+"""Benchmarks of phasepipe against the peak rates of the machine and against simple scripts."""

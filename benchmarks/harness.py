@@ -1,8 +1,8 @@
-"""Timing that survives a busy machine: contestants take turns, ratios are taken within a turn.
+"""Timing on a busy machine: the compared functions take turns, and ratios are computed within each round.
 
-Another process that takes half of a core slows all contestants of a round alike. So a ratio is the
-median of the ratios of every round, with its quartiles; a time alone is the median of its rounds, beside the
-share of wall time in which the process had the core.
+Other processes slow down all functions of a round equally. A ratio is therefore the median, with quartiles,
+of the ratios of all rounds. A time is the median over the rounds, reported with the share of wall time in
+which the process had the core.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """Size of the measurement.
 
     Attributes
     ----------
     quick
-        Small sizes and single rounds: proves that everything runs, measures nothing well.
+        Small sizes and single rounds: checks that everything runs, but measures nothing accurately.
     minutes
-        Length of the bare engine's sweep in section *pipeline*.
+        Duration of the sweep of section *pipeline* in the engine alone.
     """
 
     quick: bool = False
@@ -39,7 +39,7 @@ class Plan:
 
 @dataclass
 class Table:
-    """One table of results; ``note`` says what was compared and how, ``rows`` share their keys."""
+    """One table of results; ``note`` explains what was compared and how; all ``rows`` have the same keys."""
 
     title: str
     note: str
@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Median and quartiles over the rounds."""
+    """Median and quartiles of a ratio over the rounds."""
 
     median: float
     low: float
@@ -73,7 +73,7 @@ class Samples:
         return float(np.median(self.wall))
 
     def over(self, other: Samples) -> Ratio:
-        """How many times as long as ``other`` a call took, paired by round."""
+        """Time of a call divided by that of ``other``, round by round."""
         low, median, high = np.quantile(self.wall / other.wall, [0.25, 0.5, 0.75])
         return Ratio(float(median), float(low), float(high))
 
@@ -89,18 +89,18 @@ def clock(action: Action, calls: int = 1) -> tuple[float, float]:
 def interleave(
     contestants: Mapping[str, Action], rounds: int, least_seconds: float = 0.02, warm_up: bool = True
 ) -> dict[str, Samples]:
-    """Time all contestants in turns, the order reversed in every other round.
+    """Time all functions in turns, with the order reversed in every other round.
 
     Parameters
     ----------
     contestants
-        What is timed, by name.
+        Functions to time, by name.
     rounds
-        Turns of each contestant.
+        Number of rounds.
     least_seconds
-        A contestant is called as often in a turn as it takes to last this long.
+        A function is called in each round as often as is necessary to take this long.
     warm_up
-        Call each once before; needed to learn how long a call takes. Without, each turn is one call.
+        Call each function before the rounds, to measure how long a call takes; without, a round is one call.
     """
     calls = dict.fromkeys(contestants, 1)
     if warm_up:

@@ -1,4 +1,4 @@
-"""What the machine can do: peak rates of matrix products and memory bandwidth on one core, and what it is."""
+"""The machine: its description, peak rates of matrix products, and memory bandwidth on one core."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info
 from benchmarks.harness import Action, Row, interleave
 
 PACKAGES = ("numpy", "scipy", "dask", "distributed", "zarr", "snakemake", "jax")
-PRODUCT = 1024  # rows of the square product that stands for the peak; 512 to 2048 agree within 4 %
+PRODUCT = 1024  # rows of the square matrices that define the peak; sizes 512 to 2048 agree within 4 %
 
 
 @cache
@@ -25,7 +25,7 @@ def _operands(dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def product(dtype: str = "float32") -> Action:
-    """A square matrix product, the contestant against which others are held."""
+    """A square matrix product, with which other functions are compared."""
     matrix, out = _operands(dtype)
     return lambda: np.matmul(matrix, matrix, out=out)
 
@@ -34,7 +34,7 @@ PRODUCT_FLOPS = 2 * PRODUCT**3
 
 
 def peaks(quick: bool) -> Row:
-    """GFlop/s of both precisions and GB/s of a sum of two arrays too large for any cache."""
+    """GFlop/s in both precisions, and GB/s of the sum of two arrays that exceed all caches."""
     size = 2**20 if quick else 2**24
     left, right, out = np.ones((3, size))
     found = interleave(
@@ -77,7 +77,7 @@ def describe() -> Row:
 
 def _processor() -> str:
     try:
-        import cpuinfo  # of the bench dependency group
+        import cpuinfo  # in the dependency group bench
     except ImportError:
         return platform.processor() or platform.machine()
     info = cpuinfo.get_cpu_info()

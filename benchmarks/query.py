@@ -1,8 +1,8 @@
-"""What it costs to ask a sweep of a million runs: opening it, P(recovery), alpha_50, one trajectory.
+"""Time and memory of queries to a sweep of a million runs: opening it, P(recovery), alpha_50, one trajectory.
 
-The sweep is written with the layout, blocks and codecs of the real stage; fates and times are drawn from
-curves that are known, and so are the answers. Every question is put in a fresh process, imports included in
-the memory and left out of the seconds; the files were just written, so that the disk is not measured.
+The sweep has the layout, blocks and codecs of the real stage. Fates and times are random with known success
+curves, so the correct answers are known. Every query runs in a new process; its memory includes the imports,
+its time does not. The files are in the page cache, so the speed of the disk does not matter.
 
     python benchmarks/query.py [--runs 1000000] [--to FOLDER]
 """
@@ -31,7 +31,7 @@ from phasepipe.store.layout import Block
 
 SIZES = (64, 128, 256, 512)
 STARTS = 25
-CENTRE, WIDTH = 2.9, 0.25  # of the planted rise in alpha, at every N
+CENTRE, WIDTH = 2.9, 0.25  # of the success curve in alpha, at every N
 QUESTIONS = {
     "open_sweep": "tree",
     "success": "tree.phase.success()",
@@ -54,17 +54,17 @@ opened = time.perf_counter()
 alpha = float(tree["runs/N512"]["alpha"][10])
 answer = eval(question)
 ended = time.perf_counter()
-said = {"open": opened - began, "ask": ended - opened, "base_MB": before / 1e3}
-said["peak_MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+result = {"open": opened - began, "ask": ended - opened, "base_MB": before / 1e3}
+result["peak_MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 if "success()" in question:
-    said["p"] = answer["p"].values.tolist()
-    said["n"] = int(answer["n"].sum())
-print(json.dumps(said))
+    result["p"] = answer["p"].values.tolist()
+    result["n"] = int(answer["n"].sum())
+print(json.dumps(result))
 """
 
 
 def planned(runs: int) -> Sweep:
-    """A sweep of about so many runs: 4 N, 25 alphas, 25 starts, and the instances that it takes."""
+    """A sweep of about ``runs`` runs: 4 N, 25 alphas, 25 starts, and as many instances as necessary."""
     settings = {
         "loss": {"kind": "normalised_quartic", "a": 0.01},
         "N": list(SIZES),
@@ -81,7 +81,7 @@ def planted(alpha: float) -> float:
 
 
 def write(sweep: Sweep, folder: SweepFolder) -> int:
-    """Write all blocks of all N, instances without content; return the number of blocks."""
+    """Write all blocks of all N, with empty instances; return the number of blocks."""
     rng, total = np.random.default_rng(0), 0
     for N in sweep.N:
         BlockStore.prepare(folder.store("instances", N), sweep, instances.layout(sweep, N))
@@ -110,17 +110,19 @@ def _values(plan, block: Block, rng: np.random.Generator) -> dict[str, np.ndarra
 
 
 def ask(folder: Path, question: str) -> dict:
-    """Put a question in a process of its own."""
-    said = subprocess.run(
+    """Run a query in a new process and return its measurements."""
+    result = subprocess.run(
         [sys.executable, "-c", ASK, str(folder), question], check=True, capture_output=True, text=True
     )
-    return json.loads(said.stdout)
+    return json.loads(result.stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=int, default=1_000_000)
-    parser.add_argument("--to", type=Path, help="results folder to keep and reuse; default a scratch one")
+    parser.add_argument(
+        "--to", type=Path, help="results folder to keep and reuse; default a temporary folder"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         sweep = planned(arguments.runs)
@@ -131,14 +133,18 @@ def main() -> None:
             print(f"{blocks} blocks written in {time.perf_counter() - began:.0f} s")
         print(f"{'question':26}{'open, s':>9}{'ask, s':>9}{'imports, MB':>13}{'peak, MB':>10}")
         for name, question in QUESTIONS.items():
-            said = ask(folder.root, question)
-            numbers = f"{said['open']:9.2f}{said['ask']:9.2f}{said['base_MB']:13.0f}{said['peak_MB']:10.0f}"
+            result = ask(folder.root, question)
+            numbers = (
+                f"{result['open']:9.2f}{result['ask']:9.2f}{result['base_MB']:13.0f}{result['peak_MB']:10.0f}"
+            )
             print(f"{name:26}{numbers}", flush=True)
-            if "p" in said:
+            if "p" in result:
                 alphas = np.array(sorted(set(sweep.measurements(512)))) / 512
-                found, true = np.array(said["p"][-1]), np.array([planted(alpha) for alpha in alphas])
+                found, true = np.array(result["p"][-1]), np.array([planted(alpha) for alpha in alphas])
                 found = found[np.isfinite(found)]
-                print(f"  {said['n']} runs; largest |P - planted| at N = 512: {abs(found - true).max():.4f}")
+                print(
+                    f"  {result['n']} runs; largest |P - planted| at N = 512: {abs(found - true).max():.4f}"
+                )
 
 
 if __name__ == "__main__":

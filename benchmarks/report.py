@@ -1,4 +1,4 @@
-"""Results as JSON, and as Markdown for people."""
+"""Writes the results as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Sections = dict[str, dict[str, Any]]
 
 
 def read(folder: Path) -> Sections:
-    """Sections of an earlier run in ``folder``, which a run of some sections leaves as they are."""
+    """Results of an earlier run in ``folder``, which stay unless their section is run again."""
     file = folder / "results.json"
     return json.loads(file.read_text())["sections"] if file.exists() else {}
 
@@ -29,7 +29,7 @@ def write(folder: Path, machine: Row, sections: Sections) -> None:
 
 
 def section(title: str, tables: list[Table], circumstances: Row) -> dict[str, Any]:
-    """What is kept of a section: its tables and the circumstances of their measurement."""
+    """Stored form of a section: its tables and the circumstances of the measurement."""
     return {
         "title": title,
         "circumstances": circumstances,
@@ -66,8 +66,8 @@ def _markdown(machine: Row, sections: Sections) -> str:
         lines += ["", f"## {content['title']}"]
         for table in content["tables"]:
             lines += ["", f"**{table['title']}.** {table['note']}", "", _table(table["rows"])]
-        told = ", ".join(f"{key} {_shown(value)}" for key, value in content["circumstances"].items())
-        lines += ["", f"*`--only {name}`: {told}*"]
+        circumstances = ", ".join(f"{key} {_shown(value)}" for key, value in content["circumstances"].items())
+        lines += ["", f"*`--only {name}`: {circumstances}*"]
     return "\n".join(lines) + "\n"
 
 

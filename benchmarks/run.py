@@ -2,7 +2,7 @@
 
     python -m benchmarks.run [--only gradient,flow] [--quick] [--to FOLDER] [--minutes 5]
 
-Sections that are not run keep the results of their last run.
+Other sections keep the results of their last run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m study``: every claim against the reduced sweeps."""
+"""``python -m study``: tests every claim of the study with reduced sweeps."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ app = typer.Typer()
 @app.command()
 def study(
     reference: Annotated[
-        Path, typer.Argument(help="Folder of reduced sweeps, as phasepipe reduce writes it.")
+        Path, typer.Argument(help="Folder of reduced sweeps, written by phasepipe reduce.")
     ] = Path("results/reference"),
-    to: Annotated[Path, typer.Option(help="Folder of the page study.md; figures go to images/study.")] = Path(
-        "docs/evidence"
-    ),
+    to: Annotated[
+        Path, typer.Option(help="Folder of the page study.md; figures are written to images/study in it.")
+    ] = Path("docs/evidence"),
 ) -> None:
-    """Hold every claim of the study against reduced sweeps: figures, numbers and verdicts on one page."""
+    """Test every claim of the study with reduced sweeps; write figures, numbers and verdicts to a page."""
     write_study(reference, to)
-    typer.echo(f"{to / PAGE} is written")
+    typer.echo(f"wrote {to / PAGE}")
 
 
 if __name__ == "__main__":

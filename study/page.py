@@ -1,4 +1,4 @@
-"""Stage *study*: reduced sweeps, claim by claim, as figures and numbers on a page between its markers."""
+"""Writes the page of the study: for every claim a verdict, numbers and a figure from the reduced sweeps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
+from matplotlib.figure import Figure
 
 from phasepipe.errors import UserError
 from phasepipe.figures.style import paper_style
@@ -34,7 +35,7 @@ TABLES = ("theory", "counts", "window", "decision", "fate", "course", "curvature
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim: its number, name of its figure, title, the sweeps that answer it, and how."""
+    """A claim: number, file name of its figure, title, sweeps that test it, and the function that does so."""
 
     number: str
     name: str
@@ -57,25 +58,31 @@ CLAIMS = (
 
 
 class StudyError(UserError):
-    """The study cannot be written; the message says why."""
+    """The page of the study cannot be written; the message gives the reason."""
 
 
 def write_study(reference: Path, to: Path) -> None:
     """Fill ``study.md`` in ``to`` from the reduced sweeps in ``reference``, and draw ``images/study/*.png``.
 
-    Each claim owns the lines between ``<!-- claim 1 -->`` and ``<!-- end of claim 1 -->``; the table of
-    verdicts those of ``<!-- verdicts -->``, the sentence to quote those of ``<!-- sentence -->``, and where
-    the numbers come from those of ``<!-- origin -->``. A claim whose sweeps are not there says "not run
-    yet".
+    The text of claim 1 replaces the lines between ``<!-- claim 1 -->`` and ``<!-- end of claim 1 -->``. The
+    markers ``verdicts``, ``sentence`` and ``origin`` enclose the table of verdicts, a sentence to quote, and
+    the table of sweeps, code versions and machines. A claim without sweeps gets the verdict "not run yet".
+
+    Parameters
+    ----------
+    reference
+        Folder of the reduced sweeps.
+    to
+        Folder of the page.
 
     Raises
     ------
     StudyError
-        If there are no reduced sweeps, no page, or a page without these markers.
+        If there are no reduced sweeps, if there is no page, or if the page lacks a marker.
     """
     page = to / PAGE
     if not page.exists():
-        raise StudyError(f"{page} does not exist; --to names the folder that holds {PAGE}")
+        raise StudyError(f"{page} does not exist; pass the folder that contains {PAGE} as --to")
     sweeps = read_reduced(reference)
     text, rows = page.read_text(), []
     for claim in CLAIMS:
@@ -84,8 +91,7 @@ def write_study(reference: Path, to: Path) -> None:
         found = claim.assess(sweeps) if len(missing) < len(claim.sweeps) else Finding([])
         if found.figure is not None:
             (to / IMAGES).mkdir(parents=True, exist_ok=True)
-            with paper_style():
-                found.figure.savefig(to / IMAGES / f"{claim.name}.png")
+            _save(found.figure, to / IMAGES / f"{claim.name}.png")
         verdict = found.verdict if found.parts else str(Verdict.NOT_RUN)
         incomplete = f" (without {', '.join(missing)}, not run yet)" if missing and found.parts else ""
         rows.append(
@@ -102,13 +108,18 @@ def write_study(reference: Path, to: Path) -> None:
     page.write_text(text)
 
 
+@paper_style()
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path)
+
+
 def read_reduced(reference: Path) -> dict[str, dict[str, xr.Dataset]]:
-    """The tables of all reduced sweeps in a folder, loaded.
+    """Load the tables of all reduced sweeps in a folder, by name of the sweep and of the table.
 
     Raises
     ------
     StudyError
-        If there are none.
+        If there are no reduced sweeps.
     """
     folders = [SweepFolder(path) for path in sorted(reference.glob("*")) if path.is_dir()]
     sweeps = {
@@ -120,30 +131,30 @@ def read_reduced(reference: Path) -> dict[str, dict[str, xr.Dataset]]:
     sweeps = {name: tables for name, tables in sweeps.items() if "counts" in tables}
     if not sweeps:
         raise StudyError(
-            f"{reference} holds no reduced sweeps; make them with phasepipe reduce results/study/* --to "
+            f"{reference} contains no reduced sweeps; make them with phasepipe reduce results/study/* --to "
             f"{reference}"
         )
     return sweeps
 
 
 def filled(text: str, name: str, content: str) -> str:
-    """The page with ``content`` between the markers of ``name``.
+    """Return the page ``text`` with ``content`` between the markers ``name``.
 
     Raises
     ------
     StudyError
-        If the page lacks them.
+        If the page lacks these markers.
     """
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise StudyError(f"{PAGE} lacks the markers {begin} and {end}; put them where the numbers belong")
+        raise StudyError(f"{PAGE} lacks the markers {begin} and {end}; insert them where the results belong")
     return f"{before}{begin}\n{content.strip()}\n{end}{after}"
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text and numbers in Markdown; cells that are missing stay empty."""
+    """A table of text and numbers in Markdown; missing values become empty cells."""
     cells = table.astype(object).where(table.notna(), "")
     rows = [
         list(map(str, cells.columns)),
@@ -167,7 +178,7 @@ def _section(claim: Claim, found: Finding, missing: Sequence[str]) -> str:
         lines += [f"Not run yet: {', '.join(missing)}.", ""]
     for criterion in dict.fromkeys(part.criterion for part in found.parts):
         held = [part for part in found.parts if part.criterion == criterion]
-        lines += [f"* {part.statement}: **{part.verdict}**. {part.found}." for part in held]
+        lines += [f"* {part.statement}: **{part.verdict}**; {part.found}." for part in held]
         lines += ["", f"  *Criterion: {criterion}.*", ""]
     if found.figure is not None:
         lines += ["", f"![{claim.title}]({IMAGES}/{claim.name}.png)", "", f"*{found.caption}*"]

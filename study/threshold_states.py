@@ -1,8 +1,8 @@
-"""Do zero-signal runs end in the threshold states that the theory predicts (PHYSICS §7)?
+"""Do runs without a signal end in the threshold states that the theory predicts?
 
-Gradient flow on labels that are independent of the sensing matrix, to times at which every run rests in a
-minimum, at several N. Energies, predictions and Hessian spectra are set beside the one-step-RSB prediction.
-Runs are kept in ``FOLDER/runs`` and reused; everything else is computed from them anew.
+The script runs gradient flow at several N with labels that are independent of the sensing matrix, until every
+run is in a minimum. It compares energies, predictions and Hessian spectra with the one-step-RSB prediction of
+docs/explanation/physics.md §7. Runs are stored in ``FOLDER/runs`` and reused.
 
     python study/threshold_states.py --to FOLDER [--quick]
 """
@@ -33,13 +33,13 @@ from phasepipe.theory import ThresholdStates, bulk_density, threshold_states
 Float = NDArray[np.float64]
 
 SEED = 4
-BATCH = 16  # instances integrated together
+BATCH = 16  # instances that are integrated in one batch
 SPECTRA = 8  # instances per N whose Hessian is diagonalised
-TAIL = (3.0, 100.0)  # times of the power-law fit: before the largest systems notice that they are finite
+TAIL = (3.0, 100.0)  # times of the power-law fit, before finite-size effects appear in the largest systems
 REPLICATES = 200
 LABEL_BINS = ((0.2, 0.4), (0.9, 1.1), (1.8, 2.2))  # of |y|
 EDGES = np.linspace(0, 3.5, 36)  # of the histograms of |yhat|
-NEVER = 1e-12  # gradient tolerance that lets no run end before its time
+NEVER = 1e-12  # gradient tolerance so small that no run ends before t_max
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run: settings, instances per N (one start each), and the time budget."""
+    """Settings, instances per N (one start each), and the time budget."""
 
     settings: tuple[Setting, ...]
     instances: Mapping[int, int]
@@ -106,7 +106,7 @@ def simulate(setting: Setting, N: int, instances: int, t_max: float) -> xr.Datas
 
 
 def runs_of(setting: Setting, plan: Plan, folder: Path) -> dict[int, xr.Dataset]:
-    """Runs at every N, read where an earlier call has left them."""
+    """Runs at every N; runs that an earlier call has stored are read."""
     runs = {}
     for N, instances in plan.instances.items():
         path = (
@@ -120,7 +120,7 @@ def runs_of(setting: Setting, plan: Plan, folder: Path) -> dict[int, xr.Dataset]
 
 
 def tail(times: Float, energy: Float) -> tuple[float, float, float, float]:
-    """Power-law tail ``E(t) = E_inf + c t^-gamma`` of the mean over instances, energy (instance, time).
+    """Fit the power law ``E(t) = E_inf + c t^-gamma`` to the mean over instances; energy (instance, time).
 
     Returns
     -------
@@ -155,13 +155,13 @@ class Histogram(NamedTuple):
     measured: Float  # (bins,)
     predicted: Float  # (bins,)
     distance: float  # half the integral of the absolute difference: 0 if equal, 1 if disjoint
-    noise: float  # distance to be expected from the number of measurements alone
+    noise: float  # distance expected from the finite number of measurements
 
 
 def prediction_histogram(
     runs: xr.Dataset, states: ThresholdStates, label_bin: tuple[float, float]
 ) -> Histogram:
-    """Predictions at t_max of all instances beside the threshold measure."""
+    """Measured and predicted distribution of the predictions at t_max, over all instances."""
     label = np.abs(runs["label"].values.ravel())
     chosen = (label >= label_bin[0]) & (label < label_bin[1])
     size = np.abs(runs["prediction"].values.ravel()[chosen])
@@ -208,8 +208,9 @@ def summarise(setting: Setting, runs: Mapping[int, xr.Dataset], states: Threshol
     return row
 
 
+@paper_style()
 def draw(runs: Mapping[int, xr.Dataset], states: ThresholdStates) -> Figure:
-    """Energy against time, predictions given the label, and the Hessian spectrum, beside the theory."""
+    """Energy against time, predictions given the label, and Hessian spectrum, compared with the theory."""
     figure = Figure(figsize=(PAGE_WIDTH, 2.5), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     _draw_energy(left, runs, states)
@@ -253,16 +254,21 @@ def _draw_energy(axes: Axes, runs: Mapping[int, xr.Dataset], states: ThresholdSt
     axes.legend()
 
 
+@paper_style()
+def save(figure: Figure, path: Path) -> None:
+    """Save a figure as PNG."""
+    figure.savefig(path, dpi=200)
+
+
 def check(plan: Plan, folder: Path) -> pd.DataFrame:
-    """Run the plan; write ``threshold-states.csv`` and one figure per setting; return the table."""
+    """Run the plan, write ``threshold-states.csv`` and one figure per setting, and return the table."""
     rows = []
     for setting in plan.settings:
         runs = runs_of(setting, plan, folder)
         states = threshold_states(setting.loss, setting.alpha)
         rows.append(summarise(setting, runs, states))
-        with paper_style():
-            name = f"threshold-states-a{setting.a:g}-alpha{setting.alpha:g}.png"
-            draw(runs, states).savefig(folder / name, dpi=200)
+        name = f"threshold-states-a{setting.a:g}-alpha{setting.alpha:g}.png"
+        save(draw(runs, states), folder / name)
     table = pd.DataFrame(rows)
     table.to_csv(folder / "threshold-states.csv", index=False, float_format="%.6g")
     return table
@@ -271,7 +277,7 @@ def check(plan: Plan, folder: Path) -> pd.DataFrame:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--to", type=Path, required=True, help="folder for runs, table and figures")
-    parser.add_argument("--quick", action="store_true", help="one setting, small N: seconds")
+    parser.add_argument("--quick", action="store_true", help="one setting at small N; takes seconds")
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
     print(check(QUICK if arguments.quick else FULL, arguments.to).T.to_string())

@@ -1,1 +1,1 @@
-"""One module per section; each has ``measure(plan)`` that returns its tables."""
+"""One module per section; the function ``measure(plan)`` of each returns its tables."""

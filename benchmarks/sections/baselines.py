@@ -1,4 +1,4 @@
-"""The engine against loops over single runs with a fixed step, as they are written without it.
+"""The engine compared with simple loops over the steps of single runs with a fixed step.
 
 A loop costs the same at every step, so it is timed on a number of steps and scaled to the time budget.
 """
@@ -16,8 +16,8 @@ from benchmarks.harness import Action, Plan, Row, Table, had_the_core, interleav
 
 A, ALPHA, T_MAX, RATE = 0.01, 3.0, 60.0, 1e-3
 STARTS = 128
-SAFETY = 0.9  # of the largest stable rate
-TARGET = 500  # times the JAX loop, per run and core, at N = 1024
+SAFETY = 0.9  # in units of the largest stable learning rate
+TARGET = 500  # how many times faster than the JAX loop the engine should be, per run and core, at N = 1024
 
 
 def measure(plan: Plan) -> list[Table]:
@@ -27,9 +27,9 @@ def measure(plan: Plan) -> list[Table]:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Keep this process and the threads that it starts meanwhile on one core, where that can be asked for.
+    """Keep this process and its new threads on one core, where the system allows it.
 
-    XLA takes all cores whatever its flags say.
+    XLA uses all cores, whatever its flags say.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -120,7 +120,7 @@ _Steps = Callable[[pp.Problem, np.ndarray, int], Action]
 
 
 def _jax_steps() -> _Steps | None:
-    # read once, when JAX first computes: one thread, as everything else here
+    # JAX reads these once, at its first computation: one thread, like all other methods here
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:

@@ -1,8 +1,8 @@
-"""Gradient evaluations to the same fate: the flow against descent with a fixed step, and against itself.
+"""Gradient evaluations to the same fate: the flow, compared with a fixed step and with other tolerances.
 
-The runs are frozen by their seeds; their true fates are those of the flow in double precision at a tolerance
-a hundred times smaller. The descent shares with the flow the gradient and the rule that tells fates, not the
-integrator.
+The seeds fix the runs. Their reference fates come from the flow in double precision at a tolerance a hundred
+times smaller. Descent with a fixed step has the gradient and the criteria for fates in common with the flow,
+but not the integrator.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def measure(plan: Plan) -> list[Table]:
 
 
 class _Runs:
-    """The frozen runs of a case."""
+    """The runs of a case, fixed by its seed."""
 
     def __init__(self, case: Case, t_max: float) -> None:
         a, N, alpha, instances = case
@@ -74,7 +74,7 @@ class _Runs:
         return run_batch(self._problems, self._loss, self._starts, RunProtocol(dynamics, self._times))
 
     def same(self, found: xr.Dataset) -> tuple[int, int]:
-        """Runs with the fate, and with the recovery, of the reference."""
+        """Number of runs with the same fate, and with the same recovery, as the reference."""
         fates = [runs["outcome"].values for runs in (found, self.reference)]
         recovered = [outcome == pp.Outcome.RECOVERED for outcome in fates]
         return int(np.sum(fates[0] == fates[1])), int(np.sum(recovered[0] == recovered[1]))

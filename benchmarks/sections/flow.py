@@ -1,4 +1,4 @@
-"""Whole runs of gradient flow: share of the peak, milliseconds per run, and the growth of both with N."""
+"""Complete runs of gradient flow: share of the peak, milliseconds per run, and their growth with N."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phasepipe.physics.records import record_times
 
 T_MAX = 60.0
 STARTS = 64
-INSTANCES = {128: 4, 256: 4, 512: 2}  # beyond, one instance: a batch of 64 is wide enough
+INSTANCES = {128: 4, 256: 4, 512: 2}  # one instance at larger N, where a batch of 64 runs is large enough
 
 
 def measure(plan: Plan) -> list[Table]:

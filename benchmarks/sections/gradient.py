@@ -1,4 +1,4 @@
-"""Gradient evaluations in batches as a share of the peak of matrix products."""
+"""Speed of gradient evaluations in batches, as a share of the peak rate of matrix products."""
 
 from __future__ import annotations
 

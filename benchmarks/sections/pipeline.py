@@ -1,6 +1,6 @@
-"""Snakemake, Dask, Zarr, success curves and figures against nothing but the engine on the same runs.
+"""The whole pipeline (Snakemake, Dask, Zarr, tables, figures) compared with the engine alone.
 
-The bare engine is a pool of processes that runs the same batches with the same records and keeps nothing.
+For the engine alone, a pool of processes computes the same batches with the same records and stores nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from phasepipe.specification.configuration import load_sweep
 from phasepipe.specification.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
-TARGET = 10.0  # per cent more than the bare engine, on a sweep of five minutes
+TARGET = 10.0  # per cent more than the engine alone, on a sweep of five minutes
 STARTS = 16
 
 Task = tuple[str, int, int, int, int, bool]
@@ -78,7 +78,7 @@ def _settings(instances: int, sizes: list[int]) -> Row:
 
 
 def _of_minutes(minutes: float) -> Row:
-    """A sweep that takes the bare engine about so long here, from a trial of one batch at every size."""
+    """A sweep that takes the engine alone about ``minutes`` here, estimated from one batch at every size."""
     sizes = [128, 256, 512]
     per_instance = 0.0
     sweep = _sweep(_settings(instances=4, sizes=sizes))

@@ -1,4 +1,4 @@
-"""Drawing the sensing matrix again from its key, in relation to the descent that uses it."""
+"""Time to regenerate the sensing matrix from its key, compared with the descent that uses it."""
 
 from __future__ import annotations
 

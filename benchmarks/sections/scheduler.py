@@ -1,8 +1,8 @@
-"""Ten thousand blocks through Dask's scheduler, with tasks that sleep in place of computing.
+"""Ten thousand blocks through the Dask scheduler, with tasks that sleep instead of computing.
 
-The workers are threads of one process here: a sleeping worker needs no core, so hundreds fit on a laptop.
-Scheduler, client and workers then share one core, and the rate is a lower bound of what the scheduler does
-with a core of its own.
+The workers are threads of one process: a sleeping worker needs no core, so a laptop can run hundreds.
+Scheduler, client and workers share one core, so the measured rate is a lower bound for a scheduler with its
+own core.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measure(plan: Plan) -> list[Table]:
 
 @dataclass(frozen=True)
 class _Sleep:
-    """Computes a block by sleeping."""
+    """Sleeps instead of computing a block."""
 
     seconds: float
 

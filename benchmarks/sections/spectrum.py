@@ -1,4 +1,4 @@
-"""spectrum() against forming the Hessian as a matrix of N by N and diagonalising all of it."""
+"""spectrum() compared with forming the N x N Hessian and diagonalising it completely."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from benchmarks.harness import Plan, Table, interleave
 def measure(plan: Plan) -> list[Table]:
     table = Table(
         "Milliseconds per point, a = 0.01, alpha = 3",
-        "numpy.linalg.eigh forms P H P of PHYSICS §4 in float64 and takes all eigenvectors; spectrum() "
-        "gives the two lowest pairs, all eigenvalues' index and extremes; with full=True also every signal "
-        "overlap.",
+        "numpy.linalg.eigh forms the tangent-space Hessian (docs/explanation/physics.md §4) in float64 and "
+        "takes all eigenvectors; spectrum() gives the two lowest pairs, all eigenvalues' index and extremes; "
+        "with full=True also every signal overlap.",
     )
     loss = pp.NormalisedQuartic(0.01)
     for N in (64,) if plan.quick else (256, 512, 1024):
@@ -41,7 +41,7 @@ def measure(plan: Plan) -> list[Table]:
 
 
 def _numpy(problem: pp.Problem, w: np.ndarray) -> np.ndarray:
-    """All eigenvalues with the spurious zero along w moved above all others."""
+    """All eigenvalues, with the spurious zero along w moved above all others."""
     X, y, N, a = problem.sensing.astype(np.float64), problem.labels, problem.N, 0.01
     yhat = X @ w / np.sqrt(N)
     slope, curvature = yhat * (yhat**2 - y**2) / (a + y**2), (3 * yhat**2 - y**2) / (a + y**2)

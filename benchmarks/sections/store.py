@@ -1,4 +1,4 @@
-"""Writing the results of blocks: chunks per second, files and bytes."""
+"""Speed of writing blocks to a store: chunks per second, files and bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two Dask workers against one, through the stage that runs the descent."""
+"""Two Dask workers compared with one, in the stage that runs the descent."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.runs import run_descent
 from phasepipe.store.folder import SweepFolder
 
-# instances that make one worker busy for most of a minute, thirty blocks, so that the last block, for which
-# one of two workers waits, weighs little; and the speed-up that is aimed at
+# Number of instances, and target of the speed-up. The instances keep one worker busy for most of a minute with
+# about thirty blocks, so that the idle time of one of two workers during the last block is small.
 CASES = {256: (96, 1.8), 512: (36, 1.8), 1024: (14, 1.6)}
 
 

@@ -1,1 +1,1 @@
-"""What the study says to each claim of the papers: reduced sweeps in; verdicts, numbers and figures out."""
+"""One module per claim of the papers: from reduced sweeps to verdicts, numbers and a figure."""

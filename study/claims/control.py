@@ -1,11 +1,14 @@
-"""Claim 6: without the window there is no finite-size advantage."""
+"""Claim 6: without the window in which curvature points to the signal there is no finite-size advantage."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.text import with_error
@@ -23,14 +26,12 @@ from study.claims.recovery import (
 
 SWEEPS = ("control-a0.01", "control-a1")
 WITH_SIGNAL, ZERO_SIGNAL = "control-a0.01", "control-zero-signal"
-SAME_ENERGY = 0.02  # relative difference that counts as none
-GONE = (
-    0.9  # of alpha_threshold: what alpha_50 from threshold states has to reach for the advantage to be gone
-)
+SAME_ENERGY = 0.02  # relative difference of energies that counts as none
+GONE = 0.9  # in units of alpha_threshold: alpha_50 from threshold states above which no advantage remains
 
 
 def assess(sweeps: Sweeps) -> Finding:
-    """alpha_50(N) from random starts and from planted threshold states; and what is left without signal."""
+    """alpha_50(N) from random starts and planted threshold states, and final energies without a signal."""
     found = available(sweeps, SWEEPS, ("counts", "theory"))
     zero = available(sweeps, (ZERO_SIGNAL,), ("window",))
     parts, tables_out, curves = [], {}, {}
@@ -41,31 +42,43 @@ def assess(sweeps: Sweeps) -> Finding:
         random, planted = curves[name]["random"], curves[name]["threshold"]
         parts += [_later(label, random, planted), _gone(label, random, planted, limit)]
         tables_out[f"alpha_50 with 95 % intervals, {label}"] = midpoints(curves[name])
-    depths = [energies(tables, found[WITH_SIGNAL]) for tables in zero.values() if WITH_SIGNAL in found]
-    for rows in depths:
+    energy_tables = [energies(tables, found[WITH_SIGNAL]) for tables in zero.values() if WITH_SIGNAL in found]
+    for rows in energy_tables:
         parts.append(_same_energy(rows))
-        tables_out["Energy per N at t = 100 of runs that do not recover, and without signal"] = _printed(rows)
-    with paper_style():
-        panels = len(found) + len(depths)
-        figure = new_figure(PAGE_WIDTH, 0.38)
-        axes = figure.subplots(1, panels, squeeze=False)[0]
-        for axis, (name, tables) in zip(axes, found.items(), strict=False):
-            for kind, colour, marker in (("random", BLUE, "o"), ("threshold", VERMILION, "s")):
-                draw_midpoints(axis, curves[name][kind], colour, marker, f"{kind} starts")
-            size_axis(axis, [fit.N for fit in curves[name]["random"]])
-            axis.set_ylabel(r"$\alpha_{50}$")
-            axis.set_title(f"a = {regulariser(tables):g}", loc="left")
-            draw_level(axis, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$")
-            axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0, 0.9))
-        for rows in depths:
-            _draw_energies(axes[-1], rows)
+        tables_out[
+            "Energy per dimension at t = 100 of runs that do not recover and of runs without a signal"
+        ] = _printed(rows)
+    figure = _figure(found, curves, energy_tables)
     caption = (
-        "alpha_50 from random starts and from planted threshold states, which lack the descent in which "
-        "the window is open; 95 % intervals, open triangles are bounds where the grid of alpha does not "
-        "contain it. Last panel: energy at t = 100 of runs that do not recover, and of runs without any "
-        "signal (standard errors; dashed: threshold states for N to infinity)."
+        "alpha_50 from random starts and from planted threshold states, which skip the part of the descent "
+        "in which curvature points to the signal, with 95 % confidence intervals. Open triangles are bounds "
+        "where alpha_50 lies outside the alphas that were run. Last panel: energy at t = 100 of runs that do "
+        "not recover and of runs without a signal (standard errors), and of the threshold states for N to "
+        "infinity (dashed)."
     )
     return Finding(parts, figure, caption, tables_out)
+
+
+@paper_style()
+def _figure(
+    found: Mapping[str, Tables],
+    curves: dict[str, dict[str, list[CurveFit]]],
+    energy_tables: list[pd.DataFrame],
+) -> Figure:
+    panels = len(found) + len(energy_tables)
+    figure = new_figure(PAGE_WIDTH, 0.38)
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    for axis, (name, tables) in zip(axes, found.items(), strict=False):
+        for kind, colour, marker in (("random", BLUE, "o"), ("threshold", VERMILION, "s")):
+            draw_midpoints(axis, curves[name][kind], colour, marker, f"{kind} starts")
+        size_axis(axis, [fit.N for fit in curves[name]["random"]])
+        axis.set_ylabel(r"$\alpha_{50}$")
+        axis.set_title(f"a = {regulariser(tables):g}", loc="left")
+        draw_level(axis, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$")
+        axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0, 0.9))
+    for rows in energy_tables:
+        _draw_energies(axes[-1], rows)
+    return figure
 
 
 def _later(label: str, random: list[CurveFit], planted: list[CurveFit]) -> Part:
@@ -81,12 +94,12 @@ def _later(label: str, random: list[CurveFit], planted: list[CurveFit]) -> Part:
         )
     fit, other = pairs[-1]
     return Part(
-        f"{label}: without the window recovery needs a higher alpha",
-        "the interval of alpha_50 from threshold states lies above that of random starts at every N; not "
-        "confirmed if it lies below at one",
+        f"{label}: without the window before t_BBP, recovery needs a higher alpha",
+        "the confidence interval of alpha_50 from threshold states is above that of random starts at every "
+        "N; not confirmed if it is below at any N",
         Verdict.of(holds),
-        f"at N = {fit.N} {midpoint(other)} against {midpoint(fit)}; higher at {sum(higher)} of "
-        f"{len(pairs)} N",
+        f"at N = {fit.N}, {midpoint(other)} compared with {midpoint(fit)}; higher at {sum(higher)} of "
+        f"{len(pairs)} values of N",
     )
 
 
@@ -99,23 +112,23 @@ def _gone(label: str, random: list[CurveFit], planted: list[CurveFit], limit: fl
         holds = False
     started = {other.N: other.alpha_50 for other in random}.get(fit.N, np.nan)
     share = (fit.alpha_50 - started) / (limit - started)
-    found = f"at N = {fit.N} alpha_50 = {midpoint(fit)}, alpha_threshold = {limit:.3f}"
+    found = f"at N = {fit.N}, alpha_50 = {midpoint(fit)} and alpha_threshold = {limit:.3f}"
     if np.isfinite(share):
-        found += f"; {share:.0%} of the distance from random starts to alpha_threshold"
+        found += f"; this is {share:.0%} of the way from alpha_50 of random starts to alpha_threshold"
     return Part(
-        f"{label}: with the window the whole finite-size advantage goes",
-        f"alpha_50 from threshold states reaches {GONE:.0%} of alpha_threshold at the largest N, by its "
-        "interval",
+        f"{label}: without the window before t_BBP, the whole finite-size advantage disappears",
+        f"the confidence interval of alpha_50 from threshold states is above {GONE:.0%} of alpha_threshold "
+        "at the largest N; not confirmed if it is below",
         Verdict.of(holds),
         found,
     )
 
 
 def energies(zero: Tables, control: Tables) -> pd.DataFrame:
-    """Energy at the end of runs without signal and of runs that do not recover, at every common (N, alpha).
+    """Final energies of runs without a signal and of runs that do not recover, at every common (N, alpha).
 
-    Columns ``N, alpha, runs, zero, zero_error`` (without signal), ``random, random_error, threshold,
-    threshold_error`` (not recovered, by start), ``theory`` (threshold states for N to infinity).
+    Columns ``N, alpha, runs, zero, zero_error`` (without a signal), ``random, random_error, threshold,
+    threshold_error`` (not recovered, by kind of start), ``theory`` (threshold states for N to infinity).
     """
     without = zero["window"].isel(start_group=0).sel(fate="all")
     stuck = control["window"].sel(fate="not recovered")
@@ -145,14 +158,14 @@ def _same_energy(rows: pd.DataFrame) -> Part:
     if known.any():
         holds = bool(((abs(gap) < 3 * error) | (abs(gap) < SAME_ENERGY * rows["zero"]))[known].all())
     found = "; ".join(
-        f"N = {row.N}, alpha = {row.alpha:.2f}: {with_error(row.random, row.random_error)} against "
-        f"{with_error(row.zero, row.zero_error)} without signal"
+        f"N = {row.N}, alpha = {row.alpha:.2f}: {with_error(row.random, row.random_error)} compared with "
+        f"{with_error(row.zero, row.zero_error)} without a signal"
         for row in rows_of(rows[known])
     )
     return Part(
-        "a = 0.01: runs that do not recover end as deep as runs without any signal",
-        f"their mean energies at the end agree within 3 standard errors or {SAME_ENERGY:.0%} at every N "
-        "and alpha",
+        "a = 0.01: runs that do not recover end at the energy of runs without a signal",
+        f"the mean final energies of both agree within 3 standard errors or {SAME_ENERGY:.0%} at every N and "
+        "alpha",
         Verdict.of(holds),
         found or "no common N and alpha",
     )
@@ -185,6 +198,6 @@ def _draw_energies(axes: Axes, rows: pd.DataFrame) -> None:
         axes.annotate(f"α = {alpha:.3g}", (at["N"].iloc[-1], at["zero"].iloc[-1]), (0, 6), fontsize=6.5,
                       textcoords="offset points", ha="right")  # fmt: skip
     size_axis(axes, rows["N"].unique().tolist())
-    axes.set_ylabel("energy at the end, per N")
+    axes.set_ylabel("final energy per dimension")
     axes.set_title("not recovered, a = 0.01", loc="left")
     axes.legend(fontsize=6)

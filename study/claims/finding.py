@@ -1,4 +1,4 @@
-"""The answer to a claim: verdicts by stated criteria, the numbers behind them, and a figure."""
+"""The result for a claim: verdicts according to stated criteria, the numbers for them, and a figure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 
 from phasepipe.analysis.text import with_interval
 
-# the tables of one reduced sweep by name, and all reduced sweeps by name
+# tables of one reduced sweep by name, and reduced sweeps by name
 Tables = Mapping[str, xr.Dataset]
 Sweeps = Mapping[str, Tables]
 
 
 class Verdict(StrEnum):
-    """What the data say."""
+    """The verdict of the data on a statement."""
 
     CONFIRMED = "confirmed"
     NOT_CONFIRMED = "not confirmed"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
     @classmethod
     def of(cls, holds: bool | None) -> Verdict:
-        """Confirmed or not; None where the data do not decide."""
+        """Confirmed or not confirmed; undecided if ``holds`` is None."""
         if holds is None:
             return cls.UNDECIDED
         return cls.CONFIRMED if holds else cls.NOT_CONFIRMED
@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """One statement of a claim, the criterion it was held against, and what was found."""
+    """One statement of a claim, the criterion of its verdict, the verdict, and the result in words."""
 
     statement: str
     criterion: str
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the study says to one claim; ``tables`` are ready to be printed, by their captions."""
+    """Result for one claim; ``tables`` are the printed tables, by caption."""
 
     parts: Sequence[Part]
     figure: Figure | None = None
@@ -55,7 +55,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """The verdict of all parts together; where they differ, how many stand where."""
+        """The common verdict of all parts, or the number of parts with each verdict."""
         verdicts = [part.verdict for part in self.parts]
         distinct = list(dict.fromkeys(sorted(verdicts, key=list(Verdict).index)))
         if len(distinct) == 1:
@@ -64,7 +64,7 @@ class Finding:
 
 
 def available(sweeps: Sweeps, names: Sequence[str], tables: Sequence[str]) -> dict[str, Tables]:
-    """Those of the named sweeps that are there with all of these tables."""
+    """The sweeps among ``names`` that exist and have all of these tables."""
     return {name: sweeps[name] for name in names if name in sweeps and set(tables) <= set(sweeps[name])}
 
 
@@ -74,10 +74,10 @@ def regulariser(tables: Tables) -> float:
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:
-    """Rows of a table, their columns as attributes."""
+    """Iterate over the rows of a table, with columns as attributes."""
     yield from table.itertuples()
 
 
 def ranges(table: pd.DataFrame, digits: int = 3) -> list[str]:
-    """Every row of a table of value, lower and upper end, as a value with its interval."""
+    """Format each row (value, lower end, upper end) as a value with its interval."""
     return [with_interval(value, low, high, digits) for value, low, high in table.to_numpy(float).tolist()]

@@ -1,13 +1,14 @@
-"""Claim 1: what the Hessian at a random start knows of the signal, on either side of alpha_init."""
+"""Claim 1: the Hessian at a random start has a direction towards the signal above alpha_init only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from statsmodels.stats.proportion import proportion_confint
 
 from phasepipe.analysis.extrapolation import extrapolate
@@ -25,9 +26,9 @@ from phasepipe.theory.initial import initial_spectrum
 from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, regulariser
 
 SWEEPS = ("initial-a0.01", "initial-a1", "initial-a2")
-BELOW, ABOVE = 0.8, 1.25  # of alpha_init: nearer to it the transition is rounded at these N
+BELOW, ABOVE = 0.8, 1.25  # in units of alpha_init; in between, finite N smooths the transition
 AGREEMENT = 0.1  # relative difference from the theory that counts as agreement
-_POINTS = 14  # alphas on the line of the theory above alpha_init, denser towards it
+_POINTS = 14  # alphas at which the theory is drawn, denser near alpha_init
 
 
 def assess(sweeps: Sweeps) -> Finding:
@@ -39,21 +40,26 @@ def assess(sweeps: Sweeps) -> Finding:
         start, alpha_init = _at_start(tables), float(theory["alpha_init"])
         parts += [_below(label, start, alpha_init), _above(label, start, theory, alpha_init)]
         rows.append(_rows(label, start, theory))
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH, 0.62)
-        grid = figure.subplots(2, len(found), squeeze=False, sharex="col")
-        for column, tables in enumerate(found.values()):
-            _draw(grid[0, column], grid[1, column], tables)
-        grid[0, 0].set_ylabel("squared overlap $q_0$")
-        grid[1, 0].set_ylabel("share most informative φ")
-        grid[0, 0].legend(fontsize=6)
+    figure = _figure(found)
     caption = (
-        "Top: squared overlap of the lowest eigenvector of the Hessian at a random start with the "
-        "direction of the signal; points measured with standard errors, thin lines predicted from the "
-        "labels of the same runs, dashed N to infinity. Bottom: share of the runs whose lowest eigenvector "
-        "is the one with the largest overlap, with 95 % intervals."
+        "Top: squared overlap with the direction of the signal of the lowest eigenvector of the Hessian at a "
+        "random start. Points are measured (standard errors), thin lines are predicted from the labels of "
+        "the same runs, the dashed line is the theory for N to infinity. Bottom: share of the runs whose "
+        "lowest eigenvector has the largest overlap of all, with 95 % confidence intervals."
     )
     return Finding(parts, figure, caption, {"q_0 at a random start": pd.concat(rows, ignore_index=True)})
+
+
+@paper_style()
+def _figure(found: Mapping[str, Tables]) -> Figure:
+    figure = new_figure(PAGE_WIDTH, 0.62)
+    grid = figure.subplots(2, len(found), squeeze=False, sharex="col")
+    for column, tables in enumerate(found.values()):
+        _draw(grid[0, column], grid[1, column], tables)
+    grid[0, 0].set_ylabel("squared overlap $q_0$")
+    grid[1, 0].set_ylabel("share most informative φ")
+    grid[0, 0].legend(fontsize=6)
+    return figure
 
 
 def _at_start(tables: Tables) -> xr.Dataset:
@@ -61,7 +67,7 @@ def _at_start(tables: Tables) -> xr.Dataset:
 
 
 def _cells(start: xr.Dataset, name: str, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sizes that have this alpha (as one of the grid; M is rounded), values and errors."""
+    """Sizes N with this alpha up to the rounding of M, and the values and standard errors there."""
     near = start.sel(alpha=np.abs(start["alpha"] - alpha) < 0.005)
     value, error = near[name].max("alpha"), near[f"{name}_error"].max("alpha")
     known = np.isfinite(value.values) & (error.values > 0)
@@ -69,7 +75,7 @@ def _cells(start: xr.Dataset, name: str, alpha: float) -> tuple[np.ndarray, np.n
 
 
 def _alphas(start: xr.Dataset) -> Iterator[float]:
-    """Alphas of the grid; those that differ by the rounding of M count as one."""
+    """Alphas of the grid, without those that differ only by the rounding of M."""
     former = -np.inf
     for alpha in start["alpha"].values.tolist():
         if alpha - former > 0.01:
@@ -79,10 +85,10 @@ def _alphas(start: xr.Dataset) -> Iterator[float]:
 
 def _below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
     criterion = (
-        f"at every alpha up to {BELOW:g} alpha_init q_0 falls as a power of N to 0 (p > 0.01, interval of "
-        "omega above 0); not confirmed if a power law does not fit"
+        f"at every alpha up to {BELOW:g} alpha_init, q_0 decays to 0 as a power law N^-omega (p > 0.01, "
+        "confidence interval of omega above 0); not confirmed if a power law does not fit"
     )
-    statement = f"{label}: below alpha_init the lowest direction carries no information on the signal"
+    statement = f"{label}: below alpha_init the lowest eigenvector carries no information about the signal"
     held: list[bool | None] = []
     seen = []
     for alpha in _alphas(start):
@@ -97,15 +103,15 @@ def _below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
             f"{with_interval(fit.omega, *fit.omega_interval, digits=2)}"
         )
     holds = False if False in held else (True if held and all(held) else None)
-    return Part(statement, criterion, Verdict.of(holds), "; ".join(seen) or "no alpha there")
+    return Part(statement, criterion, Verdict.of(holds), "; ".join(seen) or "no alpha in this range was run")
 
 
 def _above(label: str, start: xr.Dataset, theory: xr.Dataset, alpha_init: float) -> Part:
     criterion = (
-        f"at every alpha from {ABOVE:g} alpha_init on q_0 at the largest N agrees with N to infinity within "
-        f"3 standard errors or {AGREEMENT:.0%}"
+        f"at every alpha above {ABOVE:g} alpha_init, q_0 at the largest N agrees with the theory for N to "
+        f"infinity within 3 standard errors or {AGREEMENT:.0%}"
     )
-    statement = f"{label}: above alpha_init the lowest direction points to the signal, as predicted"
+    statement = f"{label}: above alpha_init the lowest eigenvector points to the signal, as predicted"
     held, worst, seen = [], 0.0, ""
     for alpha in _alphas(start):
         sizes, value, error = _cells(start, "lowest_overlap", alpha)
@@ -120,7 +126,12 @@ def _above(label: str, start: xr.Dataset, theory: xr.Dataset, alpha_init: float)
                 f"largest difference at alpha = {alpha:.2f}: {with_error(value[-1], error[-1])} at "
                 f"N = {sizes[-1]}, theory {expected:.3f}"
             )
-    return Part(statement, criterion, Verdict.of(all(held) if held else None), seen or "no alpha there")
+    return Part(
+        statement,
+        criterion,
+        Verdict.of(all(held) if held else None),
+        seen or "no alpha in this range was run",
+    )
 
 
 def _rows(label: str, start: xr.Dataset, theory: xr.Dataset) -> pd.DataFrame:
@@ -130,7 +141,7 @@ def _rows(label: str, start: xr.Dataset, theory: xr.Dataset) -> pd.DataFrame:
         row = {"loss": label, "alpha": f"{alpha:.2f}"}
         row |= {f"N = {N}": with_error(v, e) for N, v, e in zip(sizes, value, error, strict=True)}
         predicted = _cells(start, "outlier_overlap", alpha)[1]
-        row["from labels, largest N"] = f"{predicted[-1]:.3f}" if len(predicted) else "0"
+        row["predicted from labels, largest N"] = f"{predicted[-1]:.3f}" if len(predicted) else "0"
         row["N → ∞"] = f"{float(theory['initial_overlap'].sel(alpha=alpha, method='nearest')):.3f}"
         rows.append(row)
     return pd.DataFrame(rows)

@@ -1,10 +1,14 @@
-"""Claim 5: where a run starts decides at which alpha it recovers."""
+"""Claim 5: the kind of start determines the alpha at which a run recovers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.figures.style import CYCLE, MARKERS, PAGE_WIDTH, new_figure, paper_style
-from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser
+from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, regulariser
 from study.claims.recovery import (
     draw_curve,
     draw_level,
@@ -32,34 +36,40 @@ def assess(sweeps: Sweeps) -> Finding:
         limit = float(tables["theory"]["alpha_threshold"])
         parts += [_better(label, kind, curves[name], limit) for kind in curves[name] if kind != "random"]
         tables_out[f"alpha_50 with 95 % intervals, {label}"] = midpoints(curves[name])
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH, 0.4 * len(found))
-        grid = figure.subplots(len(found), 2, squeeze=False)
-        for (left, right), (name, tables) in zip(grid, found.items(), strict=True):
-            sizes = sorted({fit.N for of_kind in curves[name].values() for fit in of_kind})
-            shown = _middle(curves[name], sizes)
-            for index, (kind, fits) in enumerate(curves[name].items()):
-                draw_midpoints(right, fits, CYCLE[index], MARKERS[index], kind)
-                for fit in fits:
-                    if shown == fit.N:
-                        draw_curve(left, fit, CYCLE[index], MARKERS[index], kind)
-            left.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
-            left.set(xlabel="α = M/N", ylabel="success probability P", ylim=(-0.03, 1.03))
-            left.set_title(f"a = {regulariser(tables):g}, N = {shown}", loc="left")
-            size_axis(right, sizes)
-            right.set_ylabel(r"$\alpha_{50}$")
-            draw_level(right, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$")
-            draw_level(right, float(tables["theory"]["alpha_init"]), "$α_{init}$")
-        grid[0, 0].legend(fontsize=6)
+    figure = _figure(found, curves)
     caption = (
-        "Left: success probability by t = 100 for every kind of start, 95 % intervals and logistic fits. "
-        "Right: alpha_50 against N; open triangles are bounds where the grid of alpha does not contain it."
+        "Left: success probability at t = 100 for every kind of start, with 95 % confidence intervals and "
+        "logistic fits. Right: alpha_50 against N; open triangles are bounds where alpha_50 lies outside the "
+        "alphas that were run."
     )
     return Finding(parts, figure, caption, tables_out)
 
 
+@paper_style()
+def _figure(found: Mapping[str, Tables], curves: dict[str, Curves]) -> Figure:
+    figure = new_figure(PAGE_WIDTH, 0.4 * len(found))
+    grid = figure.subplots(len(found), 2, squeeze=False)
+    for (left, right), (name, tables) in zip(grid, found.items(), strict=True):
+        sizes = sorted({fit.N for of_kind in curves[name].values() for fit in of_kind})
+        shown = _middle(curves[name], sizes)
+        for index, (kind, fits) in enumerate(curves[name].items()):
+            draw_midpoints(right, fits, CYCLE[index], MARKERS[index], kind)
+            for fit in fits:
+                if shown == fit.N:
+                    draw_curve(left, fit, CYCLE[index], MARKERS[index], kind)
+        left.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
+        left.set(xlabel="α = M/N", ylabel="success probability P", ylim=(-0.03, 1.03))
+        left.set_title(f"a = {regulariser(tables):g}, N = {shown}", loc="left")
+        size_axis(right, sizes)
+        right.set_ylabel(r"$\alpha_{50}$")
+        draw_level(right, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$")
+        draw_level(right, float(tables["theory"]["alpha_init"]), "$α_{init}$")
+    grid[0, 0].legend(fontsize=6)
+    return figure
+
+
 def _middle(curves: Curves, sizes: list[int]) -> int:
-    """The largest N with the most alphas."""
+    """The largest N among those with the most alphas."""
     cells = {N: max(len(fit.cells) for fits in curves.values() for fit in fits if fit.N == N) for N in sizes}
     return max(N for N in sizes if cells[N] == max(cells.values()))
 
@@ -72,15 +82,15 @@ def _better(label: str, kind: str, curves: Curves, limit: float) -> Part:
     holds = True if pairs and all(lower) else (False if any(higher) else None)
     fit, other = pairs[-1]
     found = (
-        f"at N = {fit.N} alpha_50 = {midpoint(fit)} against {midpoint(other)} from random starts, "
-        f"lower at {sum(lower)} of {len(pairs)} N"
+        f"at N = {fit.N}, alpha_50 = {midpoint(fit)}, compared with {midpoint(other)} for random starts; "
+        f"lower at {sum(lower)} of {len(pairs)} values of N"
     )
     if fit.alpha_50_upper < float("inf"):
-        found += f"; {fit.alpha_50_upper / limit:.0%} of alpha_threshold at most"
+        found += f"; at most {fit.alpha_50_upper / limit:.0%} of alpha_threshold"
     return Part(
         f"{label}: {kind} starts recover at a lower alpha than random ones",
-        "the interval of alpha_50 lies below that of random starts at every N; not confirmed if it lies "
-        "above at one",
+        "the confidence interval of alpha_50 is below that of random starts at every N; not confirmed if it "
+        "is above at any N",
         Verdict.of(holds),
         found,
     )

@@ -1,4 +1,4 @@
-"""Success curves of reduced sweeps: what several claims ask of the counts."""
+"""Success curves of reduced sweeps, which several claims use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from phasepipe.physics.starts import StartKind
 
 
 def start_names(counts: xr.Dataset) -> list[str]:
-    """Names of the groups of starts, for example ``random`` or ``warm, m0 = 0.1``."""
+    """Names of the kinds of start, for example ``random`` or ``warm, m0 = 0.1``."""
     kinds = [StartKind(int(kind)).name.lower() for kind in counts["start_kind"].values]
     overlaps = counts["start_m0"].values.tolist()
     return [
@@ -28,24 +28,24 @@ def start_names(counts: xr.Dataset) -> list[str]:
 
 
 def group_counts(counts: xr.Dataset, group: int = 0) -> pd.DataFrame:
-    """Recoveries and runs by instance of one group of starts."""
+    """Recovered and computed runs of every instance, for one kind of start."""
     return counts_from_xarray(counts.isel(start_group=group, drop=True))
 
 
 def group_curves(counts: xr.Dataset, group: int = 0) -> list[CurveFit]:
-    """Fitted success curves of one group of starts, one per N; sizes with a single alpha are left out."""
+    """Fitted success curves of one kind of start, one per N; sizes with a single alpha are left out."""
     table = group_counts(counts, group)
     several = table.groupby("N")["alpha"].transform("nunique") > 1
     return fit_curves(table[several]) if several.any() else []
 
 
 def midpoint(fit: CurveFit) -> str:
-    """alpha_50 with its interval, or the bound that the grid gives."""
+    """alpha_50 with its interval, or a bound if alpha_50 lies outside the alphas that were run."""
     return with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
 
 
 def midpoints(fits: dict[str, list[CurveFit]]) -> pd.DataFrame:
-    """Table of alpha_50 with 95 % intervals: one row per N, one column per name."""
+    """Table of alpha_50 with 95 % confidence intervals, one row per N and one column per name."""
     sizes = sorted({fit.N for of_name in fits.values() for fit in of_name})
     columns: dict[str, list[Any]] = {"N": sizes}
     for name, of_name in fits.items():
@@ -55,7 +55,7 @@ def midpoints(fits: dict[str, list[CurveFit]]) -> pd.DataFrame:
 
 
 def draw_curves(axes: Axes, fits: Sequence[CurveFit]) -> None:
-    """Success probability against alpha for every N with 95 % intervals, and the fits."""
+    """Draw success probability against alpha for every N, with 95 % confidence intervals and fits."""
     colours, markers = size_colours(fit.N for fit in fits), size_markers(fit.N for fit in fits)
     for fit in fits:
         draw_curve(axes, fit, colours[fit.N], markers[fit.N], f"N = {fit.N}")
@@ -76,7 +76,7 @@ def draw_curve(axes: Axes, fit: CurveFit, colour: str, marker: str, label: str) 
 
 
 def draw_midpoints(axes: Axes, fits: Sequence[CurveFit], colour: str, marker: str, label: str) -> None:
-    """alpha_50 against N with 95 % intervals; a bound where the grid does not contain it."""
+    """Draw alpha_50 against N with 95 % confidence intervals, or a bound where only a bound is known."""
     known = [fit for fit in fits if np.isfinite(fit.alpha_50)]
     spread = np.abs([[fit.alpha_50 - fit.alpha_50_lower, fit.alpha_50_upper - fit.alpha_50] for fit in known])
     axes.errorbar(
@@ -98,7 +98,7 @@ def draw_midpoints(axes: Axes, fits: Sequence[CurveFit], colour: str, marker: st
 
 
 def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
-    """N on a logarithmic axis with a tick at every size."""
+    """Make the N axis logarithmic with a tick at every size."""
     axes.set_xscale("log")
     axes.set_xticks(list(sizes), [str(N) for N in sizes])
     axes.minorticks_off()
@@ -106,7 +106,7 @@ def size_axis(axes: Axes, sizes: Sequence[int]) -> None:
 
 
 def draw_level(axes: Axes, alpha: float, name: str, *, vertical: bool = False) -> None:
-    """A value of alpha known for N to infinity, named beside its line."""
+    """Draw a value of alpha for N to infinity as a labelled line."""
     if not np.isfinite(alpha):
         return
     if vertical:

@@ -1,8 +1,12 @@
-"""Claim 7b: which regulariser ``a`` of the normalised quartic loss recovers best at each N?"""
+"""Claim 7b: the regulariser ``a`` of the normalised quartic loss with the lowest alpha_50 at each N."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
 
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.text import with_interval
@@ -18,11 +22,11 @@ SWEEPS = (
     "scaling-a1",
     "regulariser-3",
 )
-FEWEST = 3  # values of a below which there is nothing to compare
+FEWEST = 3  # values of a that a comparison needs
 
 
 def assess(sweeps: Sweeps) -> Finding:
-    """alpha_50 against ``a`` at every N that all the sweeps have."""
+    """alpha_50 against ``a`` at every N that all sweeps have in common."""
     found = available(sweeps, SWEEPS, ("counts", "theory"))
     curves = {
         regulariser(tables): {fit.N: fit for fit in group_curves(tables["counts"])}
@@ -34,45 +38,52 @@ def assess(sweeps: Sweeps) -> Finding:
     parts = [_best(N, {a: of_a[N] for a, of_a in curves.items()}) for N in sizes]
     limits = {regulariser(tables): tables["theory"] for tables in found.values()}
     columns = {f"a = {a:g}": [of_a[N] for N in sizes] for a, of_a in curves.items()}
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH * 0.6, 0.7)
-        axes = figure.subplots()
-        colours, markers = size_colours(sizes), size_markers(sizes)
-        for N in sizes:
-            values = sorted((a, of_a[N]) for a, of_a in curves.items() if np.isfinite(of_a[N].alpha_50))
-            spread = [
-                [fit.alpha_50 - fit.alpha_50_lower for _, fit in values],
-                [fit.alpha_50_upper - fit.alpha_50 for _, fit in values],
-            ]
-            axes.errorbar(
-                [a for a, _ in values], [fit.alpha_50 for _, fit in values], np.minimum(spread, 1e3),
-                color=colours[N], marker=markers[N], elinewidth=0.8, label=f"N = {N}",
-            )  # fmt: skip
-        grid = sorted(limits)
-        axes.plot(
-            grid, [float(limits[a]["alpha_threshold"]) for a in grid], label="$α_{threshold}$", **THEORY
-        )
-        axes.plot(
-            grid, [float(limits[a]["alpha_init"]) for a in grid],
-            **(THEORY | {"linestyle": ":"}), label="$α_{init}$",
-        )  # fmt: skip
-        axes.set_xscale("log")
-        axes.set(xlabel="regulariser a", ylabel=r"$\alpha_{50}$")
-        axes.legend(fontsize=6)
+    figure = _figure(curves, limits, sizes)
     caption = (
-        "alpha_50 of random starts against the regulariser a, 95 % intervals, and the transitions for N to "
-        "infinity."
+        "alpha_50 of random starts against the regulariser a with 95 % confidence intervals, and the "
+        "transitions for N to infinity."
     )
     return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": midpoints(columns)})
+
+
+@paper_style()
+def _figure(
+    curves: dict[float, dict[int, CurveFit]], limits: Mapping[float, xr.Dataset], sizes: list[int]
+) -> Figure:
+    figure = new_figure(PAGE_WIDTH * 0.6, 0.7)
+    axes = figure.subplots()
+    colours, markers = size_colours(sizes), size_markers(sizes)
+    for N in sizes:
+        values = sorted((a, of_a[N]) for a, of_a in curves.items() if np.isfinite(of_a[N].alpha_50))
+        spread = [
+            [fit.alpha_50 - fit.alpha_50_lower for _, fit in values],
+            [fit.alpha_50_upper - fit.alpha_50 for _, fit in values],
+        ]
+        axes.errorbar(
+            [a for a, _ in values], [fit.alpha_50 for _, fit in values], np.minimum(spread, 1e3),
+            color=colours[N], marker=markers[N], elinewidth=0.8, label=f"N = {N}",
+        )  # fmt: skip
+    grid = sorted(limits)
+    axes.plot(grid, [float(limits[a]["alpha_threshold"]) for a in grid], label="$α_{threshold}$", **THEORY)
+    axes.plot(
+        grid, [float(limits[a]["alpha_init"]) for a in grid],
+        **(THEORY | {"linestyle": ":"}), label="$α_{init}$",
+    )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set(xlabel="regulariser a", ylabel=r"$\alpha_{50}$")
+    axes.legend(fontsize=6)
+    return figure
 
 
 def _best(N: int, fits: dict[float, CurveFit]) -> Part:
     known = {a: fit for a, fit in fits.items() if np.isfinite(fit.alpha_50)}
     ranking = sorted(known, key=lambda a: known[a].alpha_50)
-    statement = f"N = {N}: one of the values of a recovers best"
-    criterion = "the interval of the lowest alpha_50 lies below all others"
+    statement = f"N = {N}: one value of a has the lowest alpha_50"
+    criterion = "the confidence interval of the lowest alpha_50 is below all others"
     if len(ranking) < FEWEST:
-        return Part(statement, criterion, Verdict.UNDECIDED, "too few alpha_50 are inside their grids")
+        return Part(
+            statement, criterion, Verdict.UNDECIDED, "too few alpha_50 lie within the alphas that were run"
+        )
     best = known[ranking[0]]
     tied = [a for a in ranking[1:] if known[a].alpha_50_lower <= best.alpha_50_upper]
     found = ", ".join(
@@ -83,4 +94,4 @@ def _best(N: int, fits: dict[float, CurveFit]) -> Part:
         fit for a, fit in fits.items() if a not in known and not fit.alpha_50_lower > best.alpha_50_upper
     ]
     holds = None if tied or beyond else True
-    return Part(statement, criterion, Verdict.of(holds), f"lowest alpha_50 at {found}")
+    return Part(statement, criterion, Verdict.of(holds), f"the lowest alpha_50 are those for {found}")

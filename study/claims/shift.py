@@ -1,11 +1,14 @@
-"""Claim 4: recovery well below alpha_threshold, a slow shift, success decided in the window."""
+"""Claim 4: alpha_50(N) is well below alpha_threshold, approaches it slowly, and t_BBP decides success."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from phasepipe.analysis.curves import CurveFit, curve_table
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
@@ -29,13 +32,13 @@ from study.claims.finding import (
 from study.claims.recovery import draw_curves, draw_level, group_curves, midpoints
 
 SWEEPS = ("scaling-a0.01", "scaling-a1")
-SLOW = 0.5  # omega of the shift below which it dies out more slowly than 1/sqrt(N)
-EARLY, DECIDED = 0.6, 0.8  # AUC of |m| that tell little and much of the fate
-TOLD = 0.9  # AUC of |m| at which the fate counts as told
+SLOW = 0.5  # exponent omega below which the shift decays more slowly than 1/sqrt(N)
+UNINFORMATIVE, INFORMATIVE = 0.6, 0.8  # AUC of |m| below which it predicts the fate badly, above which well
+PREDICTABLE = 0.9  # AUC of |m| from which on the fate counts as predictable
 
 
 def assess(sweeps: Sweeps) -> Finding:
-    """Success curves from N = 64 on, alpha_50(N) and its continuation, and when fates are decided."""
+    """Success curves, alpha_50(N) and its extrapolation, and the time from which |m| predicts the fate."""
     found = available(sweeps, SWEEPS, ("counts", "theory", "fate", "window", "decision"))
     curves = {name: group_curves(tables["counts"]) for name, tables in found.items()}
     parts: list[Part] = []
@@ -62,38 +65,46 @@ def assess(sweeps: Sweeps) -> Finding:
     }
     if forms:
         tables_out["Forms of the shift"] = pd.concat(forms, ignore_index=True)
-    tables_out["How well |m| tells the fate, at the alpha nearest to P = 1/2"] = _printed(
+    tables_out["How well |m| predicts the fate, at the alpha whose P is nearest to 1/2"] = _printed(
         pd.concat(fates, ignore_index=True)
     )
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH, 0.31 * len(found))
-        grid = figure.subplots(len(found), 3, squeeze=False)
-        for row, (name, tables) in zip(grid, found.items(), strict=True):
-            draw_curves(row[0], curves[name])
-            row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
-            _draw_shift(row[1], tables, limits.get(name), curves[name])
-            _draw_decision(row[2], tables)
-        grid[0, 0].legend(fontsize=6, handletextpad=0.2)
+    figure = _figure(found, curves, limits)
     caption = (
-        "Left: success probability by t = 100 with 95 % intervals and monotone curves. Middle: alpha_50 "
-        "against 1/log N with every form continued to N = infinity (free "
-        "limit solid, limit of the theory imposed dashed, pale if rejected). Right: probability that a "
-        "recovered run has the larger overlap |m| at time t, in units of the median t_BBP, at the alpha "
-        "nearest to P = 1/2, colours as on the left; points with 95 % intervals."
+        "Left: success probability at t = 100 with 95 % confidence intervals and monotone curves. "
+        "Middle: alpha_50 against 1/log N with every form extrapolated to N = "
+        "infinity (solid: free limit; dashed: limit of the theory imposed; pale: rejected). Right: AUC of "
+        "|m| at time t, that is the probability that a recovered run has a larger |m| than another run, at "
+        "the alpha whose P is nearest to 1/2; time in units of the median t_BBP, colours as on the left, "
+        "points with 95 % confidence intervals."
     )
     return Finding(parts, figure, caption, tables_out)
 
 
+@paper_style()
+def _figure(
+    found: Mapping[str, Tables], curves: dict[str, list[CurveFit]], limits: Mapping[str, Extrapolation]
+) -> Figure:
+    figure = new_figure(PAGE_WIDTH, 0.31 * len(found))
+    grid = figure.subplots(len(found), 3, squeeze=False)
+    for row, (name, tables) in zip(grid, found.items(), strict=True):
+        draw_curves(row[0], curves[name])
+        row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
+        _draw_shift(row[1], tables, limits.get(name), curves[name])
+        _draw_decision(row[2], tables)
+    grid[0, 0].legend(fontsize=6, handletextpad=0.2)
+    return figure
+
+
 def quotable(sweeps: Sweeps) -> str:
-    """One sentence: alpha_50 at every N with its interval, between the thresholds of the theory."""
+    """Sentence to quote: alpha_50 at every N with its interval, and the thresholds of the theory."""
     sentences = []
     for name, tables in available(sweeps, SWEEPS, ("counts", "theory")).items():
         theory, curves = tables["theory"], group_curves(tables["counts"])
         values = ", ".join(f"{_half(fit)} at N = {fit.N}" for fit in curves)
         sentences.append(
-            f"For a = {regulariser(sweeps[name]):g} half of the random starts recover the signal by t = 100 "
-            f"at alpha_50 = {values} (95 % intervals), where N to infinity theory has alpha_init = "
-            f"{float(theory['alpha_init']):.4f} and alpha_threshold = "
+            f"For a = {regulariser(sweeps[name]):g}, half of the random starts recover the signal by t = 100 "
+            f"at alpha_50 = {values} (95 % confidence intervals); for N to infinity the theory gives "
+            f"alpha_init = {float(theory['alpha_init']):.4f} and alpha_threshold = "
             f"{float(theory['alpha_threshold']):.6f}."
         )
     return " ".join(sentences)
@@ -101,7 +112,7 @@ def quotable(sweeps: Sweeps) -> str:
 
 def _below(label: str, curves: list[CurveFit], limit: float, initial: float) -> Part:
     highest = max(curves, key=lambda fit: fit.alpha_50_upper)
-    # an alpha_50 beyond the grid is known to be below the threshold if P there exceeds 1/2
+    # an alpha_50 outside the grid is known to be below the threshold if P exceeds 1/2 on the grid
     holds = bool(np.isfinite(highest.alpha_50_upper) and highest.alpha_50_upper < limit)
     known = [fit for fit in curves if np.isfinite(fit.alpha_50)]
     last = known[-1] if known else None
@@ -109,13 +120,13 @@ def _below(label: str, curves: list[CurveFit], limit: float, initial: float) -> 
         f"alpha_50 = {_half(last)} at N = {last.N}, "
         f"{last.alpha_50 / limit:.0%} of alpha_threshold = {limit:.3f}"
         if last
-        else "no alpha_50 is inside its grid"
+        else "no alpha_50 lies within the alphas that were run"
     )
     if last and last.alpha_50_upper < initial:
-        found += f", and still below alpha_init = {initial:.3f}"
+        found += f", and also below alpha_init = {initial:.3f}"
     return Part(
-        f"{label}: at finite N recovery succeeds well below alpha_threshold",
-        "the interval of alpha_50 lies below alpha_threshold at every N",
+        f"{label}: at finite N runs recover well below alpha_threshold",
+        "the confidence interval of alpha_50 is below alpha_threshold at every N",
         Verdict.of(holds if known else None),
         found,
     )
@@ -142,10 +153,11 @@ def _slow(label: str, extrapolation: Extrapolation) -> Part:
     holds = None if not power.believable else upper < SLOW
     misfit = "" if power.believable else f", which does not fit (p = {power.goodness:.1g})"
     return Part(
-        f"{label}: the shift alpha_threshold - alpha_50(N) dies out very slowly",
-        f"a power law N^-omega to alpha_threshold fits, and the interval of omega lies below {SLOW:g}",
+        f"{label}: the shift alpha_threshold - alpha_50(N) decays very slowly",
+        f"a power law N^-omega with the limit alpha_threshold fits, and the confidence interval of omega is "
+        f"below {SLOW:g}",
         Verdict.of(holds),
-        f"the shift goes from {shift[0]:.2f} at N = {extrapolation.N[0]:g} to {shift[-1]:.2f} at "
+        f"the shift is {shift[0]:.2f} at N = {extrapolation.N[0]:g} and {shift[-1]:.2f} at "
         f"N = {extrapolation.N[-1]:g}; omega = {with_interval(power.omega, lower, upper)}{misfit}",
     )
 
@@ -167,10 +179,11 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
     ranking = ", ".join(f"{fit.formula} p = {_p_value(fit)}, AICc +{behind[fit.form]:.1f}" for fit in imposed)
     return Part(
         f"{label}: the shift is logarithmic, alpha_threshold - c / log(N / N0)",
-        "with the limit alpha_threshold imposed c / log(N / N0) fits (p > 0.01), and every other form that "
-        "fits is at least 6 behind in AICc; not confirmed if it does not fit or is itself 6 behind",
+        "with the limit alpha_threshold imposed, c / log(N / N0) fits (p > 0.01) and every other form that fits "
+        "has an AICc larger by more than 6; not confirmed if c / log(N / N0) does not fit or its AICc is more than "
+        "6 above the lowest",
         Verdict.of(holds),
-        f"with the limit imposed: {ranking}; with a free limit the data go to {plausible or 'no form fits'}",
+        f"with the limit imposed: {ranking}; with a free limit: {plausible or 'no form fits'}",
     )
 
 
@@ -201,11 +214,12 @@ def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
 
 
 def fates_at_the_window(tables: Tables) -> pd.DataFrame:
-    """AUC of the overlap |m| at t = 0 and at the median t_BBP, at every N at the alpha nearest to P = 1/2.
+    """AUC of |m| at t = 0 and at the median t_BBP for every N, at the alpha whose P is nearest to 1/2.
 
-    Columns ``N, alpha, share, moment, early, early_low, early_high, late, late_low, late_high, told,
-    lowest_fifth, highest_fifth``: ``told`` is the time at which the AUC passes 0.9, the last two are
-    P(recovered) of the fifths of the runs with the smallest and largest |m| at the median t_BBP.
+    Columns ``N, alpha, share, moment, early, early_low, early_high, late, late_low, late_high,
+    time_predictable, lowest_fifth, highest_fifth``. ``share`` is P, ``moment`` the median t_BBP,
+    ``time_predictable`` the first time at which the AUC reaches 0.9; the last two are P(recovered) of the
+    fifths of the runs with the smallest and the largest |m| at the median t_BBP.
     """
     rows = []
     for N in tables["fate"]["N"].values.tolist():
@@ -222,48 +236,54 @@ def fates_at_the_window(tables: Tables) -> pd.DataFrame:
                 "moment": float(cell["moment"]),
                 **{f"early{end}": float(first[f"auc{end}"]) for end in ("", "_low", "_high")},
                 **{f"late{end}": float(then[f"auc{end}"]) for end in ("", "_low", "_high")},
-                "told": _time_told(tables["decision"].isel(start_group=0).sel(N=N, alpha=cell["alpha"])),
+                "time_predictable": _time_predictable(
+                    tables["decision"].isel(start_group=0).sel(N=N, alpha=cell["alpha"])
+                ),
                 "lowest_fifth": bins[0] if bins.size else np.nan,
                 "highest_fifth": bins[-1] if bins.size else np.nan,
             }
         )
     columns = ["N", "alpha", "share", "moment", "early", "early_low", "early_high", "late", "late_low"]
-    return pd.DataFrame(rows, columns=[*columns, "late_high", "told", "lowest_fifth", "highest_fifth"])
+    return pd.DataFrame(
+        rows, columns=[*columns, "late_high", "time_predictable", "lowest_fifth", "highest_fifth"]
+    )
 
 
-def _time_told(decision: xr.Dataset) -> float:
-    """First recorded time at which the AUC of |m| is at least TOLD, infinite if there is none."""
-    told = decision["time"].values[decision["auc"].values >= TOLD]
-    return float(told[0]) if told.size else np.inf
+def _time_predictable(decision: xr.Dataset) -> float:
+    """First recorded time at which the AUC of |m| is at least PREDICTABLE; infinite if there is none."""
+    times = decision["time"].values[decision["auc"].values >= PREDICTABLE]
+    return float(times[0]) if times.size else np.inf
 
 
 def _mixed(fate: xr.Dataset) -> xr.Dataset | None:
-    """The alpha nearest to P = 1/2 of those whose fates could be related to the overlap."""
+    """The alpha with P nearest to 1/2 among those with a known AUC of the overlap; None without one."""
     known = np.isfinite(fate["auc"].sel(quantity="overlap").values)
     return fate.isel(alpha=most_mixed(fate["share_recovered"].values, known)) if known.any() else None
 
 
 def _decided(label: str, moments: pd.DataFrame) -> Part:
     criterion = (
-        f"at the alpha nearest to P = 1/2 the AUC of |m| is below {EARLY:g} at t = 0 and its interval lies "
-        f"above {DECIDED:g} at the median t_BBP, at every N"
+        f"at every N, at the alpha whose P is nearest to 1/2, the AUC of |m| is below {UNINFORMATIVE:g} at t "
+        f"= 0 and its confidence interval is above {INFORMATIVE:g} at the median t_BBP"
     )
     statement = f"{label}: success is decided in the window before t_BBP"
     if moments.empty:
-        return Part(statement, criterion, Verdict.UNDECIDED, "no cell has enough runs of either fate")
-    holds = bool((moments["early"] < EARLY).all() and (moments["late_low"] > DECIDED).all())
+        return Part(
+            statement, criterion, Verdict.UNDECIDED, "no cell has enough recovered runs and enough others"
+        )
+    holds = bool((moments["early"] < UNINFORMATIVE).all() and (moments["late_low"] > INFORMATIVE).all())
     found = (
-        f"AUC {moments['early'].min():.2f} to {moments['early'].max():.2f} at t = 0, "
-        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP, {TOLD:g} only at "
-        f"{_ratio(moments)} t_BBP; of the fifth of the runs with the largest |m| there "
-        f"{moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} recover, of that "
-        f"with the smallest {moments['lowest_fifth'].min():.0%} to {moments['lowest_fifth'].max():.0%}"
+        f"the AUC is {moments['early'].min():.2f} to {moments['early'].max():.2f} at t = 0 and "
+        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP, and reaches {PREDICTABLE:g} "
+        f"only at {_ratio(moments)} t_BBP; of the fifth of the runs with the largest |m| at t_BBP, "
+        f"{moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} recover; of the fifth "
+        f"with the smallest, {moments['lowest_fifth'].min():.0%} to {moments['lowest_fifth'].max():.0%}"
     )
     return Part(statement, criterion, Verdict.of(holds), found)
 
 
 def _ratio(moments: pd.DataFrame) -> str:
-    times = moments["told"] / moments["moment"]
+    times = moments["time_predictable"] / moments["moment"]
     return f"{times.min():.0f} to {times.max():.0f}"
 
 
@@ -277,9 +297,11 @@ def _printed(moments: pd.DataFrame) -> pd.DataFrame:
             "median t_BBP": moments["moment"].map("{:.2f}".format),
             "AUC at t = 0": ranges(moments[["early", "early_low", "early_high"]], 2),
             "AUC at t_BBP": ranges(moments[["late", "late_low", "late_high"]], 2),
-            f"AUC {TOLD:g} at t =": moments["told"].map("{:.3g}".format),
-            "P, smallest fifth of |m|": moments["lowest_fifth"].map("{:.2f}".format),
-            "P, largest fifth": moments["highest_fifth"].map("{:.2f}".format),
+            f"time at which the AUC reaches {PREDICTABLE:g}": moments["time_predictable"].map(
+                "{:.3g}".format
+            ),
+            "P, fifth with the smallest |m|": moments["lowest_fifth"].map("{:.2f}".format),
+            "P, fifth with the largest |m|": moments["highest_fifth"].map("{:.2f}".format),
         }
     )
 

@@ -1,11 +1,14 @@
-"""Claim 3: above alpha_threshold the trap itself is unstable towards the signal."""
+"""Claim 3: above alpha_threshold the threshold states themselves are unstable towards the signal."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.text import with_error, with_interval
@@ -25,12 +28,12 @@ from study.claims.finding import (
 from study.claims.recovery import draw_curves, draw_level, group_curves
 
 SWEEPS = ("trap-a0.01", "trap-a1")
-BELOW, ABOVE = 0.9, 1.1  # of alpha_threshold: nearer to it the transition is rounded at these N
-MOST = 0.95
+BELOW, ABOVE = 0.9, 1.1  # in units of alpha_threshold; in between, finite N smooths the transition
+MOST = 0.95  # share of threshold states that must have an outlier above alpha_threshold
 
 
 def assess(sweeps: Sweeps) -> Finding:
-    """Planted threshold states: their curvature towards the signal, and whether runs from there recover."""
+    """Curvature towards the signal at planted threshold states, and success probability of runs from them."""
     found = available(sweeps, SWEEPS, ("counts", "course", "curvature", "theory"))
     parts, rows = [], []
     curves = {name: group_curves(tables["counts"]) for name, tables in found.items()}
@@ -43,31 +46,36 @@ def assess(sweeps: Sweeps) -> Finding:
             _recovers(label, states, limit),
         ]
         rows.append(_printed(label, states))
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
-        grid = figure.subplots(len(found), 3, squeeze=False)
-        for row, (name, tables) in zip(grid, found.items(), strict=True):
-            draw_curves(row[0], curves[name])
-            row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
-            _draw_states(row[1], row[2], planted_states(tables, curves[name]))
-            for axes in row:
-                draw_level(axes, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$", vertical=True)
-        grid[0, 0].legend(fontsize=6)
+    figure = _figure(found, curves)
     caption = (
-        "Starts are threshold states planted into a problem with a signal. Left: success probability with "
-        "95 % intervals. Middle: share of the planted states whose Hessian has an outlier towards the "
-        "signal, predicted from labels. Right: lowest eigenvalue measured there (points, standard errors) "
-        "and second derivative of the loss along the signal (lines)."
+        "Runs start at threshold states planted into a problem with a signal. Left: success probability with "
+        "95 % confidence intervals. Middle: share of the planted states whose Hessian has an outlier towards "
+        "the signal, predicted from labels. Right: measured lowest eigenvalue at the planted states (points, "
+        "standard errors) and second derivative of the loss along the signal (lines)."
     )
     return Finding(parts, figure, caption, {"Planted threshold states": pd.concat(rows, ignore_index=True)})
 
 
+@paper_style()
+def _figure(found: Mapping[str, Tables], curves: dict[str, list[CurveFit]]) -> Figure:
+    figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
+    grid = figure.subplots(len(found), 3, squeeze=False)
+    for row, (name, tables) in zip(grid, found.items(), strict=True):
+        draw_curves(row[0], curves[name])
+        row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
+        _draw_states(row[1], row[2], planted_states(tables, curves[name]))
+        for axes in row:
+            draw_level(axes, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$", vertical=True)
+    grid[0, 0].legend(fontsize=6)
+    return figure
+
+
 def planted_states(tables: Tables, curves: list[CurveFit]) -> pd.DataFrame:
-    """One row per (N, alpha): P from there, and the Hessian at the planted state.
+    """Success probability from the planted states and their Hessian, one row per (N, alpha).
 
     Columns ``N, alpha, p, p_low, p_high, outlier, outlier_error`` (share with a predicted outlier), ``lowest,
-    lowest_error`` (lowest eigenvalue), ``overlap, overlap_error`` (its q_0), ``along, along_error`` (second
-    derivative along the signal), ``expected`` (outlier overlap for N to infinity).
+    lowest_error`` (lowest eigenvalue), ``overlap, overlap_error`` (q_0), ``along, along_error`` (second
+    derivative along the signal), ``expected`` (overlap of the outlier for N to infinity).
     """
     course = tables["course"].isel(start_group=0, time=0).sel(fate="all")
     curvature = tables["curvature"].isel(time=0).sel(fate="all")
@@ -96,7 +104,7 @@ def _with_error(table: xr.Dataset, name: str, variable: str) -> dict[str, float]
 
 
 def _ends(states: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """States at the smallest and at the largest N, by alpha of the grid."""
+    """States at the smallest N and at the largest N, indexed by alpha rounded to two decimals."""
     by_alpha = states.assign(grid=states["alpha"].round(2))
     smallest, largest = (by_alpha[by_alpha["N"] == N] for N in (states["N"].min(), states["N"].max()))
     return smallest.set_index("grid"), largest.set_index("grid")
@@ -107,15 +115,16 @@ def _unstable(label: str, states: pd.DataFrame, limit: float) -> Part:
     above = large[large["alpha"] >= ABOVE * limit]
     holds = bool((above["outlier"] >= MOST).all()) if len(above) else None
     found = "; ".join(
-        f"alpha = {row.alpha:.2f}: {row.outlier:.0%} have it, lowest eigenvalue "
+        f"alpha = {row.alpha:.2f}: {row.outlier:.0%} have an outlier, lowest eigenvalue "
         f"{with_error(row.lowest, row.lowest_error, 2)}"
         for row in rows_of(above)
     )
     return Part(
-        f"{label}: above alpha_threshold threshold states have a direction of escape towards the signal",
-        f"from {ABOVE:g} alpha_threshold on at least {MOST:.0%} of them have an outlier at the largest N",
+        f"{label}: above alpha_threshold, threshold states have an unstable direction towards the signal",
+        f"at every alpha above {ABOVE:g} alpha_threshold, at least {MOST:.0%} of the threshold states have "
+        "an outlier at the largest N",
         Verdict.of(holds),
-        found or "no alpha there",
+        found or "no alpha in this range was run",
     )
 
 
@@ -134,11 +143,11 @@ def _stable(label: str, states: pd.DataFrame, limit: float) -> Part:
         for row in rows_of(below)
     )
     return Part(
-        f"{label}: below alpha_threshold the share of threshold states with such a direction falls with N",
-        f"up to {BELOW:g} alpha_threshold the share falls from the smallest to the largest N by more than 2 "
-        "standard errors at every alpha; not confirmed if it rises at one",
+        f"{label}: below alpha_threshold, the share of threshold states with such a direction falls with N",
+        f"at every alpha below {BELOW:g} alpha_threshold, the share at the largest N is lower than at the "
+        "smallest N by more than 2 standard errors; not confirmed if it is higher at any alpha",
         Verdict.of(holds),
-        found or "no alpha there",
+        found or "no alpha in this range was run",
     )
 
 
@@ -156,9 +165,10 @@ def _recovers(label: str, states: pd.DataFrame, limit: float) -> Part:
         for row in rows_of(large)
     )
     return Part(
-        f"{label}: runs from threshold states recover above alpha_threshold and stay below it",
-        f"at the largest N P exceeds 1/2 from {ABOVE:g} alpha_threshold on and is below 1/2 up to {BELOW:g} "
-        "alpha_threshold, by 95 % intervals; not confirmed if an interval lies on the other side",
+        f"{label}: most runs from threshold states recover above alpha_threshold and few below it",
+        f"at the largest N, the 95 % confidence interval of P is above 1/2 at every alpha above {ABOVE:g} "
+        f"alpha_threshold and below 1/2 at every alpha below {BELOW:g} alpha_threshold; not confirmed if an "
+        "interval is on the other side",
         Verdict.of(holds),
         found,
     )
@@ -174,7 +184,7 @@ def _printed(label: str, states: pd.DataFrame) -> pd.DataFrame:
             "N": states["N"],
             "alpha": states["alpha"].map("{:.3f}".format),
             "P [95 %]": ranges(states[["p", "p_low", "p_high"]], 2),
-            "share with outlier": pairs("outlier", 2),
+            "share with an outlier": pairs("outlier", 2),
             "λ₀": pairs("lowest", 3),
             "q₀": pairs("overlap", 3),
             "q, N → ∞": states["expected"].map(lambda q: f"{q:.3f}" if np.isfinite(q) else "–"),

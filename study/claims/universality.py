@@ -1,9 +1,10 @@
-"""Claim 7a: other sensing ensembles and label noise against the Gaussian."""
+"""Claim 7a: other sensing ensembles and label noise, compared with noiseless Gaussian sensing."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
 from phasepipe.analysis.curves import CurveFit
@@ -21,12 +22,12 @@ OTHERS = (
     "noise-0.03",
     "noise-0.1",
 )
-SMALL = 0.1  # shift of alpha_50 below which an ensemble counts as equal, a few per cent of alpha_50
-LEVEL = 0.95  # of all intervals of one ensemble together
+SMALL = 0.1  # shift of alpha_50 that counts as none: a few per cent of alpha_50
+LEVEL = 0.95  # simultaneous confidence level of the intervals of one ensemble
 
 
 def assess(sweeps: Sweeps) -> Finding:
-    """Shift of alpha_50(N) against Gaussian sensing without noise."""
+    """Shift of alpha_50(N) relative to noiseless Gaussian sensing."""
     found = available(sweeps, (REFERENCE, *OTHERS), ("counts",))
     if REFERENCE not in found:
         return Finding([])
@@ -44,35 +45,40 @@ def assess(sweeps: Sweeps) -> Finding:
                 for at in rows_of(shifts[name])
             }
         rows.append(row)
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH * 0.6, 0.6)
-        axes = figure.subplots()
-        colours, markers = size_colours(sizes), size_markers(sizes)
-        for position, shift in enumerate(shifts.values()):
-            for offset, at in zip((-0.12, 0.12), rows_of(shift), strict=False):
-                label = f"N = {at.N}" if position == 0 else None
-                axes.errorbar(
-                    at.shift, position + offset, xerr=[[at.shift - at.lower], [at.upper - at.shift]],
-                    fmt=markers[at.N], color=colours[at.N], elinewidth=0.8, label=label,
-                )  # fmt: skip
-        axes.axvspan(-SMALL, SMALL, color="0.93", linewidth=0, zorder=0)
-        axes.axvline(0, color="black", linewidth=0.5)
-        axes.set_yticks(range(len(shifts)), [name.removeprefix("ensemble-") for name in shifts])
-        axes.invert_yaxis()
-        axes.set_xlabel(r"shift of $\alpha_{50}$ against Gaussian sensing, no noise")
-        if shifts:
-            axes.legend(fontsize=6)
+    figure = _figure(shifts, sizes)
     caption = (
-        f"Shift of alpha_50 against Gaussian sensing (a = 0.01), {LEVEL:.0%} intervals over both N "
-        "together; grey: what counts as equal."
+        f"Shift of alpha_50 relative to noiseless Gaussian sensing (a = 0.01), with simultaneous {LEVEL:.0%} "
+        "confidence intervals for both N; shifts in the grey band count as none."
     )
     return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": pd.DataFrame(rows).fillna("–")})
+
+
+@paper_style()
+def _figure(shifts: dict[str, pd.DataFrame], sizes: list[int]) -> Figure:
+    figure = new_figure(PAGE_WIDTH * 0.6, 0.6)
+    axes = figure.subplots()
+    colours, markers = size_colours(sizes), size_markers(sizes)
+    for position, shift in enumerate(shifts.values()):
+        for offset, at in zip((-0.12, 0.12), rows_of(shift), strict=False):
+            label = f"N = {at.N}" if position == 0 else None
+            axes.errorbar(
+                at.shift, position + offset, xerr=[[at.shift - at.lower], [at.upper - at.shift]],
+                fmt=markers[at.N], color=colours[at.N], elinewidth=0.8, label=label,
+            )  # fmt: skip
+    axes.axvspan(-SMALL, SMALL, color="0.93", linewidth=0, zorder=0)
+    axes.axvline(0, color="black", linewidth=0.5)
+    axes.set_yticks(range(len(shifts)), [name.removeprefix("ensemble-") for name in shifts])
+    axes.invert_yaxis()
+    axes.set_xlabel(r"shift of $\alpha_{50}$ relative to noiseless Gaussian sensing")
+    if shifts:
+        axes.legend(fontsize=6)
+    return figure
 
 
 def shift_of(curves: list[CurveFit], reference: list[CurveFit]) -> pd.DataFrame:
     """Shift of alpha_50 with its interval at every common N; columns ``N, shift, lower, upper``.
 
-    Instances of the two are independent; the intervals hold together (Bonferroni).
+    The two sweeps have independent instances. The intervals are simultaneous (Bonferroni correction).
     """
     known = {fit.N: fit for fit in reference}
     pairs = [(fit, known[fit.N]) for fit in curves if fit.N in known]
@@ -92,9 +98,9 @@ def _equal(name: str, shift: pd.DataFrame) -> Part:
     what = name.removeprefix("ensemble-")
     words = f"label noise {name.removeprefix('noise-')}" if name.startswith("noise") else f"sensing {what}"
     return Part(
-        f"{words}: alpha_50 is that of Gaussian sensing without noise",
-        f"the {LEVEL:.0%} intervals of the shift lie within ±{SMALL:g} at every N; not confirmed if one "
-        "lies outside",
+        f"{words}: alpha_50 equals that of noiseless Gaussian sensing",
+        f"the simultaneous {LEVEL:.0%} confidence intervals of the shift are within ±{SMALL:g} at every N; "
+        "not confirmed if one is outside",
         Verdict.of(holds),
         "; ".join(
             f"shift {with_interval(at.shift, at.lower, at.upper)} at N = {at.N}" for at in rows_of(shift)

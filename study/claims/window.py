@@ -1,11 +1,14 @@
-"""Claim 2: the informative direction is lost at a finite t_BBP, and who has not left by then is trapped."""
+"""Claim 2: runs that do not recover lose the direction to the signal at a finite t_BBP and are trapped."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from phasepipe.analysis.text import with_error
 from phasepipe.figures.style import (
@@ -22,13 +25,13 @@ from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, availab
 from study.claims.recovery import size_axis
 
 SWEEPS = ("window-a0.01", "window-a1")
-MOST = 0.95  # share of the runs that do not recover which have to lose their outlier
-FEWEST = 10  # of these runs below which a cell says nothing
-TOUCHING = 0.02  # of the lowest eigenvalue at t = 0: what counts as zero at the end
+MOST = 0.95  # share of the runs that do not recover that must lose their outlier
+FEWEST = 10  # number of these runs that a cell needs
+TOUCHING = 0.02  # in units of the lowest eigenvalue at t = 0: a smaller final eigenvalue counts as zero
 
 
 def assess(sweeps: Sweeps) -> Finding:
-    """When runs lose their informative direction, and the spectrum in which the others end."""
+    """Times at which runs lose their outlier, and the final spectra of the runs that do not recover."""
     found = available(sweeps, SWEEPS, ("window", "course", "curvature", "theory", "counts"))
     parts, rows = [], []
     for tables in found.values():
@@ -36,33 +39,38 @@ def assess(sweeps: Sweeps) -> Finding:
         ends = end_states(tables)
         parts += [_lost(label, ends, tables["theory"]), _marginal(label, ends)]
         rows.append(_printed(label, ends))
-    with paper_style():
-        figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
-        grid = figure.subplots(len(found), 3, squeeze=False)
-        for row, tables in zip(grid, found.values(), strict=True):
-            _draw_overlap(row[0], tables)
-            _draw_window(row[1], tables)
-            _draw_lowest(row[2], tables)
-        for axes in grid.ravel():
-            if axes.get_legend_handles_labels()[1]:
-                axes.legend(fontsize=6)
+    figure = _figure(found)
     caption = (
-        "Left: squared overlap of the lowest eigenvector with the signal direction through the descent at "
-        "the largest N, measured (points) and predicted from labels (lines), by fate. Middle: time t_BBP "
+        "Left: squared overlap of the lowest eigenvector with the direction of the signal during the descent "
+        "at the largest N, measured (points) and predicted from labels (lines), by fate. Middle: time t_BBP "
         "at which runs that do not recover lose their outlier, median and quartiles. Right: lowest "
-        "eigenvalue of runs that do not recover at t_max, mean and standard error."
+        "eigenvalue at t_max of runs that do not recover, mean and standard error."
     )
     return Finding(parts, figure, caption, {"Runs that do not recover": pd.concat(rows, ignore_index=True)})
 
 
-def end_states(tables: Tables) -> pd.DataFrame:
-    """One row per (N, alpha): window and end of the runs that do not recover.
+@paper_style()
+def _figure(found: Mapping[str, Tables]) -> Figure:
+    figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
+    grid = figure.subplots(len(found), 3, squeeze=False)
+    for row, tables in zip(grid, found.values(), strict=True):
+        _draw_overlap(row[0], tables)
+        _draw_window(row[1], tables)
+        _draw_lowest(row[2], tables)
+    for axes in grid.ravel():
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(fontsize=6)
+    return figure
 
-    Columns ``N, alpha, runs, lower, median, upper`` (of t_BBP), ``never, lasting`` (shares without and with
-    outlier at the end), ``started`` (share with outlier at t = 0), ``certified`` (share certified trapped),
-    ``lowest_start`` and ``lowest, lowest_error`` (lowest eigenvalue at t = 0 and at the end, measured),
-    ``edge, edge_error`` (predicted, of all), ``first, first_error, last, last_error`` (measured q_0 at t = 0
-    and at the end).
+
+def end_states(tables: Tables) -> pd.DataFrame:
+    """t_BBP and final state of the runs that do not recover, one row per (N, alpha).
+
+    Columns ``N, alpha, runs, lower, median, upper`` (of t_BBP), ``never, lasting`` (shares that never have an
+    outlier, and that keep it to the end), ``started`` (share with an outlier at t = 0), ``certified`` (share
+    certified trapped), ``lowest_start``, ``lowest, lowest_error`` (measured lowest eigenvalue at t = 0 and at
+    the end), ``edge, edge_error`` (predicted bulk edge at the end, over all these runs), ``first,
+    first_error, last, last_error`` (measured q_0 at t = 0 and at the end).
     """
     rows = []
     window = tables["window"].isel(start_group=0).sel(fate="not recovered")
@@ -102,41 +110,43 @@ def _first_and_last(series: xr.DataArray, suffix: str) -> dict[str, float]:
 
 def _lost(label: str, ends: pd.DataFrame, theory: xr.Dataset) -> Part:
     low, high = float(theory["alpha_init"]), float(theory["alpha_threshold"])
-    statement = f"{label}: runs that do not recover lose their informative direction at a finite time"
+    statement = f"{label}: runs that do not recover lose the direction to the signal at a finite time"
     criterion = (
-        f"at every N and alpha between alpha_init and alpha_threshold where at least {FEWEST} runs do not "
-        f"recover, at least {MOST:.0%} of these have an outlier and lose it for good at a finite t_BBP"
+        f"at every N, and every alpha between alpha_init and alpha_threshold where at least {FEWEST} runs do "
+        f"not recover, at least {MOST:.0%} of these runs lose their outlier permanently at a finite t_BBP"
     )
     between = ends[(ends["alpha"] > low) & (ends["alpha"] < high) & (ends["runs"] >= FEWEST)]
     if between.empty:
-        found = f"between {low:.3f} and {high:.3f} fewer than {FEWEST} runs of every cell fail to recover"
+        found = f"for alpha between {low:.3f} and {high:.3f} no cell has {FEWEST} runs that do not recover"
         return Part(statement, criterion, Verdict.UNDECIDED, found)
     share = 1 - between["never"] - between["lasting"]
     found = (
-        f"{share.min():.1%} to {share.max():.1%} of them lose it, {between['never'].max():.1%} at most "
-        f"never had one, {between['lasting'].max():.1%} at most keep it to the end; median t_BBP "
-        f"{between['median'].min():.2f} to {between['median'].max():.2f}"
+        f"{share.min():.1%} to {share.max():.1%} of them lose their outlier, at most "
+        f"{between['never'].max():.1%} never have one, and at most {between['lasting'].max():.1%} keep it to "
+        f"the end; the median t_BBP is {between['median'].min():.2f} to {between['median'].max():.2f}"
     )
     return Part(statement, criterion, Verdict.of(bool((share >= MOST).all())), found)
 
 
 def _marginal(label: str, ends: pd.DataFrame) -> Part:
-    statement = f"{label}: what is left is trapped in marginal states, whose spectrum touches zero"
+    statement = (
+        f"{label}: runs that do not recover end in marginal states, whose spectrum reaches down to zero"
+    )
     criterion = (
-        "at every alpha the mean lowest eigenvalue of runs that do not recover is at t_max within "
-        f"{TOUCHING:.0%} of its value at t = 0 from zero, at the largest N at which two or more were "
-        "diagonalised"
+        "at every alpha, at the largest N with two or more measured spectra, the mean lowest eigenvalue at "
+        f"t_max is in magnitude at most {TOUCHING:.0%} of its value at t = 0"
     )
     held, seen = [], []
     for alpha, at in ends.dropna(subset=["lowest", "lowest_error"]).groupby(ends["alpha"].round(2)):
         last = at.iloc[-1]
         held.append(abs(last["lowest"]) <= TOUCHING * abs(last["lowest_start"]))
         seen.append(
-            f"alpha = {alpha:g}, N = {last['N']:g}: {with_error(last['lowest'], last['lowest_error'])} after "
-            f"{last['lowest_start']:.1f} at t = 0, {last['certified']:.0%} certified as trapped"
+            f"alpha = {alpha:g}, N = {last['N']:g}: {with_error(last['lowest'], last['lowest_error'])} "
+            f"compared with {last['lowest_start']:.1f} at t = 0; {last['certified']:.0%} are certified "
+            "trapped"
         )
     verdict = Verdict.of(all(held) if held else None)
-    return Part(statement, criterion, verdict, "; ".join(seen) or "too few of them were diagonalised")
+    return Part(statement, criterion, verdict, "; ".join(seen) or "too few spectra were measured")
 
 
 def _printed(label: str, ends: pd.DataFrame) -> pd.DataFrame:
@@ -147,10 +157,10 @@ def _printed(label: str, ends: pd.DataFrame) -> pd.DataFrame:
             "alpha": ends["alpha"].map("{:.3f}".format),
             "N": ends["N"],
             "runs": ends["runs"],
-            "outlier at t = 0": ends["started"].map("{:.2f}".format),
+            "share with an outlier at t = 0": ends["started"].map("{:.2f}".format),
             "t_BBP, median [quartiles]": ranges(spread, 2),
-            "kept outlier": ends["lasting"].map("{:.3f}".format),
-            "certified trapped": ends["certified"].map("{:.2f}".format),
+            "share keeping the outlier": ends["lasting"].map("{:.3f}".format),
+            "share certified trapped": ends["certified"].map("{:.2f}".format),
             "λ₀ at t_max": [with_error(*row) for row in ends[["lowest", "lowest_error"]].to_numpy()],
             "edge at t_max": [with_error(*row) for row in ends[["edge", "edge_error"]].to_numpy()],
             "q₀ at t = 0": [with_error(*row) for row in ends[["first", "first_error"]].to_numpy()],
@@ -185,14 +195,14 @@ def _draw_overlap(axes: Axes, tables: Tables) -> None:
 
 
 def _informative(tables: Tables, N: int) -> float:
-    """Alpha of the curvature table at ``N`` whose diagonalised runs have the most even fates."""
+    """Alpha at ``N`` with the most even numbers of recovered and other runs among the measured spectra."""
     runs = tables["curvature"]["runs"].sel(N=N)
     fewer = np.minimum(runs.sel(fate="recovered").values, runs.sel(fate="not recovered").values)
     return float(runs["alpha"].values[fewer.argmax()])
 
 
 def _lines(table: xr.Dataset) -> list[tuple[float, list[tuple[int, float]]]]:
-    """Alphas of the grid, and under each the (N, realised alpha) that belong to it."""
+    """Alphas of the grid, each with its cells (N, realised alpha)."""
     cells = [
         (int(N), float(alpha))
         for N in table["N"].values

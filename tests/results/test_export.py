@@ -140,7 +140,7 @@ def test_the_descriptor_proves_the_files(exported, to):
         assert resource["bytes"] == len(content)
     assert package["groups"]["/runs/N16"]["outcome"]["flag_meanings"].startswith("pending recovered")
     readme = (exported[to] / "README.md").read_text()
-    assert "Complete: every run" in readme
+    assert "Complete: all runs that the sweep requests are included" in readme
     assert "1 recovered, 2 trapped" in readme
     assert PLACEHOLDER in readme
 

@@ -1,7 +1,7 @@
-"""The reference results are what the code computes: some of their cells again, from the seeds.
+"""The code reproduces the reference results: a sample of their cells is computed again from the seeds.
 
-Fates repeat exactly on the processor that made them. On another, BLAS rounds otherwise, and a run near the
-boundary of two basins may end elsewhere: one run in fifty is allowed to.
+On the processor that computed them, fates repeat exactly. On another processor BLAS rounds differently, and a
+run near the boundary between two basins of attraction may end in the other one; the test allows 1 run in 50.
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ from phasepipe.store.tables import last_asked, open_store
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 FOLDERS = sorted(path for path in REFERENCE.iterdir() if path.is_dir())
 LARGEST = 128
-SWEEPS, INSTANCES = 5, 3  # a sample of both
-ELSEWHERE = 0.02  # share of the runs that may end elsewhere on another processor
+SWEEPS, INSTANCES = 5, 3  # size of the sample
+ELSEWHERE = 0.02  # share of the runs whose fate may differ on another processor
 KINDS = ("recovered", "trapped", "undecided")
 
 
 def counted(sweep, N, M, instance):
-    """Runs of one instance by group of starts and fate, computed now."""
+    """Number of runs of one instance by kind of start and fate, computed now."""
     problem, keys = draw_problem(sweep, N, M, instance), sweep.start_keys()
     starts = draw_starts(sweep, problem, keys)
     runs = run_batch([problem], sweep.loss.build(), [starts], sweep.protocol(), np.zeros(len(starts), bool))

@@ -1,4 +1,4 @@
-"""The configurations of the study load, and the quick ones are the same sweeps in small."""
+"""The configurations of the study are valid, and the quick ones contain the same sweeps at small sizes."""
 
 from pathlib import Path
 

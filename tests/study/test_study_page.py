@@ -1,4 +1,4 @@
-"""From reduced sweeps to the page: real sweeps in small, and planted ones whose answers are known."""
+"""The page of the study, written from small real sweeps and from artificial sweeps with known answers."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ STANDING_FOR = (
 
 @pytest.fixture(scope="session")
 def page(reduced, tmp_path_factory):
-    """Folder of the page made of one small real sweep that stands for several of the study."""
+    """Folder of the page, written from copies of one small real sweep under several names of the study."""
     place = tmp_path_factory.mktemp("study")
     for name in STANDING_FOR:
         shutil.copytree(reduced[2].root, place / "reference" / name)
@@ -91,16 +91,16 @@ def test_a_section_is_filled_again_and_again_and_nothing_else_is_touched():
 
 
 def test_mistakes_are_one_sentence(page, tmp_path):
-    with pytest.raises(StudyError, match="holds no reduced sweeps"):
+    with pytest.raises(StudyError, match="contains no reduced sweeps; make them with phasepipe reduce"):
         write_study(tmp_path, page)
-    with pytest.raises(StudyError, match=r"study\.md does not exist"):
+    with pytest.raises(StudyError, match=r"study\.md does not exist; pass the folder"):
         write_study(page.parent / "reference", tmp_path)
     with pytest.raises(StudyError, match="lacks the markers <!-- claim 1 -->"):
         filled("no markers", "claim 1", "numbers")
 
 
 def planted_counts(midpoints, runs=400, seed=0):
-    """Counts of independent runs whose success curves have these midpoints by N."""
+    """Counts of independent runs whose success curves have these values of alpha_50, by N."""
     rng = np.random.default_rng(seed)
     offsets = np.array([-0.6, -0.3, 0.0, 0.3, 0.6])
     sizes = []
@@ -125,7 +125,7 @@ def planted_counts(midpoints, runs=400, seed=0):
 
 
 def planted_study(midpoints):
-    """A reduced scaling sweep with these midpoints, and no fates."""
+    """A reduced scaling sweep with these values of alpha_50, and without fates."""
     empty = xr.Dataset(
         {
             "auc": (("N", "alpha", "quantity"), np.full((len(midpoints), 1, 2), np.nan)),

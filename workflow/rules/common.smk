@@ -1,4 +1,4 @@
-# The sweep to run, checked before any job starts, and where its results lie.
+# Reads and checks the sweep before any job starts, and defines where its results are stored.
 
 
 def loaded():
@@ -11,7 +11,7 @@ def loaded():
         found = load_configuration(files, workflow.config_settings.config)
         check_folder(found.sweep, found.results)
     except UserError as error:
-        # a WorkflowError would be framed by file names and line numbers of the workflow
+        # a WorkflowError would add file names and line numbers of the workflow
         sys.exit(f"phasepipe: {error}")
     return found
 
@@ -64,7 +64,7 @@ def table_receipts(table):
 
 
 def picture(name, category):
-    """A figure that `snakemake --report` shows, with the caption of the report of the sweep."""
+    """A figure that `snakemake --report` shows with the same caption as the report of the sweep."""
     return report(
         f"{RESULTS}/{{sweep}}/figures/{name}.png",
         caption=f"../../phasepipe/report/captions/{name}.rst",
@@ -74,7 +74,7 @@ def picture(name, category):
 
 
 def hessian_figures(wildcards):
-    """Drawn only where the sweep keeps snapshots."""
+    """The figures of the Hessian, if the sweep stores snapshots."""
     return f"{RESULTS}/{SWEEP.name}/figures/hessian-spectra.png" if len(SWEEP.snapshot_indices()) else []
 
 

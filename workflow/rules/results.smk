@@ -1,4 +1,5 @@
-# From runs to tables and figures. Stores are rewritten whole; the output of a table is a receipt.
+# From runs to tables, figures and the report. Tables are always rewritten completely; the output of their rules is an
+# empty receipt.
 
 
 rule predict_thresholds:
@@ -13,7 +14,7 @@ rule predict_thresholds:
     params:
         grid=GRID,
     message:
-        "Predict the thresholds for N to infinity"
+        "Compute the thresholds for N to infinity"
     script:
         "../scripts/predict_thresholds.py"
 
@@ -53,7 +54,7 @@ rule draw_success:
     conda:
         "../envs/phasepipe.yaml"
     message:
-        "Draw the success curves and losses of {wildcards.sweep}"
+        "Draw the success curves and the losses of {wildcards.sweep}"
     script:
         "../scripts/draw_success.py"
 
@@ -93,7 +94,7 @@ rule relate_fates:
     params:
         grid=GRID,
     message:
-        "Relate the fate of runs to what is known early"
+        "Relate the fate of the runs of {wildcards.sweep} to quantities known early"
     script:
         "../scripts/relate_fates.py"
 
@@ -114,7 +115,7 @@ rule draw_hessian:
     conda:
         "../envs/phasepipe.yaml"
     message:
-        "Draw the Hessian of {wildcards.sweep} through time"
+        "Draw the Hessian of {wildcards.sweep} during the descent"
     script:
         "../scripts/draw_hessian.py"
 
@@ -131,7 +132,7 @@ rule write_report:
         report(
             f"{RESULTS}/{{sweep}}/report.html",
             caption="../report/page.rst",
-            category="The whole story",
+            category="Report",
         ),
     log:
         f"{RESULTS}/{{sweep}}/logs/report.log",

@@ -1,8 +1,8 @@
-# Block-wise stages on Dask workers, one job for all N: the blocks of every N share the workers, and only one cluster
-# is started. Stores grow in place; the outputs are receipts, one per N.
+# Stages that compute in blocks on Dask workers. One job covers all N, so that it starts a single cluster and the blocks
+# of all N share its workers. Stores are extended in place; the outputs are receipts, one per N.
 
 
-# on demand: the descent draws and stores the instances that it meets
+# only runs on request: run_descent draws and stores the instances that it needs
 rule draw_instances:
     output:
         receipts("instances"),
@@ -10,7 +10,7 @@ rule draw_instances:
         f"{RESULTS}/{{sweep}}/logs/instances.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/instances.tsv"
-    # what needs all cores goes first: the theory then shares them with the tables
+    # rules that use all cores run first; the theory and the tables then share the cores
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
@@ -30,7 +30,7 @@ rule run_descent:
         f"{RESULTS}/{{sweep}}/logs/descent.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/descent.tsv"
-    # what needs all cores goes first: the theory then shares them with the tables
+    # rules that use all cores run first; the theory and the tables then share the cores
     priority: 1
     conda:
         "../envs/phasepipe.yaml"
@@ -38,7 +38,7 @@ rule run_descent:
     params:
         grid=GRID,
     message:
-        "Run the descents of {wildcards.sweep}"
+        "Run gradient descent for {wildcards.sweep}"
     script:
         "../scripts/run_descent.py"
 
@@ -52,7 +52,7 @@ rule diagonalise_snapshots:
         f"{RESULTS}/{{sweep}}/logs/spectrum.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/spectrum.tsv"
-    # what needs all cores goes first: the theory then shares them with the tables
+    # rules that use all cores run first; the theory and the tables then share the cores
     priority: 1
     conda:
         "../envs/phasepipe.yaml"

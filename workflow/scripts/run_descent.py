@@ -1,4 +1,4 @@
-if __name__ == "__main__":  # Dask workers import this file and need none of it
+if __name__ == "__main__":  # Dask workers import this file too, but need nothing from it
     from phasepipe.execution.job import run_blocks
     from phasepipe.stages.runs import run_descent
 
