@@ -26,6 +26,12 @@ CHAPTERS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("scaling-overview", "Stability of the limit and width of the curves", True),
         ("scaling-collapse", "Data collapse", True),
     ),
+    "dynamics": (
+        ("dynamics", "Dynamics for N to infinity", False),
+        ("dynamics-success", "Success predicted without a fit", False),
+        ("dynamics-alpha50", "alpha_50 predicted without a fit", False),
+        ("dynamics-windows", "End of the window for N to infinity", False),
+    ),
     "curvature": (
         ("hessian-spectra", "Spectrum of the Hessian during the descent", False),
         ("hessian-eigenvalues", "Lowest eigenvalues against time", False),

@@ -280,6 +280,12 @@ class Sweep(Model):
         grids = json.dumps([self.grid_key(N) for N in self.N], sort_keys=True)
         return hashlib.sha256(grids.encode()).hexdigest()[:12]
 
+    def dynamics_digest(self) -> str:
+        """Digest of what the prediction of the dynamics for N to infinity depends on."""
+        wanted = self.dynamics_theory.model_dump(mode="json") if self.dynamics_theory else None
+        text = json.dumps([self.grid_digest(), wanted], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
     def run_count(self) -> int:
         """Runs at all N, with the instances that ``refine`` adds."""
         instances = sum(sum(self.instances_at(N).values()) for N in self.N)

@@ -47,7 +47,7 @@ class DynamicsError(UserError):
     """The dynamics for N to infinity cannot be computed for this sweep; the message says why."""
 
 
-def predict_dynamics(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+def predict_dynamics(sweep: Sweep, folder: SweepFolder, log: Path | None = None, cores: int = 1) -> None:
     """Write ``dynamics.zarr``: time series for N to infinity, and where half of the random starts recover.
 
     Raises

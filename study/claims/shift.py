@@ -180,8 +180,8 @@ def _form(label: str, extrapolation: Extrapolation) -> Part:
     return Part(
         f"{label}: the shift is logarithmic, alpha_threshold - c / log(N / N0)",
         "with the limit alpha_threshold imposed, c / log(N / N0) fits (p > 0.01) and every other form that "
-        "fits has an AICc larger by more than 6; not confirmed if c / log(N / N0) does not fit or its AICc is "
-        "more than 6 above the lowest",
+        "fits has an AICc larger by more than 6; not confirmed if c / log(N / N0) does not fit or its AICc "
+        "is more than 6 above the lowest",
         Verdict.of(holds),
         f"with the limit imposed: {ranking}; with a free limit: {plausible or 'no form fits'}",
     )

@@ -58,9 +58,9 @@ def receipts(stage):
     return [f"{RESULTS}/{{sweep}}/{stage}/{name}.done" for name in names]
 
 
-def table_receipts(table):
+def table_receipts(table, digest=GRID):
     """One for the table, and one named after the grid that it covers."""
-    return [f"{RESULTS}/{{sweep}}/{name}.done" for name in (table, f"{table}-{GRID}")]
+    return [f"{RESULTS}/{{sweep}}/{name}.done" for name in (table, f"{table}-{digest}")]
 
 
 def picture(name, category):
@@ -76,6 +76,11 @@ def picture(name, category):
 def hessian_figures(wildcards):
     """The figures of the Hessian, if the sweep stores snapshots."""
     return f"{RESULTS}/{SWEEP.name}/figures/hessian-spectra.png" if len(SWEEP.snapshot_indices()) else []
+
+
+def dynamics_figures(wildcards):
+    """The figures of the dynamics for N to infinity, if the sweep asks for it."""
+    return f"{RESULTS}/{SWEEP.name}/figures/dynamics.png" if SWEEP.dynamics_theory else []
 
 
 def final_outputs(wildcards):

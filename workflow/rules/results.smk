@@ -19,6 +19,24 @@ rule predict_thresholds:
         "../scripts/predict_thresholds.py"
 
 
+rule predict_dynamics:
+    output:
+        table_receipts("dynamics", SWEEP.dynamics_digest()),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/dynamics.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/dynamics.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    threads: all_cores
+    params:
+        digest=SWEEP.dynamics_digest(),
+    message:
+        "Predict the dynamics of {wildcards.sweep} for N to infinity"
+    script:
+        "../scripts/predict_dynamics.py"
+
+
 rule estimate_success:
     input:
         receipts("runs"),
@@ -99,6 +117,29 @@ rule relate_fates:
         "../scripts/relate_fates.py"
 
 
+rule draw_dynamics:
+    input:
+        receipts("runs"),
+        table_receipts("dynamics", SWEEP.dynamics_digest()),
+        table_receipts("success"),
+        table_receipts("theory"),
+    output:
+        *(
+            picture(name, "Dynamics")
+            for name in ("dynamics", "dynamics-success", "dynamics-alpha50", "dynamics-windows")
+        ),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/draw_dynamics.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/draw_dynamics.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    message:
+        "Draw the predicted dynamics over the runs of {wildcards.sweep}"
+    script:
+        "../scripts/draw_dynamics.py"
+
+
 rule draw_hessian:
     input:
         receipts("spectra"),
@@ -128,6 +169,7 @@ rule write_report:
         table_receipts("scaling"),
         table_receipts("fate"),
         hessian_figures,
+        dynamics_figures,
     output:
         report(
             f"{RESULTS}/{{sweep}}/report.html",
