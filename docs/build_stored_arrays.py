@@ -10,7 +10,6 @@ from pathlib import Path
 
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.starts import StartKind
-from phasepipe.results.tree import REDUCED, TABLES
 from phasepipe.store.layout import Status
 from phasepipe.variables import COORDINATES, STORES, Variables
 
@@ -51,17 +50,18 @@ PLACES = {
     "spectra": ("Spectra", "`spectra/N*.zarr`, one store per N, at the snapshots of the runs."),
     "fate": (
         "Fate",
-        "`fate.zarr`, one table over all N; it does not keep `bin_low`, `bin_high` and `runs`.",
+        "`fate.zarr`, one table over all N.",
     ),
+    "dynamics": ("Dynamics for N to infinity", "`dynamics.zarr`, only with `dynamics_theory` in the sweep."),
+    **{
+        name: (f"Reduced sweeps: {name}", f"`{name}.zarr.zip`, written by `phasepipe reduce`.")
+        for name in ("counts", "window", "decision", "course", "curvature")
+    },
 }
 
 STATUS = """\
 These three kinds of store also hold `status`, along the dimensions that blocks are cut along. It is 0 until
 an entry is computed."""
-
-OTHER_TABLES = """\
-These tables describe their arrays in their own attributes; the reduced ones are listed in
-[results/reference](../../results/reference/README.md):"""
 
 
 def page() -> str:
@@ -82,15 +82,6 @@ def _lines() -> Iterator[str]:
     yield from ["", "## Codes", "", "| array | codes |", "|---|---|"]
     for name, kinds in (("outcome", Outcome), ("start_kind", StartKind), ("status", Status)):
         yield f"| `{name}` | {_codes(kinds)} |"
-    others = [name for name in (*TABLES, *REDUCED) if name not in STORES]
-    if others:
-        names = ", ".join(f"`{name}`" for name in others)
-        yield from [
-            "",
-            "## Not in the registry",
-            "",
-            f"{OTHER_TABLES} {names}.",
-        ]
 
 
 def _section(title: str, note: str, variables: Variables) -> Iterator[str]:

@@ -42,6 +42,8 @@ COORDINATES = {
     "snapshot_time": Variable(("snapshot_time",), "float64", "time at which the point w(t) is stored", "t"),
     "budget": Variable(("budget",), "float64", "time budget", "t"),
     "fate": Variable(("fate",), "str", "fate of the runs that enter a mean"),
+    "form": Variable(("form",), "str", "form of the shift with N"),
+    "collapse": Variable(("collapse",), "str", "method of the collapse"),
     "quantity": Variable(("quantity",), "str", "quantity known early in a run"),
 }
 
@@ -243,14 +245,18 @@ FATE = {
     "probability_high": Variable(
         _BIN, "float64", "upper end of the confidence interval of the share of recovered runs"
     ),
-    "bin_low": Variable(_BIN, "float64", "smallest value of the quantity in the bin"),
     "bin_median": Variable(_BIN, "float64", "median of the quantity in the bin"),
-    "bin_high": Variable(_BIN, "float64", "largest value of the quantity in the bin"),
     "runs": Variable(_BIN, "float64", "number of runs in the bin"),
     "share_recovered": Variable(_FATE[:2], "float64", "share of recovered runs in the cell"),
     "moment": Variable(
         _FATE[:2], "float64", "median t_BBP of the runs of the cell that lose their outlier", "t"
     ),
+}
+
+# what the analysis of one cell gives beyond what is stored
+FATE_BINS = {
+    "bin_low": Variable(_BIN, "float64", "smallest value of the quantity in the bin"),
+    "bin_high": Variable(_BIN, "float64", "largest value of the quantity in the bin"),
 }
 
 _DYNAMICS = ("alpha", "time")
@@ -279,14 +285,179 @@ DYNAMICS = {
     "half_size_log_error": Variable(_HALF, "float64", "standard error of the logarithm of half_size"),
 }
 
+
+def _named(
+    dims: tuple[str, ...], dtype: str, meanings: Mapping[str, str], units: str = "1"
+) -> dict[str, Variable]:
+    return {name: Variable(dims, dtype, meaning, units) for name, meaning in meanings.items()}
+
+
+def _with_ends(name: str, meaning: str, of: str) -> dict[str, str]:
+    """A value and both ends of its confidence interval."""
+    ends = {end: f"{end} end of the confidence interval of {of}" for end in ("lower", "upper")}
+    return {name: meaning} | {f"{name}_{end}": text for end, text in ends.items()}
+
+
+CURVES = _named(
+    ("N",),
+    "float64",
+    _with_ends("alpha_50", "alpha at which half of the runs recover", "alpha_50")
+    | {
+        "alpha_50_error": "standard error of alpha_50",
+        "alpha_50_model": "part of the error of alpha_50 that is due to the unknown shape of the curve",
+    }
+    | _with_ends("width", "distance in alpha between the quartiles of the success curve", "the width")
+    | {
+        "width_error": "standard error of the width",
+        "width_model": "part of the error of the width that is due to the unknown shape of the curve",
+        "goodness": "p value of the lack-of-fit test",
+        "correlation": "intraclass correlation of the starts of one instance",
+    },
+) | _named(("N",), "str", {"status": "status of the fit", "message": "what limits the fit"})
+
+FORMS = _named(
+    ("form",),
+    "float64",
+    _with_ends("limit", "limit of alpha_50 for N to infinity", "the limit")
+    | {"amplitude": "shift at the smallest N, or b of a + b log N"}
+    | _with_ends("shape", "omega of a power law, log(N_min / N0) of the inverse logarithm", "the shape")
+    | {
+        "chi2": "chi-squared of the form",
+        "degrees_of_freedom": "degrees of freedom of the form",
+        "form_goodness": "p value of chi-squared",
+        "aicc": "corrected Akaike information criterion",
+        "weight": "Akaike weight of the form",
+    },
+)
+
+COLLAPSES = _named(
+    ("collapse",),
+    "float64",
+    _with_ends("alpha_c", "critical alpha of the collapse", "alpha_c")
+    | _with_ends("inverse_nu", "exponent 1/nu of the collapse", "1/nu")
+    | {
+        "collapse_omega": "exponent of the correction to scaling",
+        "quality": "quality of the collapse, about 1 if the data collapse",
+        "points_entered": "points that entered the collapse",
+    },
+)
+
+WORDS = _named(
+    (), "str", {"verdict": "what the data say about the limit", "notes": "what could not be done, and why"}
+)
+
+SCALING = {
+    name: variable._replace(dims=("start_group", *variable.dims))
+    for name, variable in (CURVES | FORMS | COLLAPSES | WORDS).items()
+}
+
+# tables of reduced sweeps: runs by instance, and means over the runs of a fate
+
+COUNTS = _named(
+    ("N", "alpha", "start_group", "instance"),
+    "uint16",
+    {
+        "recovered": "recovered runs",
+        "trapped": "trapped runs",
+        "undecided": "undecided runs",
+        "diverged": "diverged runs",
+        "runs": "runs that count (all computed but diverged)",
+    },
+)
+
+_BY_FATE = ("N", "alpha", "start_group", "fate")
+_QUARTILES = {"lower": "lower quartile", "median": "median", "upper": "upper quartile"}
+
+WINDOW = (
+    _named(
+        _BY_FATE,
+        "float64",
+        {
+            f"t_bbp_{end}": f"{name} of the time at which the outlier is lost for good"
+            for end, name in _QUARTILES.items()
+        },
+        "t",
+    )
+    | _named(
+        _BY_FATE[:3],
+        "float64",
+        {f"recovery_time_{end}": f"{name} of the recovery time" for end, name in _QUARTILES.items()},
+        "t",
+    )
+    | _named(
+        _BY_FATE,
+        "float64",
+        {
+            "never": "share of runs that never have an outlier",
+            "lasting": "share of runs that keep their outlier to the end",
+            "energy": "loss per dimension at the end of the run",
+            "energy_error": "standard error of the loss per dimension at the end of the run",
+            "runs": "runs behind the numbers",
+        },
+    )
+)
+
+DECISION = _named(
+    ("N", "alpha", "start_group", "time"),
+    "float32",
+    {
+        "auc": "probability that a recovered run has the larger |m| at this time than another run",
+        "auc_outlier": "the same for the predicted squared overlap of the outlier",
+    },
+)
+
+
+def _means(meanings: Mapping[str, str]) -> dict[str, Variable]:
+    """Means by fate and time with their standard errors, and the number of runs."""
+    errors = {f"{name}_error": f"standard error of {meaning}" for name, meaning in meanings.items()}
+    series = _named((*_BY_FATE, "time"), "float32", dict(meanings) | errors)
+    return series | {"runs": Variable(_BY_FATE, "uint32", "runs behind the means")}
+
+
+_PREDICTED_MEANS = {
+    "edge": "predicted left edge of the bulk",
+    "outlier": "predicted signal outlier, of the runs that have one",
+    "outlier_overlap": "predicted squared overlap of the outlier with the signal, 0 without outlier",
+    "outlier_share": "share of runs that have an outlier",
+}
+
+COURSE = _means(
+    {
+        "overlap": "overlap |m| with the signal",
+        "energy": "loss per dimension",
+        "gradient_norm": "norm of the Riemannian gradient |g|/sqrt(N)",
+    }
+    | _PREDICTED_MEANS
+)
+
+CURVATURE = _means(
+    {
+        "overlap": "overlap |m| with the signal",
+        "lowest_eigenvalue": "lowest eigenvalue of the Hessian",
+        "second_eigenvalue": "second eigenvalue of the Hessian",
+        "lowest_overlap": "squared overlap q_0 of the lowest eigenvector with the signal direction",
+        "largest_overlap": "largest squared overlap of any eigenvector with the signal direction",
+        "lowest_is_largest": "share of runs whose lowest eigenvector has the largest overlap",
+        "index": "share of negative eigenvalues",
+        "signal_curvature": "second derivative h of the loss along the signal direction",
+    }
+    | _PREDICTED_MEANS
+)
+
 STORES: Mapping[str, Variables] = {
     "instances": INSTANCES,
     "runs": RUNS | {"snapshot": SNAPSHOT},
     "spectra": SPECTRA,
     "theory": THEORY,
     "success": SUCCESS,
+    "scaling": SCALING,
     "fate": FATE,
     "dynamics": DYNAMICS,
+    "counts": COUNTS,
+    "window": WINDOW,
+    "decision": DECISION,
+    "course": COURSE,
+    "curvature": CURVATURE,
 }
 """All arrays, by the store or table that contains them."""
 
@@ -320,5 +491,5 @@ def labelled(table: xr.Dataset, variables: Variables, names: Iterable[str] | Non
     labels |= {str(name): COORDINATES[str(name)] for name in table.coords if name in COORDINATES}
     described = table.copy()
     for name, variable in labels.items():
-        described[name].attrs = variable.attributes() | described[name].attrs
+        described[name].attrs = described[name].attrs | variable.attributes()
     return described

@@ -20,21 +20,7 @@ from scipy import stats
 from phasepipe.analysis.counts import Cells, FloatArray, cells_by_size
 from phasepipe.analysis.intervals import interval_from_sums, overdispersion
 from phasepipe.analysis.monotone import posterior_curves, weighted_quantiles
-
-TABLE = {
-    "alpha_50": "alpha at which half of the runs recover",
-    "alpha_50_lower": "lower end of the interval of alpha_50",
-    "alpha_50_upper": "upper end of the interval of alpha_50",
-    "alpha_50_error": "standard error of alpha_50",
-    "alpha_50_model": "part of the error of alpha_50 that is due to the unknown shape of the curve",
-    "width": "distance in alpha between the quartiles of the success curve",
-    "width_lower": "lower end of the interval of the width",
-    "width_upper": "upper end of the interval of the width",
-    "width_error": "standard error of the width",
-    "width_model": "part of the error of the width that is due to the unknown shape of the curve",
-    "goodness": "p value of the lack-of-fit test",
-    "correlation": "intraclass correlation of the starts of one instance",
-}
+from phasepipe.variables import CURVES, labelled
 
 
 class CurveStatus(StrEnum):
@@ -113,16 +99,14 @@ def fit_curves(counts: pd.DataFrame, *, level: float = 0.95) -> list[CurveFit]:
 
 def curve_table(fits: list[CurveFit]) -> xr.Dataset:
     """Results of the fits as labelled arrays over N; ``status`` is text."""
+    columns = {
+        name: [str(getattr(fit, name)) if variable.dtype == "str" else getattr(fit, name) for fit in fits]
+        for name, variable in CURVES.items()
+    }
     table = xr.Dataset(
-        coords={"N": ("N", [fit.N for fit in fits], {"long_name": "system size", "units": "1"})}
+        {name: ("N", np.array(values)) for name, values in columns.items()}, {"N": [fit.N for fit in fits]}
     )
-    for name, long_name in TABLE.items():
-        values = [getattr(fit, name) for fit in fits]
-        table[name] = ("N", values, {"long_name": long_name, "units": "1"})
-    for name, long_name in (("status", "status of the fit"), ("message", "what limits the fit")):
-        values = [str(getattr(fit, name)) for fit in fits]
-        table[name] = ("N", np.array(values, dtype=str), {"long_name": long_name, "units": "1"})
-    return table
+    return labelled(table, CURVES)
 
 
 def fit_curve(cells: Cells, *, level: float = 0.95) -> CurveFit:

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from phasepipe.variables import FATE, labelled
+from phasepipe.variables import FATE, FATE_BINS, labelled
 
 _WEIGHTS = 4_000_000  # weights of a bootstrap held at a time
 
@@ -131,7 +131,7 @@ def fate_against(
         },
         attrs={"level": level, "resamples": resamples, "instances": len(members)},
     )
-    return labelled(table, FATE)
+    return labelled(table, FATE | FATE_BINS)
 
 
 @dataclass(frozen=True)

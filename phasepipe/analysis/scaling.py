@@ -12,6 +12,7 @@ from phasepipe.analysis.collapse import fit_collapse, fit_smooth_collapse
 from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.curves import CurveFit, curve_table, fit_curves
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
+from phasepipe.variables import COLLAPSES, FORMS, Variables, labelled
 
 
 @dataclass(frozen=True)
@@ -101,55 +102,41 @@ def scaling_dataset(study: ScalingStudy) -> xr.Dataset:
 def extrapolation_table(extrapolation: Extrapolation) -> xr.Dataset:
     """Fits of an extrapolation over ``form``; imposed limits are forms of their own."""
     fits = extrapolation.fits
-    name = extrapolation.quantity
-    columns: dict[str, tuple[list[float], str]] = {
-        "limit": ([fit.limit for fit in fits], f"limit of {name} for N to infinity"),
-        "limit_lower": ([fit.limit_interval[0] for fit in fits], "lower end of the interval of the limit"),
-        "limit_upper": ([fit.limit_interval[1] for fit in fits], "upper end of the interval of the limit"),
-        "amplitude": ([fit.amplitude for fit in fits], "shift at the smallest N, or b of a + b log N"),
-        "shape": (
-            [fit.shape for fit in fits],
-            "omega of a power law, log(N_min / N0) of the inverse logarithm",
-        ),
-        "shape_lower": ([fit.shape_interval[0] for fit in fits], "lower end of the interval of the shape"),
-        "shape_upper": ([fit.shape_interval[1] for fit in fits], "upper end of the interval of the shape"),
-        "chi2": ([fit.chi2 for fit in fits], "chi-squared of the form"),
-        "degrees_of_freedom": (
-            [float(fit.degrees_of_freedom) for fit in fits],
-            "degrees of freedom of the form",
-        ),
-        "form_goodness": ([fit.goodness for fit in fits], "p value of chi-squared"),
-        "aicc": ([fit.aicc for fit in fits], "Akaike information criterion, corrected"),
-        "weight": ([fit.weight for fit in fits], "Akaike weight of the form"),
+    columns = {
+        "limit": [fit.limit for fit in fits],
+        "limit_lower": [fit.limit_interval[0] for fit in fits],
+        "limit_upper": [fit.limit_interval[1] for fit in fits],
+        "amplitude": [fit.amplitude for fit in fits],
+        "shape": [fit.shape for fit in fits],
+        "shape_lower": [fit.shape_interval[0] for fit in fits],
+        "shape_upper": [fit.shape_interval[1] for fit in fits],
+        "chi2": [fit.chi2 for fit in fits],
+        "degrees_of_freedom": [float(fit.degrees_of_freedom) for fit in fits],
+        "form_goodness": [fit.goodness for fit in fits],
+        "aicc": [fit.aicc for fit in fits],
+        "weight": [fit.weight for fit in fits],
     }
-    return _labelled("form", [fit.label for fit in fits], "form of the shift with N", columns)
+    return _over("form", [fit.label for fit in fits], columns, FORMS)
 
 
 def _collapse_table(collapses: tuple[Collapse, ...]) -> xr.Dataset:
-    columns: dict[str, tuple[list[float], str]] = {
-        "alpha_c": ([c.alpha_c for c in collapses], "critical alpha of the collapse"),
-        "alpha_c_lower": ([c.alpha_c_interval[0] for c in collapses], "lower end of the interval of alpha_c"),
-        "alpha_c_upper": ([c.alpha_c_interval[1] for c in collapses], "upper end of the interval of alpha_c"),
-        "inverse_nu": ([c.inverse_nu for c in collapses], "exponent 1/nu of the collapse"),
-        "inverse_nu_lower": (
-            [c.inverse_nu_interval[0] for c in collapses],
-            "lower end of the interval of 1/nu",
-        ),
-        "inverse_nu_upper": (
-            [c.inverse_nu_interval[1] for c in collapses],
-            "upper end of the interval of 1/nu",
-        ),
-        "collapse_omega": ([c.omega for c in collapses], "exponent of the correction to scaling"),
-        "quality": ([c.quality for c in collapses], "quality of the collapse, about 1 if the data collapse"),
-        "points_entered": ([float(c.entered) for c in collapses], "points that entered the collapse"),
+    columns = {
+        "alpha_c": [c.alpha_c for c in collapses],
+        "alpha_c_lower": [c.alpha_c_interval[0] for c in collapses],
+        "alpha_c_upper": [c.alpha_c_interval[1] for c in collapses],
+        "inverse_nu": [c.inverse_nu for c in collapses],
+        "inverse_nu_lower": [c.inverse_nu_interval[0] for c in collapses],
+        "inverse_nu_upper": [c.inverse_nu_interval[1] for c in collapses],
+        "collapse_omega": [c.omega for c in collapses],
+        "quality": [c.quality for c in collapses],
+        "points_entered": [float(c.entered) for c in collapses],
     }
-    return _labelled("collapse", [c.method for c in collapses], "method of the collapse", columns)
+    return _over("collapse", [c.method for c in collapses], columns, COLLAPSES)
 
 
-def _labelled(
-    dim: str, labels: list[str], long_name: str, columns: dict[str, tuple[list[float], str]]
-) -> xr.Dataset:
-    return xr.Dataset(
-        {name: (dim, values, {"long_name": text, "units": "1"}) for name, (values, text) in columns.items()},
-        coords={dim: (dim, np.array(labels, dtype=str), {"long_name": long_name, "units": "1"})},
+def _over(dim: str, names: list[str], columns: dict[str, list[float]], declared: Variables) -> xr.Dataset:
+    """Columns over one dimension, whose positions have names."""
+    table = xr.Dataset(
+        {name: (dim, values) for name, values in columns.items()}, {dim: (dim, np.array(names, dtype=str))}
     )
+    return labelled(table, declared)

@@ -16,35 +16,12 @@ from numpy.typing import NDArray
 from phasepipe.analysis.fates import area_under_curve
 from phasepipe.physics.losses import Loss
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.variables import COORDINATES
+from phasepipe.variables import COUNTS, COURSE, CURVATURE, DECISION, WINDOW, Variables, labelled
 
 FATES = ("all", "recovered", "not recovered")
 LEAST = 10  # runs of either fate below which an AUC says nothing
 
-COURSE = {
-    "overlap": "overlap |m| with the signal",
-    "energy": "loss per dimension",
-    "gradient_norm": "norm of the Riemannian gradient |g|/sqrt(N)",
-    "edge": "predicted left edge of the bulk",
-    "outlier": "predicted signal outlier, of the runs that have one",
-    "outlier_overlap": "predicted squared overlap of the outlier with the signal, 0 without outlier",
-    "outlier_share": "share of runs that have an outlier",
-}
-CURVATURE = {
-    "overlap": "overlap |m| with the signal",
-    "lowest_eigenvalue": "lowest eigenvalue of the Hessian",
-    "second_eigenvalue": "second eigenvalue of the Hessian",
-    "lowest_overlap": "squared overlap q_0 of the lowest eigenvector with the signal direction",
-    "largest_overlap": "largest squared overlap of any eigenvector with the signal direction",
-    "lowest_is_largest": "share of runs whose lowest eigenvector has the largest overlap",
-    "index": "share of negative eigenvalues",
-    "signal_curvature": "second derivative h of the loss along the signal direction",
-    "edge": "predicted left edge of the bulk",
-    "outlier": "predicted signal outlier, of the runs that have one",
-    "outlier_overlap": "predicted squared overlap of the outlier with the signal, 0 without outlier",
-    "outlier_share": "share of runs that have an outlier",
-}
-_QUARTILES = {"lower": (0.25, "lower quartile"), "median": (0.5, "median"), "upper": (0.75, "upper quartile")}
+_QUARTILES = {"lower": 0.25, "median": 0.5, "upper": 0.75}
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -66,13 +43,7 @@ def counts_table(outcome: xr.DataArray) -> xr.Dataset:
     kinds = (Outcome.RECOVERED, Outcome.TRAPPED, Outcome.UNDECIDED, Outcome.DIVERGED)
     table = {kind.name.lower(): (outcome == kind).sum("start") for kind in kinds}
     table["runs"] = table["recovered"] + table["trapped"] + table["undecided"]
-    what = {"runs": "runs that count (all computed but diverged)"}
-    return xr.Dataset(
-        {
-            name: counts.astype(np.uint16).assign_attrs(long_name=what.get(name, f"{name} runs"), units="1")
-            for name, counts in table.items()
-        }
-    )
+    return labelled(xr.Dataset({name: counts.astype(np.uint16) for name, counts in table.items()}), COUNTS)
 
 
 def window_table(runs: xr.Dataset) -> xr.Dataset:
@@ -111,22 +82,12 @@ def window_table(runs: xr.Dataset) -> xr.Dataset:
     passages = [times[np.isfinite(times)] for times in runs["recovery_time"].transpose("alpha", ...).values]
     times = [_quartiles("recovery_time", passage) for passage in passages]
     table = xr.Dataset(coords={"alpha": runs["alpha"], "fate": list(FATES)})
-    what = {
-        "never": "share of runs that never have an outlier",
-        "lasting": "share of runs that keep their outlier to the end",
-        "energy": "loss per dimension at the end of the run",
-        "energy_error": "standard error of the loss per dimension at the end of the run",
-        "runs": "runs behind the numbers",
-    }
-    for quartile, (_, name) in _QUARTILES.items():
-        what[f"t_bbp_{quartile}"] = f"{name} of the time at which the outlier is lost for good"
-        long_name = f"{name} of the recovery time"
-        column = [found[f"recovery_time_{quartile}"] for found in times]
-        table[f"recovery_time_{quartile}"] = ("alpha", column, {"long_name": long_name, "units": "t"})
+    for quartile in _QUARTILES:
+        name = f"recovery_time_{quartile}"
+        table[name] = ("alpha", [found[name] for found in times])
     for name, values in columns.items():
-        units = "t" if name.startswith("t_bbp") else "1"
-        table[name] = (("alpha", "fate"), values, {"long_name": what[name], "units": units})
-    return table
+        table[name] = (("alpha", "fate"), values)
+    return labelled(table, WINDOW)
 
 
 def decision_table(runs: xr.Dataset) -> xr.Dataset:
@@ -153,19 +114,10 @@ def decision_table(runs: xr.Dataset) -> xr.Dataset:
         for name, quantity in (("auc", "overlap"), ("auc_outlier", "outlier_overlap")):
             series = records[quantity][computed]
             values[name][row] = [area_under_curve(at, recovered[computed]) for at in series.T]
-    what = {
-        "auc": "probability that a recovered run has the larger |m| at this time than another run",
-        "auc_outlier": "the same of the predicted squared overlap of the outlier",
-    }
-    table = xr.Dataset(
-        coords={
-            "alpha": runs["alpha"],
-            "time": ("time", runs["time"].values, COORDINATES["time"].attributes()),
-        }
-    )
+    table = xr.Dataset(coords={"alpha": runs["alpha"], "time": runs["time"].values})
     for name, array in values.items():
-        table[name] = (("alpha", "time"), array.astype(np.float32), {"long_name": what[name], "units": "1"})
-    return table
+        table[name] = (("alpha", "time"), array.astype(np.float32))
+    return labelled(table, DECISION)
 
 
 def course_table(runs: xr.Dataset) -> xr.Dataset:
@@ -179,8 +131,7 @@ def course_table(runs: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    Dataset with dims (alpha, fate, time): means of :data:`COURSE`, their standard errors ``*_error``, and
-    ``runs``.
+    Dataset with dims (alpha, fate, time): the arrays of :data:`phasepipe.variables.COURSE`.
     """
     return _means(runs, _records, COURSE)
 
@@ -197,8 +148,7 @@ def curvature_table(spectra: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    Dataset with dims (alpha, fate, time): means of :data:`CURVATURE`, their standard errors ``*_error``, and
-    ``runs``.
+    Dataset with dims (alpha, fate, time): the arrays of :data:`phasepipe.variables.CURVATURE`.
     """
     return _means(spectra, _measured, CURVATURE)
 
@@ -303,13 +253,11 @@ def _carried(alive: Bool, series: Mapping[str, Float]) -> dict[str, Float]:
 
 
 def _means(
-    data: xr.Dataset, quantities: Callable[[xr.Dataset], dict[str, Float]], what: Mapping[str, str]
+    data: xr.Dataset, quantities: Callable[[xr.Dataset], dict[str, Float]], declared: Variables
 ) -> xr.Dataset:
     """Means of ``quantities`` of every cell by fate, dims (alpha, fate, time)."""
     dims, shape = ("alpha", "fate", "time"), (data.sizes["alpha"], len(FATES), data.sizes["time"])
-    values = {
-        name: np.full(shape, np.nan, np.float32) for name in (*what, *(f"{name}_error" for name in what))
-    }
+    values = {name: np.full(shape, np.nan, np.float32) for name in declared if name != "runs"}
     runs = np.zeros(shape[:2], np.uint32)
     for row in range(shape[0]):
         cell = data.isel(alpha=row)
@@ -319,18 +267,9 @@ def _means(
             for name, series in found.items():
                 mean, error, _ = clustered_mean(series, chosen)
                 values[name][row, column], values[f"{name}_error"][row, column] = mean, error
-    table = xr.Dataset(
-        coords={
-            "alpha": data["alpha"],
-            "fate": list(FATES),
-            "time": ("time", data["time"].values, COORDINATES["time"].attributes()),
-        }
-    )
-    for name, array in values.items():
-        meaning = what.get(name) or f"standard error of {what[name.removesuffix('_error')]}"
-        table[name] = (dims, array, {"long_name": meaning, "units": "1"})
-    table["runs"] = (dims[:2], runs, {"long_name": "runs behind the means", "units": "1"})
-    return table
+    coordinates = {"alpha": data["alpha"], "fate": list(FATES), "time": data["time"].values}
+    table = xr.Dataset({name: (dims, array) for name, array in values.items()}, coordinates)
+    return labelled(table.assign(runs=(dims[:2], runs)), declared)
 
 
 def clustered_mean(values: Float, chosen: Bool) -> tuple[Float, Float, NDArray[np.intp]]:
@@ -363,5 +302,5 @@ def clustered_mean(values: Float, chosen: Bool) -> tuple[Float, Float, NDArray[n
 def _quartiles(name: str, values: Float) -> dict[str, float]:
     return {
         f"{name}_{quartile}": float(np.quantile(values, share)) if values.size else np.nan
-        for quartile, (share, _) in _QUARTILES.items()
+        for quartile, share in _QUARTILES.items()
     }

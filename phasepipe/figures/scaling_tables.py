@@ -105,7 +105,7 @@ def scaling_overview_table(curves: Sequence[CurveFit], extrapolation: Extrapolat
             "upper": [fit.width_upper for fit in known],
         }
     )
-    return pd.concat([limits[list(widths.columns)], widths], ignore_index=True)
+    return pd.concat([limits.reindex(columns=widths.columns), widths], ignore_index=True)
 
 
 def _residuals(fit: CurveFit) -> FloatArray:

@@ -29,6 +29,7 @@ from phasepipe.stages.figure_files import save
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
 from phasepipe.store.tables import open_store, read_runs, require_complete, write_table
+from phasepipe.variables import WORDS, labelled
 
 
 def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
@@ -77,12 +78,7 @@ def _study(
 
 def _text_variables(conclusion: str, notes: str) -> xr.Dataset:
     """The conclusion in words, empty if there is none, and notes on the estimates that were not possible."""
-    return xr.Dataset(
-        {
-            "verdict": ((), conclusion, {"long_name": "what the data say about the limit", "units": "1"}),
-            "notes": ((), notes, {"long_name": "what could not be done, and why", "units": "1"}),
-        }
-    )
+    return labelled(xr.Dataset({"verdict": conclusion, "notes": notes}), WORDS)
 
 
 def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.DataFrame:
