@@ -23,12 +23,14 @@ from phasepipe.theory.tilted import Multipliers
 _SMALLEST_STEP = 2e-3  # of a continuation, relative to its length
 _RATIOS = (1.5, 2.0, 3.0, 0.75, 0.5)  # of another alpha, from which a solution may be continued
 _SIZES = (1.0, 1.6, 0.6, 2.6, 0.35, 5.0)  # of chi, relative to the guess
-# |g|, its phase and p / |g|², relative to the guess for minima; found by trial at a = 0.01 to 10
+# |g|, its phase and p / |g|², relative to the guess for minima; found by trial at a = 0.001 to 10
 _SADDLES = (
     (0.8, 1.3, 2.8),
     (0.2, 1.9, 2.0),
     (0.012, 2.5, 1.7),
     (0.05, 2.2, 1.7),
+    (0.005, 2.6, 1.55),
+    (0.0024, 2.6, 1.55),
     (0.5, 0.9, 2.5),
     (0.4, 2.2, 2.4),
 )
