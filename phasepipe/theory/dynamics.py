@@ -22,7 +22,7 @@ from phasepipe.theory.requirements import require_even
 FEWEST_SAMPLES = 1 << 8
 LONGEST_TIME = 1e4
 _SHARE, _DECAY = 0.06, 0.4  # step sizes at accuracy 0.01; the error is of second order in them
-_REFINEMENTS = 2
+_REFINEMENTS = 1
 _STEP_ERROR = 0.5  # of the difference to steps twice as long; 1/3 at second order, 1 at first
 _SMOOTHING = 0.5  # in log(time): an error estimated from two seeds alone scatters too much to be used
 _DECIDING = ("energy", "amplification", "overlap")  # what the accuracy is asked of

@@ -269,9 +269,9 @@ def test_loss_that_is_not_even(custom: Any) -> None:
 def test_time_at_which_the_outlier_ceases(alpha: float, expected: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = dynamics(NormalisedQuartic(1.0), alpha, 1.5 * expected, samples=2**15, seeds=4)
+        result = dynamics(NormalisedQuartic(1.0), alpha, 1.5 * expected, samples=2**14, seeds=4)
     error = float(result["t_bbp_error"])
-    assert error < 0.05 * expected
+    assert error < 0.08 * expected
     assert abs(float(result["t_bbp"]) - expected) < max(0.02 * expected, 2 * error)
 
 
