@@ -69,8 +69,8 @@ def setting(sweep: Sweep) -> list[str]:
         f"sphere up to t = {sweep.t_max:g} in {sweep.dtype}.",
         f"N = {enumerate_words([str(N) for N in sorted(sweep.N)])}; {len(alphas)} values of alpha "
         f"from {alphas[0]:.3g} to {alphas[-1]:.3g}; {instances} instances of each with {starts} each.",
-        f"A run has recovered once |m| exceeds {sweep.recovery_threshold:g}; it is trapped once its gradient "
-        "is small and its Hessian certified positive; else it is undecided when its time is spent.",
+        f"A run has recovered once |m| exceeds {sweep.recovery_threshold:g}; it is trapped once it is "
+        "certified that it stays near a minimum; else it is undecided when its time is spent.",
     ]
     if sweep.zero_signal:
         sentences.append(
