@@ -19,6 +19,7 @@ For a loss that is no polynomial of degree four in yhat the same numbers are an 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ def _largest_cubic(changes: Float64, cubic: Float64) -> float:
         products = rows[block] @ rows.T
         products *= products
         square += weighted[block].T @ (products @ weighted)
-    return scale * float(np.sqrt(_largest_eigenvalue(square)))
+    return scale * math.sqrt(_largest_eigenvalue(square))
 
 
 def _inverse(factor: Float64) -> Float64:
@@ -140,4 +141,4 @@ def _largest_eigenvalue(matrix: Array) -> float:
     power = (matrix / scale).astype(np.float32)
     for _ in range(3):
         power = power @ power
-    return _MARGIN * scale * float(np.linalg.norm(power)) ** 0.125
+    return _MARGIN * scale * math.pow(float(np.linalg.norm(power)), 1 / 8)
