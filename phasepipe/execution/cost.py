@@ -52,7 +52,7 @@ def block_bytes(N: int, M: int, starts: int, instances: int, itemsize: int = 4) 
     runs = instances * starts * _ARRAYS_PER_RUN * N * itemsize + starts * M * itemsize
     # records are measured in double precision, at most _RECORDS_IN_FLIGHT and one of every run at a time
     records = (_RECORDS_IN_FLIGHT + instances * starts) * (N * itemsize + _ARRAYS_PER_RECORD * M * 8)
-    certificate = 2 * N**2 * 8  # Hessian of a run that is tested for being trapped
+    certificate = 8 * (6 * N**2 + 3 * M * N + 512 * M)  # of a run that may be trapped, in double precision
     return _WORKER_BASE + sensing + runs + records + certificate
 
 

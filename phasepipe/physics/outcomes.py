@@ -18,7 +18,7 @@ class Outcome(IntEnum):
 
     PENDING = 0  # not computed yet
     RECOVERED = 1  # |m| passed the recovery threshold
-    TRAPPED = 2  # small gradient, positive definite Hessian: estimated to be next to a spurious minimum
+    TRAPPED = 2  # certified: the flow cannot leave the neighbourhood of a spurious minimum
     UNDECIDED = 3  # the time budget was spent first
     DIVERGED = 4  # not finite, or the step size collapsed: an error, not a trap
 

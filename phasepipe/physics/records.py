@@ -18,15 +18,15 @@ from scipy.interpolate import CubicHermiteSpline
 from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.arrays import Vectors
 from phasepipe.physics.field import GradientField, Observation
-from phasepipe.physics.hessian import is_positive_definite
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.steps import Steps
+from phasepipe.physics.traps import is_trapped
 from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, Variable, flags
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
-_TRAP_DISTANCE = 1e-2  # a certified minimum is this near, relative to sqrt(N)
+_EXAMINE_AGAIN = 0.5  # a run that was found free is examined again when its gradient is this much smaller
 _NEAR_SIGNAL = 0.99  # a minimum near a point of this |m| may be the signal itself: it is no trap
 _QUEUE = 256  # records are measured in batches of about this many points
 
@@ -117,7 +117,7 @@ class RunLog:
         signals = np.stack([problem.signal for problem in field.problems]).astype(field.dtype)
         self._signals = self._arrays.send(signals)
         self._next = np.zeros(runs, np.intp)
-        self._examined = np.zeros(runs, bool)
+        self._examine_below = np.full(runs, gradient_tolerance)
         self._queue: list[tuple[Int, Int, Vectors]] = []
         self._queued = 0
         self._snapshots = np.arange(0) if snapshots is None else snapshots
@@ -201,31 +201,29 @@ class RunLog:
         self._next[steps.run] = np.maximum(stop, first)
 
     def _certify(self, steps: Steps, until: Float, late: NDArray[np.bool_]) -> Int:
-        """Runs that ended next to a spurious minimum (PHYSICS §3).
+        """Runs that provably never recover (PHYSICS §3), see :func:`phasepipe.physics.traps.is_trapped`.
 
-        With smallest eigenvalue above ``c`` the minimum is nearer than ``|g| / c``: a shifted Cholesky
-        factorisation proves it to be within a hundredth of the radius of the sphere. It costs as much
-        as some N / 4 evaluations, so a run is examined once when its gradient becomes small and once
-        more when its time is spent.
+        That costs as much as some N evaluations. So a run is examined once when its gradient becomes small,
+        again whenever that has shrunk by a factor since, and once when its time is spent.
         """
         open_runs = self.outcome[steps.run] == Outcome.PENDING
         norm = np.sqrt(self.field.products(steps.next_velocity, steps.next_velocity) / self.field.N)
-        due = ~self._examined[steps.run] | late
-        candidates = np.flatnonzero(open_runs & due & (norm < self.gradient_tolerance))
+        due = (norm < self._examine_below[steps.run]) | (late & (norm < self.gradient_tolerance))
+        candidates = np.flatnonzero(open_runs & due)
         if len(candidates):
             overlap = self._overlap(steps.run, steps.next_point)
             candidates = candidates[np.abs(overlap[candidates]) < _NEAR_SIGNAL]
         if len(candidates) == 0:
             return candidates
-        self._examined[steps.run[candidates]] = True
+        self._examine_below[steps.run[candidates]] = _EXAMINE_AGAIN * norm[candidates]
         certified = [
             row
             for row in candidates
-            if is_positive_definite(
+            if is_trapped(
                 self.field.problems[self.field.owner[steps.run[row]]],
                 self.field.loss,
                 self._arrays.fetch(steps.next_point[int(row)]),
-                above=float(norm[row]) / _TRAP_DISTANCE,
+                self.recovery_threshold,
             )
         ]
         runs = steps.run[np.array(certified, np.intp)]

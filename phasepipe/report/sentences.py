@@ -51,9 +51,9 @@ def setting(sweep: Sweep) -> list[str]:
         f"sphere up to t = {sweep.t_max:g} in {sweep.dtype}.",
         f"N = {enumerated([str(N) for N in sorted(sweep.N)])}; {len(alphas)} values of alpha "
         f"from {alphas[0]:.3g} to {alphas[-1]:.3g}; {instances} instances per alpha, each with {starts}.",
-        f"A run recovers when |m| exceeds {sweep.recovery_threshold:g}. It is trapped when its gradient is "
-        "small and its Hessian is certified to be positive. Otherwise it is undecided at the end of the time "
-        "budget.",
+        f"A run recovers when |m| exceeds {sweep.recovery_threshold:g}. It is trapped when a certificate "
+        "shows that it cannot leave the neighbourhood of a minimum. Otherwise it is undecided at the end of "
+        "the time budget.",
     ]
     if sweep.zero_signal:
         sentences.append(
