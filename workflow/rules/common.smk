@@ -84,4 +84,11 @@ def dynamics_figures(wildcards):
 
 
 def final_outputs(wildcards):
-    return f"{RESULTS}/{SWEEP.name}/report.html"
+    """The report, and what says that all before it covers the grid asked for.
+
+    Snakemake looks for missing files only among its targets: a report that is there would hide them.
+    """
+    stages = ["runs", "spectra"] if len(SWEEP.snapshot_indices()) else ["runs"]
+    asked = [receipts(stage)[-1] for stage in stages]
+    asked += [table_receipts(table)[-1] for table in ("theory", "success", "scaling", "fate")]
+    return [f"{RESULTS}/{SWEEP.name}/report.html", *(path.format(sweep=SWEEP.name) for path in asked)]
