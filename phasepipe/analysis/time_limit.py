@@ -1,0 +1,262 @@
+"""alpha_50 at every time budget T, and its limit for T to infinity: recovery times as survival data.
+
+A run that recovered has its first-passage time; one that is certified trapped never recovers; one that is
+undecided was followed to its end time and no further (censored). As long as all undecided runs were followed
+beyond T, P(T) is a count. Beyond that, the product-limit estimator takes over: each recovery counts for those
+that were no longer watched (redistribution to the right, Efron 1967).
+
+The limit assumes that of the runs that recover at all a share ``(1 + t / c)^-gamma`` does so after t, for
+late t: a power law that sets in at c, with one gamma and one c for all alphas of a size. Recoveries between
+``t0`` and the horizon T follow the law truncated to that window (as Aban, Meerschaert and Panorska, J. Am.
+Stat. Assoc. 101 (2006) 270, fit a truncated Pareto law). Each of them stands for ``1 / (1 - q)`` recoveries,
+q the share that comes after T, but never for more than the runs that are not certified trapped. The interval
+averages over gamma and c, by their quasi-likelihood with instances as the independent units, and over ``t0``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from statsmodels.duration.survfunc import SurvfuncRight
+
+from phasepipe.analysis.counts import Cells, FloatArray, InstanceSums
+from phasepipe.analysis.curves import CurveFit, fit_curve
+from phasepipe.analysis.monotone import weighted_quantiles
+from phasepipe.physics.outcomes import Outcome
+
+TAIL_STARTS = (0.03, 0.1)  # t0 over the horizon
+LEAST_TAIL = 20  # recoveries after t0 below which a tail is not extrapolated
+GAMMAS = np.geomspace(0.02, 6.0, 80)
+ONSETS = np.geomspace(1e-3, 1.0, 25)  # c over the horizon
+QUANTILES = 7  # of the posterior of q, at which the curve is fitted
+COLUMNS = (
+    *(f"alpha_50{end}" for end in ("", "_lower", "_upper", "_error")),
+    *(f"width{end}" for end in ("", "_lower", "_upper")),
+)
+SUMS = 201  # quantiles of each of the mixed normal laws
+
+Row = dict[str, Any]  # one value or message per column
+
+
+@dataclass(frozen=True)
+class RecoveryTimes:
+    """Runs of one size. Arrays over runs have shape (alpha, instance, start)."""
+
+    N: int
+    alpha: FloatArray
+    time: FloatArray  # first passage of recovered runs, end of undecided ones, infinite for trapped ones
+    recovered: NDArray[np.bool_]
+    counted: NDArray[np.bool_]  # computed and not diverged
+
+    @classmethod
+    def of(cls, outcome: xr.DataArray, recovery_time: xr.DataArray, end_time: xr.DataArray) -> RecoveryTimes:
+        """From arrays with dims ``alpha, instance, start`` and ``N`` as scalar coordinate."""
+        dims = ("alpha", "instance", "start")
+        kind = outcome.transpose(*dims).values
+        recovered = kind == Outcome.RECOVERED
+        time = np.where(recovered, recovery_time.transpose(*dims).values, end_time.transpose(*dims).values)
+        time = np.where(kind == Outcome.TRAPPED, np.inf, time).astype(float)
+        counted = (kind != Outcome.PENDING) & (kind != Outcome.DIVERGED)
+        if np.isnan(time[counted]).any():
+            raise ValueError(
+                "a run that counts has no time; recovered runs need recovery_time, others end_time"
+            )
+        if not counted.any():
+            raise ValueError(f"N = {int(outcome['N'])} has no runs that count")
+        order = np.argsort(outcome["alpha"].values)
+        return cls(
+            int(outcome["N"]), outcome["alpha"].values[order].astype(float), time[order], recovered[order],
+            counted[order],
+        )  # fmt: skip
+
+    @property
+    def horizon(self) -> float:
+        """Time to which every undecided run was followed; the last recovery if there is none."""
+        undecided = self.counted & ~self.recovered & np.isfinite(self.time)
+        last = self.time[self.recovered].max(initial=0.0)
+        return float(self.time[undecided].min()) if undecided.any() else float(last)
+
+    @property
+    def longest(self) -> float:
+        """Largest time that the runs can answer for: infinite where all are decided."""
+        undecided = self.counted & ~self.recovered & np.isfinite(self.time)
+        return float(self.time[np.isfinite(self.time)].max()) if undecided.any() else np.inf
+
+    def undecided_share(self, budget: float) -> FloatArray:
+        """Share of the runs neither recovered nor known to be trapped by ``budget``, shape (alpha,)."""
+        open_ = self.counted & np.isfinite(self.time) & ~(self.recovered & (self.time <= budget))
+        return np.asarray(open_.sum((1, 2)) / self.counted.sum((1, 2)))
+
+    def weights(self) -> FloatArray:
+        """How many runs each recovery stands for: 1 unless runs were censored before it."""
+        weight = np.zeros(self.time.shape)
+        beyond = 2 * self.time[np.isfinite(self.time)].max(initial=1.0)
+        for cell in range(len(self.alpha)):
+            counted, recovered = self.counted[cell], self.recovered[cell] & self.counted[cell]
+            if not recovered.any():
+                continue
+            time = np.where(np.isfinite(self.time[cell]), self.time[cell], beyond)
+            curve = SurvfuncRight(time[counted], recovered[counted].astype(int))
+            jumps = -np.diff(curve.surv_prob, prepend=1.0) * counted.sum()
+            events = np.bincount(
+                np.searchsorted(curve.surv_times, time[recovered]), minlength=len(curve.surv_times)
+            )
+            each = jumps / np.maximum(events, 1)
+            weight[cell][recovered] = each[np.searchsorted(curve.surv_times, time[recovered])]
+        return weight
+
+    def cells(self, weight: FloatArray) -> Cells:
+        """Sums over instances, every run counted as a recovery by its weight; empty cells are left out."""
+        k, n = weight.sum(-1), self.counted.sum(-1).astype(float)
+        kept = n.sum(-1) > 0
+        k, n = k[kept], n[kept]
+        between = np.divide(k * k, n, out=np.zeros_like(k), where=n > 0).sum(-1)
+        sums = InstanceSums((n > 0).sum(-1).astype(float), n.sum(-1), k.sum(-1), (n * n).sum(-1), between)
+        return Cells(self.N, self.alpha[kept], sums)
+
+
+def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float = 0.95) -> xr.Dataset:
+    """alpha_50 and the width of one size at every time budget, and in the limit of infinite time.
+
+    Parameters
+    ----------
+    runs
+        All runs of the size.
+    budgets
+        Time budgets in units of the flow, shape (budget,).
+    level
+        Nominal coverage of the intervals.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dim ``budget``, whose last entry is infinite: ``alpha_50, alpha_50_lower, alpha_50_upper,
+        alpha_50_error, width, width_lower, width_upper, undecided`` (largest share over alpha) and
+        ``message``; scalars ``gamma, gamma_lower, gamma_upper, tail`` (recoveries behind gamma). A limit that
+        cannot be estimated is NaN, with the reason in ``message``.
+
+    Raises
+    ------
+    ValueError
+        If the size has a single alpha, or a budget is not positive or lies beyond the last run.
+    """
+    times = np.atleast_1d(np.asarray(budgets, dtype=float))
+    last = runs.longest
+    wrong = times[~((times > 0) & (times <= last))]
+    if wrong.size:
+        raise ValueError(
+            f"budget = {wrong[0]:g} lies outside (0, {last:g}], the times that runs were followed"
+        )
+    weight = runs.weights()
+    rows = []
+    for budget in times:
+        fit = fit_curve(runs.cells(weight * (runs.time <= budget)), level=level)
+        rows.append(_row(fit, float(np.nanmax(runs.undecided_share(budget)))))
+    limit, tail = _limit(runs, level)
+    rows.append(limit)
+    columns = {name: ("budget", [row[name] for row in rows]) for name in rows[0]}
+    table = xr.Dataset({**columns, **{name: ((), value) for name, value in tail.items()}})
+    return table.assign_coords(budget=[*times, np.inf], N=runs.N)
+
+
+def _row(fit: CurveFit, undecided: float) -> Row:
+    return {name: float(getattr(fit, name)) for name in COLUMNS} | {
+        "undecided": undecided,
+        "message": fit.message,
+    }
+
+
+def _limit(runs: RecoveryTimes, level: float) -> tuple[Row, dict[str, float]]:
+    """Row of the limit, and what is known of the tail with the earliest ``t0``."""
+    horizon = runs.horizon
+    undecided = float(np.nanmax(runs.undecided_share(horizon)))
+    tail = {"gamma": np.nan, "gamma_lower": np.nan, "gamma_upper": np.nan, "tail": 0.0}
+    if undecided == 0:
+        return _row(fit_curve(runs.cells(runs.weights()), level=level), 0.0), tail
+    fits: list[CurveFit] = []
+    row: Row
+    for start in TAIL_STARTS:
+        late = runs.recovered & runs.counted & (runs.time > start * horizon) & (runs.time <= horizon)
+        if late.sum() < LEAST_TAIL:
+            continue
+        gamma, share, weight = _unseen(runs, late, start * horizon, horizon)
+        if not tail["tail"]:
+            ends = weighted_quantiles(gamma.ravel(), weight.ravel(), [(1 - level) / 2, 0.5, (1 + level) / 2])
+            tail = dict(zip(("gamma_lower", "gamma", "gamma_upper"), map(float, ends), strict=True))
+            tail["tail"] = float(late.sum())
+        middles = ((np.arange(QUANTILES) + 0.5) / QUANTILES).tolist()
+        fits += [
+            fit_curve(_eventual(runs, late, start * horizon, float(unseen)), level=level)
+            for unseen in weighted_quantiles(share.ravel(), weight.ravel(), middles)
+        ]
+    if not fits:
+        reason = f"fewer than {LEAST_TAIL} recoveries after t = {TAIL_STARTS[0] * horizon:g}: no tail to fit"
+        row = dict.fromkeys(COLUMNS, np.nan)
+        return row | {"undecided": undecided, "message": reason}, tail
+    row = {"undecided": undecided, "message": ""}
+    for name in ("alpha_50", "width"):
+        value, lower, upper, known = _mixture(fits, name, level)
+        row |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
+        if name == "alpha_50":
+            row["alpha_50_error"] = (upper - lower) / (2 * float(stats.norm.isf((1 - level) / 2)))
+            if known < 1:
+                row["message"] = (
+                    f"at {1 - known:.0%} of the plausible tails the grid does not contain the crossing"
+                )
+    return row, tail
+
+
+def _unseen(
+    runs: RecoveryTimes, late: NDArray[np.bool_], start: float, horizon: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Exponents, share q of late recoveries that come after the horizon, and posterior weight of each pair.
+
+    All of shape (exponent, onset). Flat prior in gamma and log c; instances are independent.
+    """
+    gamma, onset = np.broadcast_arrays(GAMMAS[:, None], horizon * ONSETS)
+    times = runs.time[late]
+    logs = np.log1p(times[:, None] / (horizon * ONSETS)).sum(0) - late.sum() * np.log1p(
+        start / horizon / ONSETS
+    )
+    length = np.log((onset + horizon) / (onset + start))
+    share = np.exp(-gamma * length)
+    likelihood = late.sum() * (np.log(gamma / (onset + start)) - np.log1p(-share)) - (gamma + 1) * logs
+    best = np.unravel_index(int(np.argmax(likelihood)), likelihood.shape)
+    # score of a run in gamma: its log time less the mean under the law; runs of one instance add up
+    excess = np.where(late, np.log1p(np.where(late, runs.time - start, 0.0) / (onset[best] + start)), 0.0)
+    score = np.where(late, excess - excess[late].mean(), 0.0)
+    inflation = max(1.0, float((score.sum(-1) ** 2).sum() / (score**2).sum()))
+    weight = gamma * np.exp((likelihood - likelihood.max()) / inflation)
+    return gamma, share, weight / weight.sum()
+
+
+def _eventual(runs: RecoveryTimes, late: NDArray[np.bool_], start: float, unseen: float) -> Cells:
+    """Cells with the recoveries that are expected in the end."""
+    early = runs.recovered & runs.counted & (runs.time <= start)
+    possible = (runs.counted & np.isfinite(runs.time)).sum((1, 2)) - early.sum((1, 2))
+    most = possible / np.maximum(late.sum((1, 2)), 1)
+    factor = np.minimum(1 / (1 - unseen), most)
+    return runs.cells(early + factor[:, None, None] * late)
+
+
+def _mixture(fits: list[CurveFit], name: str, level: float) -> tuple[float, float, float, float]:
+    """Median, interval and share of known values of normal laws of equal weight, one per fit."""
+    normal = stats.norm.ppf((np.arange(SUMS) + 0.5) / SUMS)
+    draws = []
+    for fit in fits:
+        value, error = getattr(fit, name), getattr(fit, f"{name}_error")
+        if np.isfinite(value) and np.isfinite(error):
+            draws.append(value + error * normal)
+    known = len(draws) / len(fits)
+    if not draws:
+        return np.nan, -np.inf, np.inf, 0.0
+    tail = (1 - level) / 2
+    lower, middle, upper = np.quantile(np.concatenate(draws), [tail, 0.5, 1 - tail])
+    if 1 - known > tail:
+        lower, upper = (-np.inf, np.inf) if name == "alpha_50" else (lower, np.inf)
+    return float(middle), float(lower), float(upper), known

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+from phasepipe.analysis.curves import fit_curves
+from phasepipe.analysis.planted import POPULATIONS, PlantedScaling
+from phasepipe.analysis.success import counts_at_budget
+from phasepipe.analysis.time_limit import RecoveryTimes, alpha_50_over_time
+from phasepipe.physics.outcomes import Outcome
+
+N, HORIZON = 256, 100.0
+TRUTH = PlantedScaling(
+    alpha_inf=2.4, amplitude=0.0, inverse_nu=0.0, width=0.45, population=POPULATIONS["skewed"]
+)
+ALPHAS = np.array([1.9, 2.15, 2.4, 2.65, 2.9])
+
+
+def planted(
+    rng, *, gamma=0.7, law="lomax", alphas=ALPHAS, instances=64, starts=16, horizon=HORIZON, trapped=0.0
+):
+    """Runs that recover in the end after a time of density ~ t^(-gamma - 1); slow and fast instances."""
+    threshold = np.broadcast_to(TRUTH._threshold(N, alphas)[:, None], (len(alphas), instances))
+    share = TRUTH.population.of_instances(threshold, rng)[..., None]
+    shape = (*share.shape[:2], starts)
+    ever = rng.random(shape) < share
+    scale = 4 * np.exp(0.3 * rng.normal(size=share.shape))
+    later = rng.random(shape)  # share of the recoveries that come later
+    time = {
+        "lomax": lambda: scale * (later ** (-1 / gamma) - 1),
+        "log-logistic": lambda: scale * (1 / later - 1) ** (1 / gamma),
+        "log-normal": lambda: 2 * scale * np.exp(stats.norm.isf(later) / gamma),
+    }[law]()
+    recovered = ever & (time <= horizon)
+    certified = ~ever & (rng.random(shape) < trapped)
+    kind = np.where(recovered, Outcome.RECOVERED, np.where(certified, Outcome.TRAPPED, Outcome.UNDECIDED))
+    coords = {"N": N, "alpha": alphas}
+    return [
+        xr.DataArray(values, dims=("alpha", "instance", "start"), coords=coords)
+        for values in (kind, np.where(recovered, time, np.nan), np.where(recovered, time, horizon))
+    ]
+
+
+def test_within_the_budget_of_all_runs_alpha_50_is_that_of_the_counts():
+    outcome, recovery_time, end_time = planted(np.random.default_rng(0))
+    runs = RecoveryTimes.of(outcome, recovery_time, end_time)
+    assert runs.horizon == HORIZON
+    assert runs.weights()[runs.recovered] == pytest.approx(1)
+    table = alpha_50_over_time(runs, [10.0, 100.0])
+    for budget in (10.0, 100.0):
+        fit = fit_curves(counts_at_budget(outcome, recovery_time, budget))[0]
+        assert table["alpha_50"].sel(budget=budget) == pytest.approx(fit.alpha_50, rel=1e-9)
+        assert table["width_upper"].sel(budget=budget) == pytest.approx(fit.width_upper, rel=1e-9)
+
+
+def test_recoveries_stand_for_those_no_longer_watched():
+    """Ten runs: 2 recover at t = 1, 4 are left at t = 2, 1 recovers at t = 3, 3 are left at t = 4."""
+    kind = np.array([1, 1, 3, 3, 3, 3, 1, 3, 3, 3]).reshape(1, 10, 1)
+    end = np.array([1, 1, 2, 2, 2, 2, 3, 4, 4, 4.0]).reshape(1, 10, 1)
+    coords = {"N": N, "alpha": [2.0]}
+    dims = ("alpha", "instance", "start")
+    arrays = [kind, np.where(kind == 1, end, np.nan), end]
+    runs = RecoveryTimes.of(*[xr.DataArray(values, dims=dims, coords=coords) for values in arrays])
+    weight = runs.weights().ravel()
+    assert weight[:2] == pytest.approx(1)
+    assert weight[6] == pytest.approx(2)  # one of the four that remain, of eight that were alive
+    assert weight[[2, 3, 4, 5, 7, 8, 9]] == pytest.approx(0)
+
+
+def test_trapped_runs_never_recover_and_are_watched_for_ever():
+    kind = np.array([1, 2, 2, 2, 1]).reshape(1, 5, 1)
+    end = np.array([1.0, 0.5, 0.5, 0.5, 3.0]).reshape(1, 5, 1)
+    coords = {"N": N, "alpha": [2.0]}
+    dims = ("alpha", "instance", "start")
+    arrays = [kind, np.where(kind == 1, end, np.nan), end]
+    runs = RecoveryTimes.of(*[xr.DataArray(values, dims=dims, coords=coords) for values in arrays])
+    assert runs.weights().ravel() == pytest.approx([1, 0, 0, 0, 1])
+    assert runs.undecided_share(10.0) == pytest.approx(0)
+    assert runs.undecided_share(2.0) == pytest.approx(0.2)
+
+
+def test_staggered_ends_give_the_same_curve_as_full_follow_up():
+    rng = np.random.default_rng(1)
+    outcome, recovery_time, end_time = planted(rng, instances=256)
+    ends = xr.DataArray(10 ** rng.uniform(1, 2, outcome.shape), dims=outcome.dims, coords=outcome.coords)
+    left = (outcome != Outcome.RECOVERED) | (recovery_time > ends)
+    staggered = RecoveryTimes.of(
+        outcome.where(~left, Outcome.UNDECIDED),
+        recovery_time.where(~left),
+        xr.where(left, ends, recovery_time),
+    )
+    full = alpha_50_over_time(RecoveryTimes.of(outcome, recovery_time, end_time), [90.0]).isel(budget=0)
+    part = alpha_50_over_time(staggered, [90.0]).isel(budget=0)
+    assert part["alpha_50"] == pytest.approx(float(full["alpha_50"]), abs=2 * float(full["alpha_50_error"]))
+    naive = float(((staggered.time <= 90) & staggered.recovered).mean())
+    weighted = float((staggered.weights() * (staggered.time <= 90)).mean())
+    truth = float((recovery_time <= 90).mean())
+    assert weighted == pytest.approx(truth, abs=0.01)
+    assert naive < truth - 0.015
+
+
+def test_limit_lies_below_the_last_budget_and_covers_in_a_few_studies():
+    rng = np.random.default_rng(2)
+    limits, finite, gammas = [], [], []
+    for _ in range(10):
+        table = alpha_50_over_time(RecoveryTimes.of(*planted(rng)), [HORIZON])
+        limits.append(table.isel(budget=-1))
+        finite.append(float(table["alpha_50"][0]))
+        gammas.append(float(table["gamma_lower"]) <= 0.7 <= float(table["gamma_upper"]))
+    covered = [row["alpha_50_lower"] <= 2.4 <= row["alpha_50_upper"] for row in limits]
+    assert np.mean(covered) >= 0.8
+    assert np.mean(gammas) >= 0.7
+    assert np.mean(finite) - 2.4 > 0.03  # what a single budget would have said
+    assert np.mean([row["alpha_50"] for row in limits]) == pytest.approx(2.4, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("law", "gamma"),
+    [("lomax", 0.4), ("lomax", 0.7), ("lomax", 1.5), ("log-logistic", 0.7), ("log-normal", 0.7)],
+)
+def test_limit_covers(law, gamma):
+    rng = np.random.default_rng(3)
+    rows = []
+    for _ in range(60):
+        row = alpha_50_over_time(RecoveryTimes.of(*planted(rng, gamma=gamma, law=law)), [HORIZON]).isel(
+            budget=-1
+        )
+        rows.append([float(row[name]) for name in ("alpha_50_lower", "alpha_50", "alpha_50_upper")])
+    lower, middle, upper = np.array(rows).T
+    below, above = np.mean(upper < 2.4), np.mean(lower > 2.4)
+    bias = np.mean(middle) - 2.4
+    print(
+        f"{law}, gamma {gamma}: {1 - below - above:.2f} below {below:.2f} above {above:.2f} bias {bias:.3f}"
+    )
+    assert below + above <= 0.13
+
+
+def test_all_decided_needs_no_tail():
+    outcome, recovery_time, end_time = planted(np.random.default_rng(4), gamma=3.0, trapped=1.0)
+    left = (outcome == Outcome.UNDECIDED).values
+    outcome = outcome.where(~left, Outcome.TRAPPED)
+    table = alpha_50_over_time(RecoveryTimes.of(outcome, recovery_time, end_time), [HORIZON])
+    assert table["alpha_50"][0] == table["alpha_50"][1]
+    assert np.isnan(table["gamma"])
+
+
+def test_without_late_recoveries_there_is_no_limit_and_the_reason_is_given():
+    outcome, recovery_time, end_time = planted(np.random.default_rng(5))
+    late = (recovery_time > 3).values
+    early = RecoveryTimes.of(
+        outcome.where(~late, Outcome.UNDECIDED), recovery_time.where(~late), end_time.where(~late, HORIZON)
+    )
+    limit = alpha_50_over_time(early, [3.0]).isel(budget=-1)
+    assert np.isnan(limit["alpha_50"])
+    assert "no tail to fit" in str(limit["message"].values)
+
+
+def test_budgets_beyond_the_runs_are_refused():
+    runs = RecoveryTimes.of(*planted(np.random.default_rng(6), instances=4))
+    with pytest.raises(ValueError, match="budget = 200 lies outside"):
+        alpha_50_over_time(runs, [200.0])
