@@ -17,8 +17,8 @@ from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.runs import run_descent
 from phasepipe.store.folder import SweepFolder
 
-# Number of instances, and target of the speed-up. The instances keep one worker busy for most of a minute with
-# about thirty blocks, so that the idle time of one of two workers during the last block is small.
+# Number of instances, and target of the speed-up. The instances keep one worker busy for most of a minute
+# with about thirty blocks, so that the idle time of one of two workers during the last block is small.
 CASES = {256: (96, 1.8), 512: (36, 1.8), 1024: (14, 1.6)}
 
 

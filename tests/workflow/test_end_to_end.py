@@ -1,4 +1,4 @@
-"""Snakemake itself, run on a small sweep as a user runs it."""
+"""Runs the workflow with Snakemake on a small sweep, as a user does."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ SWEEP = {"starts": [{"kind": "random", "count": 2}], "block_instances": 2}
 
 
 class Project:
-    """A folder with the workflow and a configuration of its own."""
+    """A folder with the workflow and its own configuration."""
 
     def __init__(self, root):
         self.root = root
@@ -40,7 +40,7 @@ class Project:
         (self.root / "config/config.yaml").write_text(text)
 
     def snakemake(self, *arguments):
-        """Run snakemake; returns exit code and everything it said."""
+        """Run snakemake; return its exit code and its output."""
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
@@ -58,7 +58,7 @@ class Project:
         return self.root / "results/small"
 
     def chunks(self):
-        """Bytes and times of all chunks of data in the block stores."""
+        """Content and modification time of all Zarr chunks of data in the block stores."""
         arrays = ("outcome", "overlap", "recovery_time", "signal", "labels", "digest")
         return {
             file: (file.read_bytes(), file.stat().st_mtime_ns)
@@ -71,10 +71,10 @@ class Project:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, configuration):
-    """A project whose sweep has run; never changed, only copied."""
+    """A project with a computed sweep; tests only change copies of it."""
     project = Project.new(tmp_path_factory.mktemp("workflow") / "finished", configuration(**SWEEP))
-    code, said = project.snakemake()
-    assert code == 0, said
+    code, output = project.snakemake()
+    assert code == 0, output
     return project
 
 
@@ -83,12 +83,12 @@ def project(finished, tmp_path):
     return finished.copy(tmp_path / "project")
 
 
-def assert_refused(code, said, *words):
+def assert_refused(code, output, *words):
     assert code != 0
-    sentences = [line for line in said.splitlines() if line.startswith("phasepipe: ")]
-    assert len(sentences) == 1, said
-    assert "Traceback" not in said
-    assert 'File "' not in said
+    sentences = [line for line in output.splitlines() if line.startswith("phasepipe: ")]
+    assert len(sentences) == 1, output
+    assert "Traceback" not in output
+    assert 'File "' not in output
     for word in words:
         assert word in sentences[0]
 
@@ -112,9 +112,9 @@ def test_a_sweep_gives_stores_a_table_and_figures(finished):
 
 def test_a_finished_sweep_has_nothing_to_be_done(project):
     before = project.chunks()
-    code, said = project.snakemake()
+    code, output = project.snakemake()
     assert code == 0
-    assert "Nothing to be done" in said
+    assert "Nothing to be done" in output
     assert project.chunks() == before
 
 
@@ -123,8 +123,8 @@ def test_growing_computes_only_what_is_new(project, configuration):
     starts = [{"kind": "random", "count": 3}, {"kind": "warm", "count": 1, "m0": 0.5}]
     grown = SWEEP | {"N": [12, 14], "alpha": [3, 2, 4], "instances": 6, "starts": starts}
     project.configure(configuration(**grown))
-    code, said = project.snakemake()
-    assert code == 0, said
+    code, output = project.snakemake()
+    assert code == 0, output
     after = project.chunks()
     assert {file: after[file] for file in before} == before
     assert len(after) > len(before)
@@ -142,8 +142,8 @@ def test_growing_computes_only_what_is_new(project, configuration):
 def test_another_loss_is_refused_and_touches_nothing(project, configuration):
     before = project.chunks()
     project.configure(configuration(**SWEEP, loss={"kind": "quartic"}))
-    code, said = project.snakemake()
-    assert_refused(code, said, "holds another sweep", "'quartic' now", "another name")
+    code, output = project.snakemake()
+    assert_refused(code, output, "holds another sweep", "'quartic' now", "another name")
     assert project.chunks() == before
 
 
@@ -151,19 +151,19 @@ def test_a_locked_store_fails_the_job_with_one_sentence(project, configuration):
     project.configure(configuration(**SWEEP | {"instances": 5}))
     owner = '{"pid": 1, "host": "elsewhere", "since": "2026-01-02", "process_start": "1"}'
     (project.results / "instances/N12.lock").write_text(owner)
-    code, said = project.snakemake()
+    code, output = project.snakemake()
     assert code != 0
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     sentence = "is being written by process 1 on elsewhere since 2026-01-02"
-    assert said.count(sentence) == 1
+    assert output.count(sentence) == 1
     assert sentence in (project.results / "logs/descent.log").read_text()
 
 
 def test_instances_can_be_drawn_without_running_anything(finished, tmp_path, configuration):
     project = Project.new(tmp_path / "fresh", configuration(**SWEEP))
-    code, said = project.snakemake("results/small/instances/N12.done")
-    assert code == 0, said
-    assert "run_descent" not in said
+    code, output = project.snakemake("results/small/instances/N12.done")
+    assert code == 0, output
+    assert "run_descent" not in output
     drawn, found = (pp.open_sweep(one.results)["instances/N12"].load() for one in (project, finished))
     for name in ("signal", "labels", "digest", "status"):
         np.testing.assert_array_equal(drawn[name], found[name])
@@ -171,11 +171,11 @@ def test_instances_can_be_drawn_without_running_anything(finished, tmp_path, con
 
 def test_a_dry_run_and_the_linter_touch_nothing(tmp_path, configuration):
     project = Project.new(tmp_path / "fresh", configuration(**SWEEP))
-    code, said = project.snakemake("--dry-run")
-    assert code == 0, said
-    assert "run_descent" in said
-    code, said = project.snakemake("--lint")
-    assert code == 0, said
+    code, output = project.snakemake("--dry-run")
+    assert code == 0, output
+    assert "run_descent" in output
+    code, output = project.snakemake("--lint")
+    assert code == 0, output
     assert not (project.root / "results").exists()
 
 
@@ -194,7 +194,7 @@ def test_mistakes_are_one_sentence_before_any_job(tmp_path, configuration):
         project.configure(configuration(**SWEEP | changes))
         assert_refused(*project.snakemake(), words)
     project.configure("sweep: [")
-    code, said = project.snakemake()
+    code, output = project.snakemake()
     assert code != 0
-    assert "not valid JSON or YAML" in said
-    assert "Traceback" not in said
+    assert "not valid JSON or YAML" in output
+    assert "Traceback" not in output
