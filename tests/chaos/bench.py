@@ -41,7 +41,7 @@ class Bench:
         self.kept: dict[Path, int] = {}
         self.complaints: list[str] = []
         self.tracebacks: list[str] = []
-        self.said: list[str] = []
+        self.outputs: list[str] = []
         self._damaged: set[Path] = set()
         self._running: list[Command] = []
 
@@ -80,13 +80,13 @@ class Bench:
         """Wait for a command and return its exit code; with ``well`` it must be 0."""
         self.keep()
         code = command.wait(self.patience)
-        said = command.said()
-        self.said.append(f"exit code {code}\n{said}")
+        output = command.output()
+        self.outputs.append(f"exit code {code}\n{output}")
         if code is None:
             command.end()
             raise HangError(f"no end after {self.patience:.0f} s")
-        if "Traceback (most recent call last)" in said:
-            self.tracebacks.append(said)
+        if "Traceback (most recent call last)" in output:
+            self.tracebacks.append(output)
         self.expect(not well or code == 0, f"exit code {code}")
         return code
 

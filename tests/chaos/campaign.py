@@ -67,7 +67,7 @@ def make_reference(root: Path, patience: float, through: str) -> Place:
     place.make()
     command = Workflow(place) if through == "workflow" else Forked(place, inside.compute)
     if command.wait(patience) != 0:
-        raise RuntimeError(f"the undisturbed sweep failed: {command.said()}")
+        raise RuntimeError(f"the undisturbed sweep failed: {command.output()}")
     return place
 
 
@@ -136,10 +136,10 @@ def campaign(
         try:
             outcome = suffer(kind, bench, reference)
         finally:
-            said = "\n----\n".join(bench.said)
+            output = "\n----\n".join(bench.outputs)
             bench.close()
         if not outcome.well:
             (root / "failures").mkdir(exist_ok=True)
-            (root / "failures" / f"{through}-{seed}-{number}.txt").write_text(f"{asdict(outcome)}\n{said}")
+            (root / "failures" / f"{through}-{seed}-{number}.txt").write_text(f"{asdict(outcome)}\n{output}")
         yield outcome
     place.remove()

@@ -38,7 +38,7 @@ class Command(Protocol):
     def wait(self, patience: float) -> int | None:
         """Exit code, or None if the command still runs after ``patience`` seconds."""
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything that the command has printed."""
 
     def workers(self) -> list[psutil.Process]:
@@ -68,7 +68,7 @@ class Forked:
     _known: ClassVar[set[int]] = set()
 
     def __init__(self, place: Place, target: Callable[..., None], *arguments: Any) -> None:
-        self._output = place.root / f"said-{time.monotonic_ns()}"
+        self._output = place.root / f"output-{time.monotonic_ns()}"
         self._server = _server()
         self._process = multiprocessing.get_context("forkserver").Process(
             target=inside.run, args=(target, self._output, place.root, *arguments)
@@ -82,7 +82,7 @@ class Forked:
         self._process.join(patience)
         return self._process.exitcode
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def workers(self) -> list[psutil.Process]:
@@ -107,7 +107,7 @@ class Workflow:
     """Snakemake with the local profile of the project, up to the table of success."""
 
     def __init__(self, place: Place, *arguments: str) -> None:
-        self._output = place.root / f"said-{time.monotonic_ns()}"
+        self._output = place.root / f"output-{time.monotonic_ns()}"
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = {key: value for key, value in os.environ.items() if not key.startswith("DASK_")}
         profile = ["--workflow-profile", "workflow/profiles/local", "--cores", "2"]
@@ -132,7 +132,7 @@ class Workflow:
         except subprocess.TimeoutExpired:
             return None
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self._output.read_text(errors="replace")
 
     def _session(self) -> list[psutil.Process]:

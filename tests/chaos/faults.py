@@ -126,7 +126,7 @@ def kill_scheduler(bench: Bench) -> None:
     holder.end()
     bench.ended(command)
     bench.expect(
-        "solve the problem with the disk" not in bench.said[-1],
+        "solve the problem with the disk" not in bench.outputs[-1],
         "a lost scheduler was reported as a disk error",
     )
     file.unlink(missing_ok=True)
@@ -204,7 +204,7 @@ def poison(bench: Bench) -> None:
     command = bench.start(poisoned=label)
     code = bench.ended(command)
     bench.expect(
-        code == 1 and "its worker was killed repeatedly" in command.said(),
+        code == 1 and "its worker was killed repeatedly" in command.output(),
         "the message does not name the cause",
     )
     lacking = {bench.status_of(name) for name in pending}
