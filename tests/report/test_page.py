@@ -135,7 +135,7 @@ def test_the_same_results_give_the_same_file(reported, page):
         ({"kind": "quartic"}, "was not measured"),
     ],
 )
-def test_the_gap_to_the_threshold_states_is_said_only_where_it_was_measured(make_sweep, loss, words):
+def test_the_gap_to_the_threshold_states_is_reported_only_where_it_was_measured(make_sweep, loss, words):
     assert words in threshold_caveat(make_sweep(loss=loss))
 
 

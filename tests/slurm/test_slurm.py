@@ -223,7 +223,7 @@ def test_jobs_that_die_before_a_worker_connects_end_the_waiting(tmp_path, monkey
     assert not queue(tmp_path)
 
 
-def test_jobs_that_wait_are_waited_for_and_told_of(tmp_path, monkeypatch, capsys):
+def test_waiting_jobs_are_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(slurm_jobs, "_QUEUE_CHECK", 1.0)
     monkeypatch.setattr(slurm_jobs, "_REPORT", 2.0)
