@@ -1,4 +1,4 @@
-"""Fault injection: a small sweep is computed while things are broken, and must come out the same to the bit.
+"""Fault injection: faults disturb the computation of a small sweep, whose results must stay bitwise equal.
 
 ``python -m tests.chaos --faults 200 --seed 1 --to docs/evidence/resilience.md`` runs the campaign.
 """

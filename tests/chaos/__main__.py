@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: the campaign on the command line."""
+"""``python -m tests.chaos``: runs the campaign from the command line."""
 
 import argparse
 import json
@@ -8,17 +8,23 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run the campaign, a line of JSON for every fault; or make the page of such lines."""
+    """Run the campaign and write a line of JSON per fault, and write the page of all outcomes."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=main.__doc__)
-    parser.add_argument("--faults", type=int, default=200, help="faults in all")
-    parser.add_argument("--workflow", type=int, default=30, help="of these, through the whole of Snakemake")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="kinds whose name contains this")
-    parser.add_argument("--scratch", type=Path, help="folder for the sweeps; default a temporary one")
+    parser.add_argument("--faults", type=int, default=200, help="total number of faults")
     parser.add_argument(
-        "--outcomes", type=Path, nargs="+", default=[Path("chaos.jsonl")], help="lines of JSON"
+        "--workflow", type=int, default=30, help="number of these that disturb Snakemake, not only the stages"
     )
-    parser.add_argument("--to", type=Path, help="page that gets the table of all outcomes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="only kinds of fault whose name contains this text")
+    parser.add_argument("--scratch", type=Path, help="folder for the sweeps; default a temporary folder")
+    parser.add_argument(
+        "--outcomes",
+        type=Path,
+        nargs="+",
+        default=[Path("chaos.jsonl")],
+        help="files with a line of JSON per fault",
+    )
+    parser.add_argument("--to", type=Path, help="page whose table of outcomes is replaced")
     asked = parser.parse_args()
 
     from tests.chaos.campaign import Outcome, campaign

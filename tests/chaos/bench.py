@@ -1,4 +1,4 @@
-"""One sweep folder under attack: commands started in it, what they must not lose, what went wrong."""
+"""A project folder during a fault: its commands, the blocks that they must not lose, and their problems."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from tests.chaos.commands import Command, Forked, Workflow
 from tests.chaos.place import Place, Tmpfs
 
 _POLL = 0.003
-_STAGES_LAST = 8.0  # seconds after which a command that stores nothing new is disturbed all the same
+_STAGES_LAST = 8.0  # seconds after which a command is disturbed even if it has stored nothing new
 
 
 class HangError(Exception):
-    """A command did not end."""
+    """A command did not end in time."""
 
 
 class Bench:
-    """A project folder, the command that is run in it, and a record of what happened.
+    """A project folder, the commands that run in it, and a record of what happened.
 
     Attributes
     ----------
     kept
-        Status files of blocks that were stored before a fault, and when: they must not be computed again.
+        Status files and modification times of the blocks stored before a fault, which must stay.
     complaints
-        What went otherwise than it should.
+        Unexpected events.
     tracebacks
-        Outputs with a traceback.
+        Outputs of commands that contain a traceback.
     """
 
     def __init__(self, place: Place, through: str, rng: np.random.Generator, patience: float) -> None:
@@ -41,7 +41,7 @@ class Bench:
         self.kept: dict[Path, int] = {}
         self.complaints: list[str] = []
         self.tracebacks: list[str] = []
-        self.said: list[str] = []
+        self.outputs: list[str] = []
         self._damaged: set[Path] = set()
         self._running: list[Command] = []
 
@@ -62,7 +62,7 @@ class Bench:
         )
 
     def some_way(self, command: Command) -> None:
-        """Wait until the command has stored a random number of blocks, or for a random time."""
+        """Wait until the command has stored a random number of blocks, or until a random time has passed."""
         start, before = time.monotonic(), len(self.place.blocks())
         more = int(self.rng.integers(0, max(2, 48 - before)))
         latest = float(self.rng.uniform(0.2, 1)) * _STAGES_LAST * (5 if self.through == "workflow" else 1)
@@ -73,30 +73,30 @@ class Bench:
         self.keep()
 
     def keep(self) -> None:
-        """Remember what is stored now."""
+        """Remember which blocks are stored now."""
         self.kept |= self.place.blocks()
 
     def ended(self, command: Command, well: bool = False) -> int | None:
-        """Exit code of a command, when it has ended; ``well``: it must be 0."""
+        """Wait for a command and return its exit code; with ``well`` it must be 0."""
         self.keep()
         code = command.wait(self.patience)
-        said = command.said()
-        self.said.append(f"exit code {code}\n{said}")
+        output = command.output()
+        self.outputs.append(f"exit code {code}\n{output}")
         if code is None:
             command.end()
             raise HangError(f"no end after {self.patience:.0f} s")
-        if "Traceback (most recent call last)" in said:
-            self.tracebacks.append(said)
+        if "Traceback (most recent call last)" in output:
+            self.tracebacks.append(output)
         self.expect(not well or code == 0, f"exit code {code}")
         return code
 
     def expect(self, what: bool, complaint: str) -> None:
-        """Note a complaint unless ``what``."""
+        """Record ``complaint`` unless ``what`` holds."""
         if not what:
             self.complaints.append(complaint)
 
     def until(self, reached: Callable[[], bool], what: str) -> None:
-        """Wait for something."""
+        """Wait until ``reached`` returns True; ``what`` names this in the error."""
         end = time.monotonic() + self.patience
         while not reached():
             if time.monotonic() > end:
@@ -104,21 +104,21 @@ class Bench:
             time.sleep(_POLL)
 
     def damaged(self, file: Path) -> None:
-        """Tell that a file is about to be damaged: its block may be computed again."""
+        """Record that a file is about to be damaged, so that its block may be computed again."""
         self.keep()
         block = self.place.block_of(file)
         if block is not None:
             self._damaged.add(block)
 
     def status_of(self, label: str) -> Path:
-        """File of the status of a block of runs."""
+        """File with the status of a block of runs."""
         store, *place = label.split("-")
         root = self.place.folder.root.relative_to(self.place.root)
         return root.joinpath("runs", f"{store}.zarr", "status", "c", *place)
 
     @contextmanager
     def own_disk(self) -> Iterator[Tmpfs]:
-        """Results on a file system of their own meanwhile."""
+        """Move the results to a separate file system while the context is open."""
         self.keep()
         disk = Tmpfs(self.place.root / "disk")
         self._move(self.place.results, disk.folder / "results")
@@ -137,14 +137,14 @@ class Bench:
         shutil.rmtree(source)
 
     def lost(self) -> int:
-        """Blocks that were stored before a fault and had to be computed again."""
+        """Number of blocks that were stored before a fault and were computed again."""
         now = self.place.blocks()
         return sum(
             now.get(block) != written for block, written in self.kept.items() if block not in self._damaged
         )
 
     def close(self) -> None:
-        """End what still runs, and remove the folder."""
+        """End all running commands and remove the folder."""
         for command in self._running:
             command.end()
         self.place.remove()

@@ -1,4 +1,4 @@
-"""The campaign: fault after fault, each followed by the same command, and a comparison to the bit."""
+"""The campaign: injects faults, runs the same command again after each, and compares the results bitwise."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _REPEATS = 3
 
 @dataclass
 class Outcome:
-    """What a fault did.
+    """Consequences of a fault.
 
     Attributes
     ----------
     kind, through
         The fault, and the command: ``stages`` or ``workflow``.
     recovered
-        The command ended well in the end, with every block.
+        The command finally succeeded and stored all blocks.
     commands
-        How often it was run after the fault.
+        Number of times that the command was run after the fault.
     lost
-        Blocks stored before that were computed again.
+        Number of blocks that were stored before the fault and were computed again.
     wrong
-        Files of data that differ from the reference.
+        Number of data files that differ from the reference.
     hang
-        A command did not end.
+        A command did not end in time.
     traceback
-        The user saw one.
+        A command printed a traceback.
     seconds
-        From the end of the fault until the command had ended well.
+        Time from the end of the fault until the command succeeded.
     remark
-        What else went wrong.
+        Other problems.
     """
 
     kind: str
@@ -57,22 +57,22 @@ class Outcome:
 
     @property
     def well(self) -> bool:
-        """Whether nothing is to be mended."""
+        """Whether the fault had no lasting consequence."""
         return self.recovered and not (self.lost or self.wrong or self.hang or self.traceback or self.remark)
 
 
 def make_reference(root: Path, patience: float, through: str) -> Place:
-    """The sweep, computed undisturbed."""
+    """Compute the sweep without a fault."""
     place = Place(root)
     place.make()
     command = Workflow(place) if through == "workflow" else Forked(place, inside.compute)
     if command.wait(patience) != 0:
-        raise RuntimeError(f"the undisturbed sweep failed: {command.said()}")
+        raise RuntimeError(f"the undisturbed sweep failed: {command.output()}")
     return place
 
 
 def suffer(kind: Kind, bench: Bench, reference: dict[str, bytes]) -> Outcome:
-    """Inject a fault into the folder of ``bench``, recover, compare."""
+    """Inject a fault into the folder of ``bench``, run the command again, and compare with ``reference``."""
     outcome = Outcome(kind.name, bench.through)
     try:
         kind.inject(bench)
@@ -103,20 +103,20 @@ def campaign(
     kinds: list[Kind] | None = None,
     patience: float = 240.0,
 ) -> Iterator[Outcome]:
-    """Outcomes of ``faults`` faults.
+    """Yield the outcomes of ``faults`` faults.
 
     Parameters
     ----------
     root
-        Scratch folder; what the commands said after a fault that did not end well is kept below it.
+        Scratch folder; it keeps the output of the commands after a fault with consequences.
     faults, seed
-        How many, and which.
+        Number of faults, and seed that selects their kinds and times.
     through
         ``stages`` or ``workflow``.
     kinds
-        Default all that can be done to the command; each comes at least once, if ``faults`` allow.
+        Kinds of fault; default all that apply to the command. Each occurs at least once if ``faults`` allows.
     patience
-        Seconds after which a command hangs.
+        Seconds after which a command counts as hanging.
     """
     rng = np.random.default_rng([seed, through == "workflow"])
     chosen = kinds or [kind for kind in KINDS if getattr(kind, through)]
@@ -136,10 +136,10 @@ def campaign(
         try:
             outcome = suffer(kind, bench, reference)
         finally:
-            said = "\n----\n".join(bench.said)
+            output = "\n----\n".join(bench.outputs)
             bench.close()
         if not outcome.well:
             (root / "failures").mkdir(exist_ok=True)
-            (root / "failures" / f"{through}-{seed}-{number}.txt").write_text(f"{asdict(outcome)}\n{said}")
+            (root / "failures" / f"{through}-{seed}-{number}.txt").write_text(f"{asdict(outcome)}\n{output}")
         yield outcome
     place.remove()

@@ -1,7 +1,7 @@
-"""The commands that are disturbed, as processes: the stages, the workflow, the checks.
+"""Processes of the commands that are disturbed: the stages, the workflow, and ``phasepipe verify``.
 
-The stages run in processes forked from one that has imported the libraries, and so do their Dask workers:
-a fault then costs seconds. The workflow is the command of a user.
+The stages and their Dask workers are forked from a process that has already imported the libraries, so that a
+fault takes only seconds. The workflow is started like by a user.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ _PRELOADED = [
 
 
 class Command(Protocol):
-    """A command that runs."""
+    """A running command."""
 
     pid: int
 
     def wait(self, patience: float) -> int | None:
-        """Exit code, or None if it still runs after so many seconds."""
+        """Exit code, or None if the command still runs after ``patience`` seconds."""
 
-    def said(self) -> str:
-        """What it has printed."""
+    def output(self) -> str:
+        """Everything that the command has printed."""
 
     def workers(self) -> list[psutil.Process]:
-        """Processes of its Dask workers."""
+        """Processes of the Dask workers."""
 
     def script(self) -> int | None:
-        """Process that holds the scheduler."""
+        """Process id of the script with the Dask scheduler, or None if it does not run."""
 
     def end(self) -> None:
-        """Kill whatever is left of it."""
+        """Kill all its remaining processes."""
 
 
 def warm_up() -> None:
-    """Start the process that the others are forked from; before anything else."""
+    """Start the process from which the others are forked; call this first."""
     os.environ["DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD"] = "forkserver"
     os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     context = multiprocessing.get_context("forkserver")
@@ -63,12 +63,12 @@ def warm_up() -> None:
 
 
 class Forked:
-    """A function of :mod:`tests.chaos.inside` in a process of its own."""
+    """A function of :mod:`tests.chaos.inside` in a separate process."""
 
     _known: ClassVar[set[int]] = set()
 
     def __init__(self, place: Place, target: Callable[..., None], *arguments: Any) -> None:
-        self._output = place.root / f"said-{time.monotonic_ns()}"
+        self._output = place.root / f"output-{time.monotonic_ns()}"
         self._server = _server()
         self._process = multiprocessing.get_context("forkserver").Process(
             target=inside.run, args=(target, self._output, place.root, *arguments)
@@ -82,7 +82,7 @@ class Forked:
         self._process.join(patience)
         return self._process.exitcode
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def workers(self) -> list[psutil.Process]:
@@ -97,17 +97,17 @@ class Forked:
 
 
 def _server() -> psutil.Process:
-    """The process that the others are forked from."""
-    from multiprocessing.forkserver import _forkserver  # it says nowhere else
+    """The process from which the others are forked."""
+    from multiprocessing.forkserver import _forkserver  # there is no public access to its process id
 
     return psutil.Process(_forkserver._forkserver_pid)
 
 
 class Workflow:
-    """Snakemake with the profile of the project, up to the table of success."""
+    """Snakemake with the local profile of the project, up to the table of success."""
 
     def __init__(self, place: Place, *arguments: str) -> None:
-        self._output = place.root / f"said-{time.monotonic_ns()}"
+        self._output = place.root / f"output-{time.monotonic_ns()}"
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         environment = {key: value for key, value in os.environ.items() if not key.startswith("DASK_")}
         profile = ["--workflow-profile", "workflow/profiles/local", "--cores", "2"]
@@ -121,7 +121,7 @@ class Workflow:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # a background job ignores SIGINT, and its children would too
+                # a background process ignores SIGINT, and its children would inherit this
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
         self.pid = self._process.pid
@@ -132,7 +132,7 @@ class Workflow:
         except subprocess.TimeoutExpired:
             return None
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self._output.read_text(errors="replace")
 
     def _session(self) -> list[psutil.Process]:
@@ -163,7 +163,7 @@ class Workflow:
         return scripts[-1] if scripts else None
 
     def left(self) -> list[psutil.Process]:
-        """Processes that outlived the command."""
+        """Processes that still run after the command has ended."""
         return [process for process in self._session() if process.pid != self.pid]
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""The kinds of faults: each breaks something while a command runs, or in what it has stored."""
+"""The kinds of fault: each disturbs a running command or damages its stored results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.chaos import inside
 from tests.chaos.bench import Bench
 from tests.chaos.commands import Forked
 
-_DEAD = 2**22 + 1  # no process has this number
+_DEAD = 2**22 + 1  # larger than any process id
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Kind:
     Attributes
     ----------
     name
-        For the table.
+        Name in the tables.
     inject
-        Does it.
+        Function that causes the fault.
     happens, cure
-        What a user sees, and does; for the page.
+        Consequence and remedy for the user, in the table of the page.
     verified
-        Damage that only ``phasepipe verify`` may find; it is run before the command.
+        Whether ``phasepipe verify`` runs before the command, because only it may find the damage.
     workflow, stages
-        Which commands it can be done to.
+        Commands to which the fault applies.
     weight
-        How often, relative to others.
+        Relative frequency.
     """
 
     name: str
@@ -117,7 +117,7 @@ def _signal_workflow(bench: Bench, number: signal.Signals) -> None:
 
 
 def kill_scheduler(bench: Bench) -> None:
-    """A cluster held open by ``phasepipe cluster`` is killed, and started again."""
+    """Kill a cluster that ``phasepipe cluster`` keeps open, and start it again."""
     file = bench.place.root / "scheduler.json"
     cluster = {"kind": "scheduler_file", "path": file.name}
     holder = _hold_cluster(bench, file)
@@ -126,8 +126,8 @@ def kill_scheduler(bench: Bench) -> None:
     holder.end()
     bench.ended(command)
     bench.expect(
-        "solve the problem with the disk" not in bench.said[-1],
-        "a lost scheduler was taken for a failing disk",
+        "solve the problem with the disk" not in bench.outputs[-1],
+        "a lost scheduler was reported as a disk error",
     )
     file.unlink(missing_ok=True)
     holder = _hold_cluster(bench, file)
@@ -153,7 +153,7 @@ def make_read_only(bench: Bench) -> None:
     with bench.own_disk() as disk:
         command = bench.start()
         bench.some_way(command)
-        for _ in range(200):  # refused while a file is open for writing
+        for _ in range(200):  # the system refuses this while a file is open for writing
             if disk.remount("ro"):
                 break
             time.sleep(0.01)
@@ -162,7 +162,7 @@ def make_read_only(bench: Bench) -> None:
 
 
 def lose_permission(bench: Bench) -> None:
-    """Folders of the stores cannot be changed any more, by root either."""
+    """Make the folders of the stores immutable, also for root."""
     command = bench.start()
     bench.some_way(command)
     subprocess.run(["chattr", "-R", "+i", bench.place.folder.root], stderr=subprocess.DEVNULL, check=False)
@@ -179,11 +179,11 @@ def start_second(bench: Bench) -> None:
     time.sleep(float(bench.rng.uniform(0, 0.5)))
     second = bench.start()
     codes = [bench.ended(command) for command in (first, second)]
-    bench.expect(0 in codes, f"of two writers neither ended well: {codes}")
+    bench.expect(0 in codes, f"neither of two writers succeeded: {codes}")
 
 
 def plant_lock(bench: Bench) -> None:
-    """Locks as a crash leaves them: of a process that is gone, of a number used again, of an earlier boot."""
+    """Create locks of a process that has ended, of a reused process id, or of an earlier boot."""
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": "2026-01-02T03:04:05+00:00"}
     gone = [{"pid": _DEAD, "process_start": "1"}, {"process_start": "1"}, {"boot": "another"}]
     text = json.dumps(owner | gone[int(bench.rng.integers(len(gone)))])
@@ -194,7 +194,7 @@ def plant_lock(bench: Bench) -> None:
 
 
 def poison(bench: Bench) -> None:
-    """One block takes all memory: the kernel kills its worker, every time."""
+    """Simulate a block that needs too much memory: its worker is killed every time."""
     labels = [f"N16-{row}-{instance}-0" for row in (0, 1, 2) for instance in range(8)]
     before = bench.place.blocks()
     pending = [name for name in labels if bench.status_of(name) not in before]
@@ -203,9 +203,14 @@ def poison(bench: Bench) -> None:
     label = pending[int(bench.rng.integers(len(pending)))]
     command = bench.start(poisoned=label)
     code = bench.ended(command)
-    bench.expect(code == 1 and "its worker was killed repeatedly" in command.said(), "poison was not named")
+    bench.expect(
+        code == 1 and "its worker was killed repeatedly" in command.output(),
+        "the message does not name the cause",
+    )
     lacking = {bench.status_of(name) for name in pending}
-    bench.expect(lacking - bench.place.blocks().keys() == {bench.status_of(label)}, "poison stopped others")
+    bench.expect(
+        lacking - bench.place.blocks().keys() == {bench.status_of(label)}, "other blocks were not computed"
+    )
 
 
 def _some_file(bench: Bench, pattern: str = "*/N*.zarr/**/*") -> Path:

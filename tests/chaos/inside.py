@@ -1,4 +1,4 @@
-"""What runs inside the forked processes: the stages and commands of the package, nothing of the harness."""
+"""Functions that run in the forked processes: the stages and commands of the package."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 
 def nothing() -> None:
-    """Does nothing; its process starts the server of all others."""
+    """Do nothing; the process that calls this starts the server from which all others are forked."""
 
 
 def run(target: Callable[..., None], output: Path, root: Path, *arguments: Any) -> None:
-    """Call ``target`` in the folder ``root``, everything it prints going to ``output``."""
+    """Call ``target`` in the folder ``root`` and write everything it prints to ``output``."""
     os.setsid()
-    # ignored in a background job; until the target listens, Ctrl-C just ends an interpreter that is starting
+    # background jobs ignore Ctrl-C; until the target handles it, it just ends the starting interpreter
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
@@ -28,7 +28,7 @@ def run(target: Callable[..., None], output: Path, root: Path, *arguments: Any) 
 
 
 def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) -> None:
-    """All stages up to the table of success, as the scripts of the workflow call them."""
+    """Run all stages up to the table of success, as the scripts of the workflow do."""
     from phasepipe.execution.job import one_sentence
     from phasepipe.stages import runs
     from phasepipe.stages.success import estimate_success
@@ -47,7 +47,7 @@ def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) 
 
 
 def poison(label: str, *arguments: Any) -> Any:
-    """Compute a block; the one of this label ends its worker as the kernel does when memory runs out."""
+    """Compute a block; the block ``label`` kills its worker, as the kernel does when memory runs out."""
     from phasepipe.stages.runs import _compute
 
     if arguments[-1].label == label:
@@ -56,7 +56,7 @@ def poison(label: str, *arguments: Any) -> Any:
 
 
 def phasepipe(*arguments: str) -> None:
-    """The command line of the package."""
+    """Run the command line of the package."""
     from phasepipe.cli import main
 
     sys.argv = ["phasepipe", *arguments]

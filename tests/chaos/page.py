@@ -1,4 +1,4 @@
-"""The table of the campaign on its page."""
+"""Writes the tables of the campaign to its page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- campaign -->", "<!-- end of campaign -->"
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """Outcomes by kind, as Markdown."""
+    """Number of outcomes by kind of fault, as Markdown."""
     head = ["fault", "faults", "through Snakemake", "recovered", "lost", "wrong", "hangs", "tracebacks"]
     rows = [[*head, "median seconds"], ["---"] + ["---:"] * len(head)]
     groups = [(kind.name, [outcome for outcome in outcomes if outcome.kind == kind.name]) for kind in KINDS]
@@ -36,14 +36,14 @@ def _row(name: str, group: list[Outcome]) -> list[str]:
 
 
 def cures() -> str:
-    """What happens and what to do, by kind, as Markdown."""
+    """Consequence and remedy of every kind of fault, as Markdown."""
     rows = [["fault", "what happens", "what to do"], ["---"] * 3]
     rows += [[kind.name, kind.happens, kind.cure] for kind in KINDS]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def write_page(path: Path, outcomes: list[Outcome]) -> None:
-    """Put the tables between the marks of the page."""
+    """Write the tables between the markers of the page."""
     before, rest = path.read_text().split(BEGIN)
     after = rest.split(END)[1]
     path.write_text(f"{before}{BEGIN}\n{table(outcomes)}\n\n{cures()}\n{END}{after}")

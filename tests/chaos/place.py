@@ -1,4 +1,4 @@
-"""The sweep that is disturbed, where it lies, and what of it can be compared."""
+"""The sweep that is disturbed, its project folder, and its data for comparisons."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ SETTINGS: dict[str, Any] = {
     "seed": 7,
 }
 _STAGES = ("instances", "runs")
-_WITH_INSTANCES = 0.3  # how often instances are lacking too
+_WITH_INSTANCES = 0.3  # share of cases in which instances are pending too
 
 
 def make_sweep(**changes: Any) -> Sweep:
-    """The sweep, as its configuration is read."""
+    """The sweep, read from its configuration."""
     return load_sweep({"sweep": "chaos", "sweeps": {"chaos": SETTINGS | changes}})
 
 
 @dataclass(frozen=True)
 class Place:
-    """A project folder with the workflow, a configuration and results."""
+    """A project folder with workflow, configuration and results."""
 
     root: Path
 
     @property
     def results(self) -> Path:
-        """Folder of the sweeps."""
+        """Folder of the results of all sweeps."""
         return self.root / "results"
 
     @property
     def folder(self) -> SweepFolder:
-        """The sweep's results."""
+        """Folder of the results of the sweep."""
         return SweepFolder(self.results / "chaos")
 
     def make(self, reference: Place | None = None) -> None:
-        """Set the project up, with a copy of the results of ``reference``."""
+        """Create the project, with a copy of the results of ``reference``."""
         (self.root / "config").mkdir(parents=True)
         for name in ("Snakefile", "workflow", "phasepipe"):
             (self.root / name).symlink_to(ROOT / name)
@@ -64,11 +64,11 @@ class Place:
         self.results.mkdir()
         if reference is not None:
             shutil.copytree(reference.folder.root, self.folder.root)
-            if (reference.root / ".snakemake").exists():  # what Snakemake knows of its outputs
+            if (reference.root / ".snakemake").exists():  # records of Snakemake about its outputs
                 shutil.copytree(reference.root / ".snakemake", self.root / ".snakemake")
 
     def take_away(self, share: float, rng: np.random.Generator) -> None:
-        """Make a share of the blocks pending again, as if the sweep had not come so far."""
+        """Make a share of the blocks pending again, as if the sweep were unfinished."""
         stages = _STAGES if rng.random() < _WITH_INSTANCES else ("runs",)
         for stage in stages:
             for path in self.folder.stores(stage).values():
@@ -80,7 +80,7 @@ class Place:
         (self.folder.root / "success.done").unlink(missing_ok=True)
 
     def blocks(self) -> dict[Path, int]:
-        """Blocks that are stored: file of their status, and when it was written."""
+        """Stored blocks: the file of their status and its modification time."""
         found = {}
         for stage in _STAGES:
             for file in (self.folder.root / stage).glob("N*.zarr/status/c/**/*"):
@@ -92,17 +92,17 @@ class Place:
         return found
 
     def block_of(self, file: Path) -> Path | None:
-        """Status of the block that a chunk belongs to; None for metadata and coordinates."""
+        """File with the status of the block to which a chunk belongs; None for metadata and coordinates."""
         stage, store, _, *place = [*file.relative_to(self.folder.root).parts, "", ""][:8]
         rank = {"instances": 2, "runs": 3}.get(stage, 9)
         if len(place) <= rank or place[0] != "c":
             return None
-        # blocks are cut along alpha and instances; all starts are in one
+        # blocks divide alpha and instance; each contains all starts
         block = Path(stage, store, "status", "c", *place[1:3], *["0"] * (rank - 2))
         return (self.folder.root / block).relative_to(self.root)
 
     def data(self) -> dict[str, bytes]:
-        """All that was computed and what it is called, without the times and machines of its origin."""
+        """Content of all data files by name, without attributes such as times and machines."""
         stores = [path for stage in _STAGES for path in self.folder.stores(stage).values()]
         files = (
             file
@@ -122,7 +122,7 @@ class Place:
 
 
 class Tmpfs:
-    """A file system of its own below a folder, which can be filled and made read-only; needs root."""
+    """A separate file system in a folder, which can be full or read-only; needs root."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -130,16 +130,16 @@ class Tmpfs:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], check=True)
 
     def leave_free(self, size: int) -> None:
-        """Shrink it until ``size`` bytes are free."""
+        """Shrink the file system until ``size`` bytes are free."""
         state = os.statvfs(self.folder)
         used = (state.f_blocks - state.f_bfree) * state.f_frsize
         self.remount(f"size={used + size}")
 
     def remount(self, options: str) -> bool:
-        """Change it; False if it is in use."""
+        """Change the mount options; return False if the file system is in use."""
         command = ["mount", "-o", f"remount,{options}", self.folder]
         return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
     def close(self) -> None:
-        """Unmount it, with what it holds."""
+        """Unmount the file system and discard its content."""
         subprocess.run(["umount", "--lazy", self.folder], check=True)

@@ -1,4 +1,4 @@
-"""A short campaign of faults: nothing lost, nothing wrong, no hang, no traceback."""
+"""A short campaign of faults: no block is lost, no number is wrong, nothing hangs, no traceback appears."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_every_fault_is_recovered_from_to_the_bit(outcomes):
 
 
 def test_damage_is_mended_by_the_workflow_too(tmp_path):
-    """Snakemake takes no notice of a missing receipt while all that was made from it is there."""
+    """The workflow repairs damage, although Snakemake ignores a missing receipt if later outputs exist."""
     kinds = [kind for kind in KINDS if kind.name == "chunk deleted"]
     (outcome,) = campaign(tmp_path, 1, 5, "workflow", kinds)
     assert outcome.well, outcome

@@ -64,7 +64,7 @@ def test_signal_overlap_keeps_fates_apart_and_counts_no_outlier_as_zero(runs):
     assert np.isnan(measured[8:]).all()
     predicted = np.asarray(curves(other)["q predicted"].get_ydata(), dtype=float)
     np.testing.assert_allclose(predicted, np.where(runs["time"] < 1, 0.25, 0.0))
-    assert "t_BBP (median)" not in curves(recovered)  # it outlives the record
+    assert "t_BBP (median)" not in curves(recovered)  # the outlier lasts beyond the last record
     render(figures.signal_overlap_figure(runs.isel(run=slice(0, 5))))
 
 
@@ -94,7 +94,7 @@ def test_spectra_normalises_the_histogram_over_the_whole_spectrum():
 def test_window_lengths_and_phi_draw_every_size():
     t_bbp = np.array([[[1.0, 2.0, np.inf, np.nan], [4.0, 4.0, np.inf, np.inf], [np.nan] * 4]] * 2)
     coords = {"N": [128, 256], "alpha": [1.0, 2.0, 3.0]}
-    # at N = 256 there are two runs at the first alpha, and none at the last
+    # at N = 256 there are two runs at the first alpha and none at the last
     t_bbp[1, 0, 2:] = np.nan
     counts = [[4, 4, 4], [2, 4, 0]]
     windows = {"t_bbp": (("N", "alpha", "run"), t_bbp), "runs": (("N", "alpha"), counts)}

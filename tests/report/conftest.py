@@ -1,4 +1,4 @@
-"""The report of a small sweep that has really run, and a real browser to look at it."""
+"""The report of a small computed sweep, and a real browser that displays it."""
 
 import shutil
 
@@ -11,14 +11,14 @@ from phasepipe.report.page import write_report
 
 @pytest.fixture(scope="session")
 def reported(finished):
-    """Sweep and folder with two groups of starts and a report."""
+    """Sweep with two kinds of start, and its folder with a report."""
     write_report(*finished)
     return finished
 
 
 @pytest.fixture
 def browser(tmp_path):
-    """Headless Chromium that keeps a log of its console and of every request; skipped where there is none."""
+    """Headless Chromium that logs its console and all requests; tests are skipped without Chromium."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip(
@@ -35,6 +35,6 @@ def browser(tmp_path):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     window = webdriver.Chrome(options, Service(driver))
     window.get("about:blank")
-    window.get_log("performance")  # what the browser's own first page asked for is not the report's
+    window.get_log("performance")  # discard the requests of the first page of the browser
     yield window
     window.quit()

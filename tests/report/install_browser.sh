@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Chromium for tests/report/test_page.py, where it is absent and we may install it; those tests are skipped otherwise.
+# Install Chromium for tests/report/test_page.py if it is missing and we are allowed to; without it these tests are
+# skipped.
 command -v chromedriver >/dev/null && command -v chromium >/dev/null && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null

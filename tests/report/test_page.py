@@ -1,4 +1,4 @@
-"""The report says what the stores hold, and works in a real browser without any network."""
+"""The report agrees with the stores and works in a real browser without a network."""
 
 import json
 import re
@@ -29,14 +29,14 @@ def open_page(browser, page, width=1200, dark=False):
 
 
 def requests_of(browser):
-    """Addresses asked for, less those inside the file itself."""
+    """Requested URLs, except data URLs."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     return [url for url in asked if not url.startswith("data:")]
 
 
 def canvas_ink(browser, plot):
-    """Pixels of a plot that are not transparent."""
+    """Number of pixels of a plot that are not transparent."""
     return browser.execute_script(
         "const c = document.querySelector(arguments[0] + ' canvas');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
@@ -61,13 +61,13 @@ def test_no_error_no_request_and_nothing_wider_than_the_window(browser, page, wi
 def test_the_reader_can_choose_budget_starts_and_run(browser, page):
     open_page(browser, page)
     summary = browser.find_element(By.ID, "run-summary")
-    said = {summary.text}
+    texts = {summary.text}
     for name in ("size", "alpha", "run"):
         choice = Select(browser.find_element(By.ID, name))
         other = [option.text for option in choice.options if not option.is_selected()][-1]
         choice.select_by_visible_text(other)
-        said.add(summary.text)
-    assert len(said) == 4
+        texts.add(summary.text)
+    assert len(texts) == 4
     before = browser.find_element(By.ID, "budget-value").text
     browser.execute_script(
         "const b = document.getElementById('budget'); b.value = 0; b.dispatchEvent(new Event('input'));"
@@ -135,7 +135,7 @@ def test_the_same_results_give_the_same_file(reported, page):
         ({"kind": "quartic"}, "was not measured"),
     ],
 )
-def test_the_gap_to_the_threshold_states_is_said_only_where_it_was_measured(make_sweep, loss, words):
+def test_the_gap_to_the_threshold_states_is_reported_only_where_it_was_measured(make_sweep, loss, words):
     assert words in threshold_caveat(make_sweep(loss=loss))
 
 

@@ -1,4 +1,4 @@
-"""A sweep on a real SLURM (start it with tests/slurm/slurm-up), with the bits of an undisturbed local run."""
+"""Sweeps on a real SLURM (start it with tests/slurm/slurm-up) give the bits of an undisturbed local run."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ from phasepipe.store.tables import open_store
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slurm
-# blocks of about a second, so that there is a middle in which to disturb
+# blocks take about a second, so that the tests can disturb a running sweep
 SWEEP = {
     "N": [24],
     "alpha": [1.5, 2, 2.5, 3],
@@ -71,15 +71,15 @@ def start(root, *arguments, target=FATES):
 
 def finish(process, seconds=200):
     try:
-        said, _ = process.communicate(timeout=seconds)
+        output, _ = process.communicate(timeout=seconds)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, said
+    return process.returncode, output
 
 
 def queue(folder):
-    """Jobs submitted from ``folder`` that have not ended."""
+    """Jobs submitted from ``folder`` that have not ended yet."""
     asked = subprocess.run(
         ["squeue", "--noheader", "--format=%A %T %Z"], check=True, capture_output=True, text=True
     )
@@ -93,7 +93,7 @@ def state(job):
 
 
 def hang_until_the_time_limit(job):
-    """Stop the processes of a job, which can then not leave politely, and end its time."""
+    """Suspend the processes of a job, so that they cannot end themselves, and let its time limit expire."""
     listed = subprocess.run(["scontrol", "listpids", job], check=True, capture_output=True, text=True)
     for line in listed.stdout.splitlines()[1:]:
         with contextlib.suppress(ProcessLookupError):
@@ -104,7 +104,7 @@ def hang_until_the_time_limit(job):
 def wait_until(condition, seconds=90):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "the condition was not reached in time"
         time.sleep(0.2)
 
 
@@ -127,18 +127,18 @@ def assert_same_bits(root, reference):
 @pytest.fixture(scope="module")
 def reference(project):
     root = project("reference")
-    code, said = finish(start(root, "--cores", "2"))
-    assert code == 0, said
+    code, output = finish(start(root, "--cores", "2"))
+    assert code == 0, output
     return root
 
 
-def dask_story(root, configuration, certificates):
-    """Killed in the middle, jobs coming and going; then a job is cancelled, another hangs to its limit."""
+def dask_scenario(root, configuration, certificates):
+    """Kill an adaptive sweep halfway; then continue, cancel one job and let another reach its time limit."""
     process = start(root, "--cores", "1")
     wait_until(lambda: 0 < done(root) < 96)
     os.killpg(process.pid, signal.SIGTERM)
-    code, said = finish(process)
-    assert code != 0, said
+    code, output = finish(process)
+    assert code != 0, output
     wait_until(lambda: not queue(root), 30)
     before = done(root)
     assert 0 < before < 96
@@ -151,11 +151,11 @@ def dask_story(root, configuration, certificates):
         cancelled, hanging = queue(root)
         hang_until_the_time_limit(hanging)
         subprocess.run(["scancel", cancelled], check=True)
-        code, said = finish(process)
+        code, output = finish(process)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert code == 0, said
+    assert code == 0, output
     assert (state(cancelled), state(hanging)) == ("CANCELLED", "TIMEOUT")
     log = (root / "results/small/logs/descent.log").read_text()
     assert f"{before} of 96 stored" in log
@@ -163,36 +163,36 @@ def dask_story(root, configuration, certificates):
     assert not queue(root)
 
 
-def executor_story(root):
-    """The stage is cancelled in its job."""
+def executor_scenario(root):
+    """Cancel the job of the SLURM executor in which the stage runs, and continue."""
     profile = ("--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--cores", "2")
     profile += ("--latency-wait", "2", "--default-resources", "mem_mb=800", "runtime=10")
     profile += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
     process = start(root, *profile)
     wait_until(lambda: 0 < done(root) < 96, 200)
     subprocess.run(["scancel", *queue(root)], check=True)
-    code, said = finish(process)
-    assert code != 0, said
+    code, output = finish(process)
+    assert code != 0, output
     wait_until(lambda: not queue(root), 30)
     assert "interrupted; finished blocks are stored" in "".join(
         file.read_text() for file in root.glob(".snakemake/slurm_logs/**/*.log")
     )
     assert 0 < done(root) < 96
-    code, said = finish(start(root, *profile))
-    assert code == 0, said
+    code, output = finish(start(root, *profile))
+    assert code == 0, output
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stories(project, configuration, certificates):
-    """Both ways at once: most of their time is waiting."""
+def scenarios(project, configuration, certificates):
+    """Run both scenarios in parallel, because they wait most of the time."""
     adaptive = SLURM | {"jobs": 2, "minimum_jobs": 0}
     roots = {"dask": project("dask", cluster=adaptive), "executor": project("executor")}
     with ThreadPoolExecutor() as pool:
         yield (
             roots,
             {
-                "dask": pool.submit(dask_story, roots["dask"], configuration, certificates),
-                "executor": pool.submit(executor_story, roots["executor"]),
+                "dask": pool.submit(dask_scenario, roots["dask"], configuration, certificates),
+                "executor": pool.submit(executor_scenario, roots["executor"]),
             },
         )
 
@@ -223,7 +223,7 @@ def test_jobs_that_die_before_a_worker_connects_end_the_waiting(tmp_path, monkey
     assert not queue(tmp_path)
 
 
-def test_jobs_that_wait_are_waited_for_and_told_of(tmp_path, monkeypatch, capsys):
+def test_waiting_jobs_are_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(slurm_jobs, "_QUEUE_CHECK", 1.0)
     monkeypatch.setattr(slurm_jobs, "_REPORT", 2.0)
@@ -238,7 +238,7 @@ def test_jobs_that_wait_are_waited_for_and_told_of(tmp_path, monkeypatch, capsys
 
 
 def test_workers_leave_before_the_time_limit(tmp_path, monkeypatch):
-    """The shortest job that SLURM knows, left at half time."""
+    """The workers stop after half of the shortest time limit that SLURM allows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(slurm_jobs, "_QUEUE_CHECK", 1.0)
     spec = SlurmCluster(**SLURM | {"walltime": "00:01:00", "margin": 25})
@@ -265,7 +265,7 @@ def test_a_cluster_held_open_leaves_no_job_whatever_ends_it(tmp_path, configurat
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # a test run in the background is deaf to Ctrl-C, and so would be its children
+        # a background process ignores Ctrl-C, and its children would inherit this
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
@@ -274,17 +274,17 @@ def test_a_cluster_held_open_leaves_no_job_whatever_ends_it(tmp_path, configurat
         with connect(spec) as client:
             assert client.submit(lambda: 1).result(timeout=60) == 1
         process.send_signal(ending)
-        _, said = finish(process)
+        _, output = finish(process)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert ("closing the cluster" in said) == (ending != signal.SIGKILL)
-    assert "Traceback" not in said
+    assert ("closing the cluster" in output) == (ending != signal.SIGKILL)
+    assert "Traceback" not in output
     wait_until(lambda: not queue(tmp_path), 90 if ending == signal.SIGKILL else 5)
 
 
 @pytest.mark.parametrize("name", ["dask", "executor"])
-def test_an_interrupted_sweep_is_finished_with_the_bits_of_a_local_run(stories, reference, name):
-    roots, told = stories
-    told[name].result()
+def test_an_interrupted_sweep_is_finished_with_the_bits_of_a_local_run(scenarios, reference, name):
+    roots, outcomes = scenarios
+    outcomes[name].result()
     assert_same_bits(roots[name], reference)

@@ -1,4 +1,4 @@
-"""The descent draws a sensing matrix once: it stores what is pending of the instances and checks the rest."""
+"""The stage *descent* draws each sensing matrix once: it stores pending instances and checks stored ones."""
 
 import shutil
 
@@ -18,14 +18,14 @@ from phasepipe.store.tables import open_store
 
 @pytest.fixture
 def on_workers(make_sweep, client):
-    """A small sweep on the session's workers; keywords change its keys."""
+    """Makes a small sweep that uses the workers of the test session; keyword arguments change its keys."""
     address = {"kind": "address", "address": client.scheduler.address}
     return lambda **changes: make_sweep(cluster=address, **changes)
 
 
 @pytest.fixture
 def descended(on_workers, tmp_path):
-    """A sweep of which nothing but the stage *descent* was run."""
+    """Results of a sweep after the stage *descent* alone."""
     folder = SweepFolder(tmp_path / "descended")
     run_descent(on_workers(), folder, 1)
     return folder
@@ -66,9 +66,9 @@ def test_sensing_matrices_are_kept_where_they_are_asked_for(on_workers, tmp_path
 @pytest.mark.parametrize(
     ("changes", "lost"),
     [
-        ({}, ("instances",)),  # no runs pending: the instances are drawn for themselves
+        ({}, ("instances",)),  # no runs are pending, so the instances are drawn separately
         ({}, ("instances", "runs")),
-        ({"instances": 7}, ()),  # the last block is filled up
+        ({"instances": 7}, ()),  # the last block is filled
         ({"instances": 7, "alpha": [3, 2, 4]}, ("instances",)),
         ({"starts": starts(3)}, ("instances",)),
         ({"starts": starts(3)}, ("instances", "runs")),  # two blocks of runs share a block of instances

@@ -1,4 +1,4 @@
-"""The stages behind the workflow, called directly on one small sweep with real Dask and Zarr."""
+"""The stages of the workflow, called directly on a small sweep with real Dask and Zarr."""
 
 import shutil
 
@@ -49,7 +49,7 @@ def test_every_measured_spectrum_is_that_of_the_dense_hessian(finished):
     found = spectra.sel(alpha=1.5, instance=2).isel(start=1)
     np.testing.assert_allclose(found.eigenvalues.values[alive], expected.eigenvalues, rtol=1e-12)
     np.testing.assert_array_equal(np.isfinite(found.mu), alive)
-    # the lowest measured eigenvalue does not lie far above the predicted edge, even at N = 24
+    # even at N = 24 the lowest measured eigenvalue is not far above the predicted edge
     assert (found.eigenvalues.values[alive][:, 0] < found.edge.values[alive] + 3).all()
 
 

@@ -140,7 +140,7 @@ def planted_study(midpoints):
 
 
 @pytest.mark.parametrize(("omega", "expected"), [(0.1, Verdict.CONFIRMED), (0.9, Verdict.NOT_CONFIRMED)])
-def test_a_slow_shift_is_told_from_a_fast_one(omega, expected):
+def test_slow_and_fast_shifts_are_distinguished(omega, expected):
     midpoints = {N: 4.436 - 2.0 * (N / 64) ** -omega for N in (64, 128, 256, 512)}
     parts = shift.assess(planted_study(midpoints)).parts
     below, slow, _, decided = parts

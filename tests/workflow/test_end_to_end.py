@@ -1,4 +1,4 @@
-"""Snakemake itself, run on a small sweep as a user runs it."""
+"""Runs the workflow with Snakemake on a small sweep, as a user does."""
 
 import re
 import shutil
@@ -13,10 +13,10 @@ SWEEP = {"starts": [{"kind": "random", "count": 2}], "block_instances": 2}
 
 def assert_refused(code, said, *words):
     assert code != 0
-    sentences = [line for line in said.splitlines() if line.startswith("phasepipe: ")]
-    assert len(sentences) == 1, said
-    assert "Traceback" not in said
-    assert 'File "' not in said
+    sentences = [line for line in output.splitlines() if line.startswith("phasepipe: ")]
+    assert len(sentences) == 1, output
+    assert "Traceback" not in output
+    assert 'File "' not in output
     for word in words:
         assert word in sentences[0]
 
@@ -40,9 +40,9 @@ def test_a_sweep_gives_stores_a_table_and_figures(finished):
 
 def test_a_finished_sweep_has_nothing_to_be_done(project):
     before = project.chunks()
-    code, said = project.snakemake()
+    code, output = project.snakemake()
     assert code == 0
-    assert "Nothing to be done" in said
+    assert "Nothing to be done" in output
     assert project.chunks() == before
 
 
@@ -51,8 +51,8 @@ def test_growing_computes_only_what_is_new(project, configuration):
     starts = [{"kind": "random", "count": 3}, {"kind": "warm", "count": 1, "m0": 0.5}]
     grown = SWEEP | {"N": [12, 14], "alpha": [3, 2, 4], "instances": 6, "starts": starts}
     project.configure(configuration(**grown))
-    code, said = project.snakemake()
-    assert code == 0, said
+    code, output = project.snakemake()
+    assert code == 0, output
     after = project.chunks()
     assert {file: after[file] for file in before} == before
     assert len(after) > len(before)
@@ -111,8 +111,8 @@ def test_growth_without_memory_loses_nothing_and_is_done_once(project, configura
 def test_another_loss_is_refused_and_touches_nothing(project, configuration):
     before = project.chunks()
     project.configure(configuration(**SWEEP, loss={"kind": "quartic"}))
-    code, said = project.snakemake()
-    assert_refused(code, said, "holds another sweep", "'quartic' now", "another name")
+    code, output = project.snakemake()
+    assert_refused(code, output, "holds another sweep", "'quartic' now", "another name")
     assert project.chunks() == before
 
 
@@ -120,11 +120,11 @@ def test_a_locked_store_fails_the_job_with_one_sentence(project, configuration):
     project.configure(configuration(**SWEEP | {"instances": 5}))
     owner = '{"pid": 1, "host": "elsewhere", "since": "2026-01-02", "process_start": "1"}'
     (project.results / "instances/N12.lock").write_text(owner)
-    code, said = project.snakemake()
+    code, output = project.snakemake()
     assert code != 0
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     sentence = "is being written by process 1 on elsewhere since 2026-01-02"
-    assert said.count(sentence) == 1
+    assert output.count(sentence) == 1
     assert sentence in (project.results / "logs/descent.log").read_text()
 
 
