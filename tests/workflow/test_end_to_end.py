@@ -11,7 +11,7 @@ import phasepipe as pp
 SWEEP = {"starts": [{"kind": "random", "count": 2}], "block_instances": 2}
 
 
-def assert_refused(code, said, *words):
+def assert_refused(code, output, *words):
     assert code != 0
     sentences = [line for line in output.splitlines() if line.startswith("phasepipe: ")]
     assert len(sentences) == 1, output
