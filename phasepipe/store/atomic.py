@@ -6,21 +6,45 @@ the disk before the rename and the folder after it, so that a power cut leaves t
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from phasepipe.store.process import exists, machine
+
+_DRAFT = re.compile(r"\.[0-9a-f]{8}-\d+-[0-9a-f]{8}$")
+
 
 def draft_of(path: Path) -> Path:
-    """Hidden path beside ``path`` where this process prepares its replacement."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    """A hidden path beside ``path``, of its own for each call, where its replacement is prepared."""
+    return path.with_name(f".{path.name}.{machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def drafts_of(path: Path) -> Iterator[Path]:
-    """Drafts that any process has left for ``path``."""
-    return path.parent.glob(f".{path.name}.*")
+    """Drafts that any process has left for ``path``, those of earlier versions too."""
+    return path.parent.glob(f".{glob.escape(path.name)}.*")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the drafts for ``path`` of processes that have ended; what another machine left stays."""
+    for draft in drafts_of(path):
+        place, _, rest = draft.name.rpartition(".")[2].partition("-")
+        number = rest.partition("-")[0]
+        if place == machine() and number.isdigit() and not exists(int(number)):
+            remove(draft)
+
+
+def remove_all_leftovers(folder: Path) -> None:
+    """Remove the drafts of any process in ``folder`` and the folders in it; nobody may be writing there."""
+    for depth in (".*.*-*-*", "*/.*.*-*-*"):
+        for draft in folder.glob(depth):
+            if _DRAFT.search(draft.name):
+                remove(draft)
 
 
 def remove(path: Path) -> None:
@@ -40,8 +64,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Path of the draft, which does not exist yet; the block creates a file or a folder there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
     draft = draft_of(path)
-    remove(draft)
     try:
         yield draft
         flush(draft)
