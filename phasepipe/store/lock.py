@@ -61,8 +61,8 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
         held, mine = _acquire(path, time.monotonic() + patience)
     except PermissionError as error:
         raise StoreLockedError(
-            f"{path.parent} cannot be written by {identity_of_this_process()['user']} ({error.strerror}); its "
-            "owner can allow it with chmod -R g+w, or work in a folder of your own with the key results"
+            f"{path.parent} cannot be written by {identity_of_this_process()['user']} ({error.strerror}); "
+            "its owner can allow it with chmod -R g+w, or work in a folder of your own with the key results"
         ) from error
     try:
         yield

@@ -58,7 +58,7 @@ def is_gone(owner: dict[str, Any]) -> bool:
 
 
 def _start_of(pid: int) -> str | None:
-    """Start of a process in clock ticks since boot; None if it is gone; "unknown" if it is there, but hidden."""
+    """Start of a process in clock ticks since boot; None if it is gone, "unknown" if it is hidden."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

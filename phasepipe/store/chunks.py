@@ -1,0 +1,73 @@
+"""Which chunk files belong to which block: a block is one chunk of ``status``, and all that lies over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+Place = tuple[int, ...]
+
+
+def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a store."""
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def arrays_of_data(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
+    """The arrays that are cut along the blocks, ``status`` and coordinates left out, in order of their names."""
+    axes = array_of(group, "status").ndim
+    for name, array in sorted(group.arrays()):
+        if name != "status" and array.ndim >= axes:
+            yield name, array
+
+
+def block_of(array: zarr.Array[Any], status: zarr.Array[Any], place: Place) -> Place:
+    """Block that a chunk of an array belongs to; chunks of snapshots hold one instance each."""
+    first = [index * size for index, size in zip(place, array.chunks, strict=True)][: status.ndim]
+    return status_chunk(status, tuple(first))
+
+
+def status_chunk(status: zarr.Array[Any], position: tuple[int, ...]) -> Place:
+    """Place of the block that holds a position."""
+    return tuple(int(i) // size for i, size in zip(position, status.chunks, strict=True))
+
+
+def region_of(array: zarr.Array[Any], place: Place) -> tuple[slice, ...]:
+    """The entries of an array that one of its chunks holds."""
+    return tuple(
+        slice(index * size, (index + 1) * size) for index, size in zip(place, array.chunks, strict=True)
+    )
+
+
+def chunk_key(name: str, array: zarr.Array[Any], place: Place) -> str:
+    """File of a chunk, relative to its store."""
+    return f"{name}/{array.metadata.encode_chunk_key(place)}"
+
+
+def keys_of_block(group: zarr.Group, block: Place) -> Iterator[str]:
+    """Files of all chunks of data of a block, whether they are there or not, relative to the store."""
+    status = array_of(group, "status")
+    first = [index * size for index, size in zip(block, status.chunks, strict=True)]
+    for name, array in arrays_of_data(group):
+        spans = []
+        for at, count in enumerate(array.cdata_shape):
+            if at < status.ndim:
+                size = array.chunks[at]
+                last = min(first[at] + status.chunks[at], array.shape[at])
+                spans.append(range(first[at] // size, -(-last // size)))
+            else:
+                spans.append(range(count))
+        for offset in np.ndindex(*map(len, spans)):
+            place = tuple(span[index] for span, index in zip(spans, offset, strict=True))
+            yield chunk_key(name, array, place)
+
+
+def existing(store: Path, keys: Iterator[str]) -> Iterator[str]:
+    """Those of the chunk files that are there."""
+    return (key for key in keys if (store / key).is_file())
