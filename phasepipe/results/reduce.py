@@ -30,7 +30,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.fate import fate_table
 from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import last_asked, open_store, read_runs, require_complete, write_archive
+from phasepipe.store.tables import last_asked, open_store, read_runs, require_complete, write_archives
 
 _COPIED = ("theory", "success", "scaling")
 _RUN = ("outcome", "recovery_time", "t_bbp", "status")
@@ -98,9 +98,11 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
             sweep, [curvature_table(_spectra(sweep, N, folder)) for N in sorted(sweep.N)]
         )
     tables["fate"] = fate_table(sweep, folder)
+    whole = {}
     for name, table in tables.items():
         kept = {key: value for key, value in table.attrs.items() if key not in origin}
-        write_archive(target.archive(name), table.assign_attrs(kept | origin))
+        whole[target.archive(name)] = table.assign_attrs(kept | origin)
+    write_archives(whole)
     size = sum(target.archive(name).stat().st_size for name in tables)
     logger.info("%s: %s, %.0f kB", target.root, ", ".join(sorted(tables)), size / 1e3)
 

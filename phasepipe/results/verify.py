@@ -114,7 +114,9 @@ def _verify_store(
         return Findings(files=[str(error)])
     except (KeyError, ValueError, TypeError, AssertionError, OSError) as error:  # of Zarr, on odd metadata
         said = " ".join(str(error).split())
-        return Findings(files=[f"{path} cannot be read as a store ({said}); remove it and run the sweep again"])
+        return Findings(
+            files=[f"{path} cannot be read as a store ({said}); remove it and run the sweep again"]
+        )
     return found
 
 

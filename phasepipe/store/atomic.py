@@ -81,10 +81,13 @@ def replacing(path: Path) -> Iterator[Path]:
         remove(aside)
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    with replacing(path) as draft:
-        draft.write_bytes(content)
+def replace_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file, whole or not at all; ``mode`` are its permissions, from which the umask takes away."""
+    with (
+        replacing(path) as draft,
+        open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file,
+    ):
+        file.write(content)
 
 
 def flush(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Labelled Zarr stores that are filled block by block and whose axes can grow.
 
 One store holds one stage of one sweep at one N. A block is one Zarr chunk of every array, so blocks are
-written without locks. ``status`` is written when the data are on the disk: a block counts only when it is whole.
+written without locks. ``status`` is written when the data are on the disk: what counts as done is whole.
 Growing appends to an axis and never moves what is there; readers sort (:mod:`phasepipe.results`).
 """
 

@@ -20,7 +20,7 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 
 def arrays_of_data(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
-    """The arrays that are cut along the blocks, ``status`` and coordinates left out, in order of their names."""
+    """The arrays that are cut along the blocks, in order of their names; not ``status``, no coordinates."""
     axes = array_of(group, "status").ndim
     for name, array in sorted(group.arrays()):
         if name != "status" and array.ndim >= axes:
@@ -50,21 +50,22 @@ def chunk_key(name: str, array: zarr.Array[Any], place: Place) -> str:
     return f"{name}/{array.metadata.encode_chunk_key(place)}"
 
 
+def places_of_block(array: zarr.Array[Any], status: zarr.Array[Any], block: Place) -> Iterator[Place]:
+    """Places of the chunks of an array that lie over a block."""
+    spans = [range(count) for count in array.cdata_shape]
+    for at, (index, width) in enumerate(zip(block, status.chunks, strict=True)):
+        size, first = array.chunks[at], index * width
+        last = min(first + width, array.shape[at])
+        spans[at] = range(first // size, -(-last // size))
+    for offset in np.ndindex(*map(len, spans)):
+        yield tuple(span[index] for span, index in zip(spans, offset, strict=True))
+
+
 def keys_of_block(group: zarr.Group, block: Place) -> Iterator[str]:
     """Files of all chunks of data of a block, whether they are there or not, relative to the store."""
     status = array_of(group, "status")
-    first = [index * size for index, size in zip(block, status.chunks, strict=True)]
     for name, array in arrays_of_data(group):
-        spans = []
-        for at, count in enumerate(array.cdata_shape):
-            if at < status.ndim:
-                size = array.chunks[at]
-                last = min(first[at] + status.chunks[at], array.shape[at])
-                spans.append(range(first[at] // size, -(-last // size)))
-            else:
-                spans.append(range(count))
-        for offset in np.ndindex(*map(len, spans)):
-            place = tuple(span[index] for span, index in zip(spans, offset, strict=True))
+        for place in places_of_block(array, status, block):
             yield chunk_key(name, array, place)
 
 

@@ -63,7 +63,9 @@ def _entries(root: Path, place: Path) -> list[str]:
         return []
     except NotADirectoryError:
         wrong = place if root.is_dir() else root
-        raise SweepError(f"{wrong} is no folder; name the folder of a sweep, for example results/demo") from None
+        raise SweepError(
+            f"{wrong} is no folder; name the folder of a sweep, for example results/demo"
+        ) from None
     except OSError as error:
         raise SweepError(f"{_shown(place)} cannot be read ({error.strerror})") from None
 

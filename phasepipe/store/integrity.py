@@ -11,6 +11,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from phasepipe.log import logger
+from phasepipe.physics.outcomes import Outcome
 from phasepipe.store.atomic import flush_all
 from phasepipe.store.chunks import (
     Place,
@@ -18,10 +20,12 @@ from phasepipe.store.chunks import (
     arrays_of_data,
     block_of,
     chunk_key,
+    places_of_block,
     region_of,
     status_chunk,
 )
 from phasepipe.store.layout import Status
+from phasepipe.store.lock import holder
 from phasepipe.store.metadata_copy import (
     damaged_copies,
     differing_files,
@@ -137,37 +141,60 @@ def write_missing_records(store: Path, found: Findings) -> None:
 
 
 def find_holes(store: Path) -> Blocks:
-    """Blocks that count as done and lack a chunk or an outcome; what a quick look can see.
-
-    Raises
-    ------
-    Exception
-        Any, where the store cannot be read.
-    """
+    """Blocks that count as done and lack a chunk or an outcome; what a quick look at a whole store sees."""
     group = zarr.open_group(str(store), mode="r")
     status = array_of(group, "status")
-    holes: Blocks = set()
     found = Findings()
     done = _readable_status(status, found)
-    holes |= found.blocks.keys()
-    for name, array in arrays_of_data(group):
-        for place in np.ndindex(*array.cdata_shape):
-            block = block_of(array, status, place)
-            if block not in holes and done[region_of(array, place)[: done.ndim]].any():
-                if not (store / chunk_key(name, array, place)).exists():
-                    holes.add(block)
-    if "outcome" in group:
-        outcome = array_of(group, "outcome")
-        for block in np.ndindex(*status.cdata_shape):
-            region = region_of(status, block)
-            if block not in holes and done[region].any():
-                try:
-                    pending = np.asarray(outcome[region]) == 0
-                except Exception:  # every codec has errors of its own
-                    pending = done[region]
-                if (pending & done[region]).any():
-                    holes.add(block)
+    holes: Blocks = set(found.blocks)
+    for block in np.ndindex(*status.cdata_shape):
+        here = done[region_of(status, block)]
+        if here.any() and (_lacks_chunk(store, group, block, done) or _lacks_outcome(group, block, here)):
+            holes.add(block)
     return holes
+
+
+def _lacks_chunk(store: Path, group: zarr.Group, block: Place, done: NDArray[np.bool_]) -> bool:
+    for name, array in arrays_of_data(group):
+        for place in places_of_block(array, array_of(group, "status"), block):
+            lost = not (store / chunk_key(name, array, place)).exists()
+            if lost and done[region_of(array, place)[: done.ndim]].any():
+                return True
+    return False
+
+
+def _lacks_outcome(group: zarr.Group, block: Place, done: NDArray[np.bool_]) -> bool:
+    if "outcome" not in group:
+        return False
+    try:
+        outcome = np.asarray(array_of(group, "outcome")[region_of(array_of(group, "status"), block)])
+    except Exception:  # every codec has errors of its own
+        return True
+    return bool((done & (outcome == Outcome.PENDING)).any())
+
+
+def withdraw_holed_receipts(root: Path) -> None:
+    """Let the next workflow in the folder of a sweep run the stages whose stores have holes.
+
+    A stage that runs finds the holes itself and computes them again, but Snakemake runs none whose receipts
+    are there. Nothing is done while somebody writes, or where a store cannot be read: the stage will say so.
+    """
+    if holder(root / "workflow.lock") is not None:
+        return
+    for stage in ("instances", "runs", "spectra"):
+        receipts = sorted(root.glob(f"{stage}/N*.done"))
+        stores = sorted(root.glob(f"{stage}/N*.zarr")) if receipts else []
+        if any(_has_holes(store) for store in stores):
+            logger.warning("%s lacks what counts as done; it is computed again", root / stage)
+            for receipt in receipts:
+                receipt.unlink(missing_ok=True)
+
+
+def _has_holes(store: Path) -> bool:
+    try:
+        return holder(store.with_suffix(".lock")) is None and bool(find_holes(store))
+    except Exception:  # Zarr has many errors for a store that is none
+        return False
 
 
 def mark_pending(store: Path, blocks: Iterable[Place]) -> None:

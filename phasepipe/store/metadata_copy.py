@@ -24,7 +24,7 @@ def skeleton_files(store: Path) -> tuple[Path, Path]:
 
 
 def write_skeleton(store: Path, coordinates: Iterable[str] = (), root: bytes | None = None) -> None:
-    """Copy the metadata of ``store`` and the chunks of its ``coordinates``; ``root`` is to replace the root's."""
+    """Copy the metadata of ``store``, its root's as they are to become, and the chunks of ``coordinates``."""
     files = sorted(store.rglob("zarr.json"))
     for name in coordinates:
         files += sorted(file for file in (store / name / "c").rglob("*") if file.is_file())

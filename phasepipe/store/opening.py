@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from zarr.abc.store import Store
 from zarr.storage import LocalStore, ZipStore
 
 from phasepipe.errors import UserError
@@ -53,9 +54,7 @@ def read_root(path: Path) -> dict[str, Any]:
         if stated is not None and stated != metadata_digest(root):
             raise ValueError("it is not what was written")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedStoreError(
-            f"{path / ROOT} is damaged ({_short(error)}); {cure(path)}"
-        ) from None
+        raise DamagedStoreError(f"{path / ROOT} is damaged ({_short(error)}); {cure(path)}") from None
     return dict(root)
 
 
@@ -68,8 +67,11 @@ def open_guarded(path: Path) -> xr.Dataset:
         If it cannot be opened.
     """
     try:
+        store: Store
+        arrays: dict[str, dict[str, Any]] = {}
+        consolidated = False
         if path.suffix == ".zip":
-            store, consolidated, arrays = ZipStore(path, mode="r"), False, {}
+            store = ZipStore(path, mode="r")
         else:
             root = read_root(path)
             consolidated = root.get("consolidated_metadata") is not None
@@ -93,9 +95,7 @@ def _arrays(path: Path) -> dict[str, dict[str, Any]]:
             try:
                 found[folder.name] = dict(json.loads((folder / ROOT).read_text()))
             except (OSError, ValueError, TypeError):
-                raise DamagedStoreError(
-                    f"{folder / ROOT} is lost or damaged; {cure(path)}"
-                ) from None
+                raise DamagedStoreError(f"{folder / ROOT} is lost or damaged; {cure(path)}") from None
     return found
 
 

@@ -1,8 +1,8 @@
 """Reading chunks so that a hole is never a number.
 
 To Zarr a chunk without a file is full of fill values: right for what is not computed yet, wrong for a file
-that was lost. Here it is an error if ``status`` says that an entry of the chunk is done; so are a run that is done
-and has no outcome, a chunk with a wrong checksum, a cut one, and one that cannot be read. Each is said in one
+that was lost. Here it is an error if ``status`` says that an entry of the chunk is done; so are a run that is
+done and has no outcome, a chunk with a wrong checksum, a cut one, and one that cannot be read. Each is one
 sentence, wherever the value is used: in a command, a stage, or a notebook.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
-from numcodecs.blosc import decompress
+from numcodecs.blosc import decompress  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import WrapperStore
@@ -81,9 +81,9 @@ class GuardedStore(WrapperStore["Store"]):
         if content is None:
             done = await self._done(name, index) if done is None else done
             if done is not None and done.any():
+                entries = await self._named(name, index, done)
                 raise DamagedStoreError(
-                    f"{self._path / key} is lost, while {await self._named(name, index, done)} count as done; "
-                    f"{cure(self._path)}"
+                    f"{self._path / key} is lost, while {entries} count as done; {cure(self._path)}"
                 )
             return None
         if not _ends_with_checksum(self._arrays[name]):
@@ -94,9 +94,9 @@ class GuardedStore(WrapperStore["Store"]):
         if done is not None and done.any():
             holes = done & (_decoded(packed, done.shape) == _PENDING)
             if holes.any():
+                entries = await self._named(name, index, holes)
                 raise DamagedStoreError(
-                    f"{await self._named(name, index, holes)} in {self._path} count as done and have no outcome; "
-                    f"{cure(self._path)}"
+                    f"{entries} in {self._path} count as done and have no outcome; {cure(self._path)}"
                 )
         return content
 
@@ -175,4 +175,4 @@ def _ends_with_checksum(array: Mapping[str, Any]) -> bool:
 
 def _is_whole(content: bytes) -> bool:
     stored = content[-_CHECKSUM:]
-    return google_crc32c.value(content[:-_CHECKSUM]).to_bytes(_CHECKSUM, "little") == stored
+    return bool(google_crc32c.value(content[:-_CHECKSUM]).to_bytes(_CHECKSUM, "little") == stored)

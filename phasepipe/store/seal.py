@@ -19,7 +19,7 @@ FROM_RUNS = ("success", "scaling", "fate")  # tables that are made of the runs
 
 
 def make_seal(folder: Path, name: str, sources: Mapping[str, str]) -> dict[str, Any]:
-    """Seal of the table in ``folder``, which is to be called ``name``, made from stores with these digests."""
+    """Seal of the table in ``folder``, to be called ``name``, made from stores with these digests."""
     return {"table": name, "sources": dict(sources), "files": _digests(folder)}
 
 

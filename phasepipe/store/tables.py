@@ -7,6 +7,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ def open_store(path: Path) -> xr.Dataset:
     Raises
     ------
     DamagedStoreError
-        If it cannot be opened. Also when a value is used whose chunk is lost or damaged, or an outcome that is
-        pending while its run counts as done (:mod:`phasepipe.store.reading`).
+        If it cannot be opened. Also when a value is used whose chunk is lost or damaged, or an outcome that
+        is pending while its run counts as done (:mod:`phasepipe.store.reading`).
     """
     return _in_order(_opened(path))
 
@@ -87,8 +88,10 @@ def _whole_table(path: Path) -> xr.Dataset:
                 return data
             error = DamagedStoreError(f"{path} is damaged: {complaint}; {cure(path)}")
         except (OSError, DamagedStoreError) as failed:
-            error = failed if isinstance(failed, DamagedStoreError) else DamagedStoreError(
-                f"{path} cannot be read ({failed.strerror}); {cure(path)}"
+            error = (
+                failed
+                if isinstance(failed, DamagedStoreError)
+                else DamagedStoreError(f"{path} cannot be read ({failed.strerror}); {cure(path)}")
             )
         time.sleep(_PAUSE * attempt)
     raise error
@@ -183,14 +186,43 @@ def write_table(path: Path, table: xr.Dataset) -> None:
 
 def write_archive(path: Path, table: xr.Dataset) -> None:
     """Replace the zipped store at ``path`` by ``table``: one file, of the same bytes for the same table."""
-    with tempfile.TemporaryDirectory() as scratch, replacing(path) as draft:
+    write_archives({path: table})
+
+
+def write_archives(tables: Mapping[Path, xr.Dataset]) -> None:
+    """Replace zipped stores that belong together: all are written before the first takes its place."""
+    with ExitStack() as drafts:
+        written = [(drafts.enter_context(replacing(path)), table) for path, table in tables.items()]
+        for draft, table in written:
+            _write_zip(draft, table)
+
+
+def _write_zip(path: Path, table: xr.Dataset) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
         _to_zarr(table, Path(scratch))
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(Path(scratch).rglob("*")):
                 if file.is_file():
                     # an entry made from a name alone carries no date
                     entry = zipfile.ZipInfo(file.relative_to(scratch).as_posix())
                     archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def refuse_mixture(archives: Mapping[Path, xr.Dataset]) -> None:
+    """Refuse reduced tables of which some are older than others.
+
+    Raises
+    ------
+    DamagedStoreError
+        If ``phasepipe reduce`` was ended while it replaced them, or somebody exchanged some.
+    """
+    made = {str(table.attrs["reduced"]) for table in archives.values() if "reduced" in table.attrs}
+    if len(made) > 1:
+        folder = next(iter(archives)).parent
+        raise DamagedStoreError(
+            f"the tables in {folder} are of {len(made)} different reductions; make them again with "
+            "phasepipe reduce"
+        )
 
 
 def _to_zarr(table: xr.Dataset, folder: Path) -> None:

@@ -5,7 +5,7 @@ def checked_sweep():
     """The sweep named in the configuration; a mistake in it ends Snakemake with one sentence."""
     try:
         sweep = load_sweep(config)
-        check_folder(sweep, Path(config.get("results", "results")))
+        withdraw_holed_receipts(check_folder(sweep, Path(config.get("results", "results"))).root)
     except UserError as error:
         # a WorkflowError would be framed by file names and line numbers of the workflow
         sys.exit(f"phasepipe: {error}")
