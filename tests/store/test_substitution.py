@@ -1,4 +1,4 @@
-"""Chunks with right checksums in wrong places: verify finds each, and the next run has the first bits again."""
+"""Chunks with right checksums in wrong places: verify finds each, the next run restores the first bits."""
 
 import json
 import shutil
@@ -67,7 +67,7 @@ def swap_alphas(name):
 
 
 def swap_instances(root, *_):
-    exchange(root / RUNS / "recovery_time/c/0/0/0", root / RUNS / "recovery_time/c/0/1/0")
+    exchange(root / RUNS / "overlap/c/0/0/0/0", root / RUNS / "overlap/c/0/1/0/0")
 
 
 def swap_arrays(root, *_):
