@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from phasepipe.log import logger
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import flush_all
-from phasepipe.store.chunks import array_of, status_chunk
+from phasepipe.store.chunks import OpenedStore, array_of, status_chunk
 from phasepipe.store.creation import create, fill_value
 from phasepipe.store.identity import StoreMismatchError, check_identity
 from phasepipe.store.layout import Axis, Block, Layout, Status
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, restore, write_skeleton
 from phasepipe.store.publishing import publish, root_content
-from phasepipe.store.records import dimensions, keys_of, make_record, write_record
+from phasepipe.store.records import dimensions, make_record, write_record
 
 __all__ = ["BlockStore", "StoreMismatchError", "check_identity", "remove_drafts", "write_block"]
 
@@ -173,17 +173,16 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
     values
         For each variable the entries of ``block.todo`` in C order, shape (entries, *other dimensions).
     """
-    group = zarr.open_group(str(path), mode="r+")
+    store = OpenedStore.at(path, "r+")
     for name, entries in values.items():
-        _write_entries(array_of(group, name), block, entries)
-    status = array_of(group, "status")
-    done = (_values(status, block.region) == Status.DONE) | block.todo
-    place = status_chunk(status, tuple(span.start for span in block.region))
-    record = make_record(path, group, place, keys_of(group, place), done)
+        _write_entries(store.arrays[name], block, entries)
+    done = (_values(store.status, block.region) == Status.DONE) | block.todo
+    place = status_chunk(store.status, tuple(span.start for span in block.region))
+    record = make_record(store, place, done)
     written = [path / key for key in record["chunks"]]
     # before a power cut, done may not reach the disk earlier than what it is said of
     flush_all([*written, write_record(path, place, record)])
-    _write_entries(status, block, np.full(block.count, Status.DONE, np.uint8))
+    _write_entries(store.status, block, np.full(block.count, Status.DONE, np.uint8))
 
 
 def _write_entries(array: zarr.Array[Any], block: Block, entries: NDArray[Any]) -> None:

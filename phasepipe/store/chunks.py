@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -12,18 +13,37 @@ import zarr
 Place = tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class OpenedStore:
+    """A store with its arrays, opened once: it takes longer than to read a chunk of each."""
+
+    path: Path
+    attributes: Mapping[str, Any]
+    arrays: Mapping[str, zarr.Array[Any]]
+
+    @classmethod
+    def at(cls, path: Path, mode: Literal["r", "r+"] = "r") -> OpenedStore:
+        """Open the store ``path``."""
+        group = zarr.open_group(str(path), mode=mode)
+        return cls(path, group.attrs.asdict(), dict(sorted(group.arrays())))
+
+    @property
+    def status(self) -> zarr.Array[Any]:
+        """Whether entries are computed; a chunk of it is a block."""
+        return self.arrays["status"]
+
+
 def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of a store."""
+    """An array of a group."""
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array
 
 
-def arrays_of_data(group: zarr.Group) -> Iterator[tuple[str, zarr.Array[Any]]]:
+def arrays_of_data(store: OpenedStore) -> Iterator[tuple[str, zarr.Array[Any]]]:
     """The arrays that are cut along the blocks, in order of their names; not ``status``, no coordinates."""
-    axes = array_of(group, "status").ndim
-    for name, array in sorted(group.arrays()):
-        if name != "status" and array.ndim >= axes:
+    for name, array in store.arrays.items():
+        if name != "status" and array.ndim >= store.status.ndim:
             yield name, array
 
 
@@ -61,14 +81,10 @@ def places_of_block(array: zarr.Array[Any], status: zarr.Array[Any], block: Plac
         yield tuple(span[index] for span, index in zip(spans, offset, strict=True))
 
 
-def keys_of_block(group: zarr.Group, block: Place) -> Iterator[str]:
-    """Files of all chunks of data of a block, whether they are there or not, relative to the store."""
-    status = array_of(group, "status")
-    for name, array in arrays_of_data(group):
-        for place in places_of_block(array, status, block):
-            yield chunk_key(name, array, place)
-
-
-def existing(store: Path, keys: Iterator[str]) -> Iterator[str]:
-    """Those of the chunk files that are there."""
-    return (key for key in keys if (store / key).is_file())
+def files_of_block(store: OpenedStore, block: Place) -> Iterator[str]:
+    """The files of the chunks of data of a block that are there, relative to the store."""
+    for name, array in arrays_of_data(store):
+        for place in places_of_block(array, store.status, block):
+            key = chunk_key(name, array, place)
+            if (store.path / key).is_file():
+                yield key

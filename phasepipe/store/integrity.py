@@ -15,8 +15,8 @@ from phasepipe.log import logger
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.store.atomic import flush_all
 from phasepipe.store.chunks import (
+    OpenedStore,
     Place,
-    array_of,
     arrays_of_data,
     block_of,
     chunk_key,
@@ -38,7 +38,6 @@ from phasepipe.store.records import (
     RECORDED,
     complaint,
     forget_records,
-    keys_of,
     make_record,
     record_file,
     write_record,
@@ -96,10 +95,10 @@ def check_chunks(store: Path, found: Findings) -> None:
 
     A block with a chunk that is lost, unreadable or not the one that was written is damaged.
     """
-    group = zarr.open_group(str(store), mode="r")
-    status = array_of(group, "status")
+    opened = OpenedStore.at(store)
+    status = opened.status
     done = _readable_status(status, found)
-    for name, array in arrays_of_data(group):
+    for name, array in arrays_of_data(opened):
         for place in np.ndindex(*array.cdata_shape):
             block = block_of(array, status, place)
             if not (store / chunk_key(name, array, place)).exists():
@@ -115,7 +114,7 @@ def check_chunks(store: Path, found: Findings) -> None:
         here = done[region_of(status, block)]
         if here.any() and block not in found.blocks:
             try:
-                wrong = complaint(store, group, block, keys_of(group, block), here)
+                wrong = complaint(opened, block, here)
             except (KeyError, TypeError, ValueError) as error:
                 wrong = f"its record is no record ({type(error).__name__})"
             if wrong is not None:
@@ -124,17 +123,16 @@ def check_chunks(store: Path, found: Findings) -> None:
 
 def write_missing_records(store: Path, found: Findings) -> None:
     """Let a store of an earlier version, in which nothing is wrong, have the records of all its blocks."""
-    group = zarr.open_group(str(store), mode="r")
-    if group.attrs.get(RECORDED) or found.damaged:
+    opened = OpenedStore.at(store)
+    if opened.attributes.get(RECORDED) or found.damaged:
         return
-    status = array_of(group, "status")
+    status = opened.status
     done = np.asarray(status[...]) == Status.DONE
     files = []
     for block in np.ndindex(*status.cdata_shape):
         here = done[region_of(status, block)]
         if here.any() and not record_file(store, block).exists():
-            record = make_record(store, group, block, keys_of(group, block), here)
-            files.append(write_record(store, block, record))
+            files.append(write_record(store, block, make_record(opened, block, here)))
     flush_all(files)
     publish(store, root_content(store, {RECORDED: 1}))
     found.notes.append("made by an earlier version; its blocks are bound by records from now on")
@@ -142,32 +140,32 @@ def write_missing_records(store: Path, found: Findings) -> None:
 
 def find_holes(store: Path) -> Blocks:
     """Blocks that count as done and lack a chunk or an outcome; what a quick look at a whole store sees."""
-    group = zarr.open_group(str(store), mode="r")
-    status = array_of(group, "status")
+    opened = OpenedStore.at(store)
+    status = opened.status
     found = Findings()
     done = _readable_status(status, found)
     holes: Blocks = set(found.blocks)
     for block in np.ndindex(*status.cdata_shape):
         here = done[region_of(status, block)]
-        if here.any() and (_lacks_chunk(store, group, block, done) or _lacks_outcome(group, block, here)):
+        if here.any() and (_lacks_chunk(opened, block, done) or _lacks_outcome(opened, block, here)):
             holes.add(block)
     return holes
 
 
-def _lacks_chunk(store: Path, group: zarr.Group, block: Place, done: NDArray[np.bool_]) -> bool:
-    for name, array in arrays_of_data(group):
-        for place in places_of_block(array, array_of(group, "status"), block):
-            lost = not (store / chunk_key(name, array, place)).exists()
+def _lacks_chunk(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> bool:
+    for name, array in arrays_of_data(store):
+        for place in places_of_block(array, store.status, block):
+            lost = not (store.path / chunk_key(name, array, place)).exists()
             if lost and done[region_of(array, place)[: done.ndim]].any():
                 return True
     return False
 
 
-def _lacks_outcome(group: zarr.Group, block: Place, done: NDArray[np.bool_]) -> bool:
-    if "outcome" not in group:
+def _lacks_outcome(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> bool:
+    if "outcome" not in store.arrays:
         return False
     try:
-        outcome = np.asarray(array_of(group, "outcome")[region_of(array_of(group, "status"), block)])
+        outcome = np.asarray(store.arrays["outcome"][region_of(store.status, block)])
     except Exception:  # every codec has errors of its own
         return True
     return bool((done & (outcome == Outcome.PENDING)).any())
@@ -199,21 +197,21 @@ def _has_holes(store: Path) -> bool:
 
 def mark_pending(store: Path, blocks: Iterable[Place]) -> None:
     """Take the results of ``blocks`` out of the store: status first, then chunks and records."""
-    group = zarr.open_group(str(store), mode="r+")
-    status = array_of(group, "status")
+    opened = OpenedStore.at(store)
+    status = opened.status
     chosen = set(blocks)
     for block in chosen:
         (store / chunk_key("status", status, block)).unlink(missing_ok=True)
-    for name, array in arrays_of_data(group):
-        for place in np.ndindex(*array.cdata_shape):
-            if block_of(array, status, place) in chosen:
+    for name, array in arrays_of_data(opened):
+        for block in chosen:
+            for place in places_of_block(array, status, block):
                 (store / chunk_key(name, array, place)).unlink(missing_ok=True)
     forget_records(store, chosen)
 
 
 def blocks_where(store: Path, wrong: NDArray[np.bool_]) -> Blocks:
     """Blocks with a ``wrong`` entry; shape of ``wrong`` is that of status."""
-    status = array_of(zarr.open_group(str(store), mode="r"), "status")
+    status = OpenedStore.at(store).status
     return {status_chunk(status, tuple(position)) for position in np.argwhere(wrong)}
 
 

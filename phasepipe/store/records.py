@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import zarr
 from numpy.typing import NDArray
 
 from phasepipe.store.atomic import remove
-from phasepipe.store.chunks import Place, array_of, existing, keys_of_block
+from phasepipe.store.chunks import OpenedStore, Place, files_of_block
 
 RECORDED = "records"  # root attribute of the stores all of whose finished blocks have one
 
@@ -45,33 +45,15 @@ def digest_of(content: Any) -> str:
     return digest(json.dumps(content, sort_keys=True).encode())
 
 
-def make_record(
-    store: Path,
-    group: zarr.Group,
-    block: Place,
-    keys: Mapping[str, NDArray[Any]],
-    done: NDArray[np.bool_],
-) -> dict[str, Any]:
-    """Record of a block as its chunks are now.
-
-    Parameters
-    ----------
-    store, group
-        The store, and opened.
-    block
-        Place of the block.
-    keys
-        Coordinates of its positions, by their names.
-    done
-        Which of its entries are computed.
-    """
+def make_record(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> dict[str, Any]:
+    """Record of a block as its chunks are now; ``done`` says which of its entries are computed."""
     record = {
-        "belongs": _belongs(group, store),
+        "belongs": _belongs(store),
         "block": list(block),
-        "keys": {name: [repr(value) for value in values.tolist()] for name, values in keys.items()},
+        "keys": keys_of(store, block),
         "shape": list(done.shape),
         "done": np.packbits(done).tobytes().hex(),
-        "chunks": _digests(store, existing(store, keys_of_block(group, block))),
+        "chunks": _digests(store, block),
     }
     return record | {"digest": digest_of(record)}
 
@@ -96,20 +78,14 @@ def read_record(store: Path, block: Place) -> dict[str, Any] | None:
     return record if stated == digest_of(record) else None
 
 
-def complaint(
-    store: Path,
-    group: zarr.Group,
-    block: Place,
-    keys: Mapping[str, NDArray[Any]],
-    done: NDArray[np.bool_],
-) -> str | None:
-    """What contradicts the record of a block, or None; parameters as of :func:`make_record`."""
-    record = read_record(store, block)
+def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> str | None:
+    """What contradicts the record of a block, or None; ``done`` is what counts as computed of it."""
+    record = read_record(store.path, block)
     if record is None:
-        return "its record is lost or damaged" if group.attrs.get(RECORDED) else None
-    if record["belongs"] != _belongs(group, store) or record["block"] != list(block):
+        return "its record is lost or damaged" if store.attributes.get(RECORDED) else None
+    if record["belongs"] != _belongs(store) or record["block"] != list(block):
         return "its record is that of another block or store"
-    found = {name: [repr(value) for value in values.tolist()] for name, values in keys.items()}
+    found = keys_of(store, block)
     for name, stated in record["keys"].items():
         # the axes may have grown since, at their ends
         if found.get(name, [])[: len(stated)] != stated:
@@ -120,7 +96,7 @@ def complaint(
     stated_done[tuple(slice(size) for size in shape)] = bits.reshape(shape)
     if (done & ~stated_done).any():
         return "entries count as done that nobody computed"
-    chunks = _digests(store, existing(store, keys_of_block(group, block)))
+    chunks = _digests(store, block)
     for key in sorted(chunks.keys() | record["chunks"].keys()):
         if chunks.get(key) != record["chunks"].get(key):
             return f"{key} is not the chunk that was written there"
@@ -145,9 +121,9 @@ def forget_records(store: Path, blocks: Iterable[Place] | None = None) -> None:
         record_file(store, block).unlink(missing_ok=True)
 
 
-def keys_of(group: zarr.Group, block: Place) -> dict[str, NDArray[Any]]:
+def keys_of(store: OpenedStore, block: Place) -> dict[str, list[str]]:
     """Coordinates of the positions of a block, by their names."""
-    status = array_of(group, "status")
+    status = store.status
     spans = {
         dimension: slice(index * size, min((index + 1) * size, length))
         for dimension, index, size, length in zip(
@@ -155,10 +131,10 @@ def keys_of(group: zarr.Group, block: Place) -> dict[str, NDArray[Any]]:
         )
     }
     found = {}
-    for name, array in sorted(group.arrays()):
+    for name, array in store.arrays.items():
         dims = dimensions(array)
         if len(dims) == 1 and dims[0] in spans:
-            found[name] = np.asarray(array[spans[dims[0]]])
+            found[name] = [repr(value) for value in np.asarray(array[spans[dims[0]]]).tolist()]
     return found
 
 
@@ -168,10 +144,12 @@ def dimensions(array: zarr.Array[Any]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _belongs(group: zarr.Group, store: Path) -> list[str]:
+def _belongs(store: OpenedStore) -> list[str]:
     """Stage, size and settings that a block belongs to."""
-    return [store.parent.name, store.stem, str(group.attrs.get("specification_hash"))]
+    settings = str(store.attributes.get("specification_hash"))
+    return [store.path.parent.name, store.path.stem, settings]
 
 
-def _digests(store: Path, keys: Iterable[str]) -> dict[str, str]:
-    return {key: digest((store / key).read_bytes()) for key in keys}
+def _digests(store: OpenedStore, block: Place) -> dict[str, str]:
+    """Digests of the chunks of a block by their files."""
+    return {key: digest((store.path / key).read_bytes()) for key in files_of_block(store, block)}

@@ -10,10 +10,10 @@ import zarr
 from numcodecs import Pickle
 
 from phasepipe.results.verify import verify
-from phasepipe.store.chunks import region_of
+from phasepipe.store.chunks import OpenedStore, region_of
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.metadata_copy import read_skeleton, skeleton_files
-from phasepipe.store.records import keys_of, make_record, write_record
+from phasepipe.store.records import make_record, write_record
 
 SWEEP = {"snapshots": {"instances": 2, "starts": 1}}
 FLIPS = 200
@@ -27,11 +27,10 @@ def finished(run_sweep, tmp_path_factory):
 
 def record_again(store):
     """Bind what the store holds now, as if it had been computed so."""
-    group = zarr.open_group(str(store), mode="r")
-    status = group["status"]
-    for block in np.ndindex(*status.cdata_shape):
-        done = np.asarray(status[region_of(status, block)]) == 1
-        write_record(store, block, make_record(store, group, block, keys_of(group, block), done))
+    opened = OpenedStore.at(store)
+    for block in np.ndindex(*opened.status.cdata_shape):
+        done = np.asarray(opened.status[region_of(opened.status, block)]) == 1
+        write_record(store, block, make_record(opened, block, done))
 
 
 @pytest.fixture
