@@ -249,3 +249,9 @@ def test_a_store_of_an_earlier_version_is_bound_by_verify(folder, finished):
     assert not verify(folder, sample=1, mend=True)["runs/N12"].damaged
     swap_alphas("t_bbp")(folder.root)
     assert verify(folder, sample=0, mend=False)["runs/N12"].damaged
+
+
+def test_an_empty_status_file_makes_its_block_pending_without_more_ado(folder, finished, run_sweep):
+    (folder.root / RUNS / "status/c/1/0/0").write_bytes(b"")  # as a power cut leaves it
+    run_sweep(folder.root.parent, **SWEEP)
+    assert content(folder.root) == content(finished.root)
