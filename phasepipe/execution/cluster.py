@@ -281,7 +281,8 @@ def write_scheduler_file(client: Client, path: Path) -> None:
     # Client.write_scheduler_file adds the metrics of the workers, which JSON cannot always hold
     content = json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]})
     try:
-        replace_bytes(path, content.encode())
+        # whoever reads the address can have code run by the cluster
+        replace_bytes(path, content.encode(), mode=0o600)
     except OSError as error:
         raise ClusterError(
             f"scheduler file {path} cannot be written ({error.strerror}); choose another folder"

@@ -16,7 +16,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from phasepipe.store.lock import exclusive, identity_of_this_process, is_gone
+from phasepipe.store.atomic import remove_all_leftovers
+from phasepipe.store.lock import exclusive
+from phasepipe.store.process import identity_of_this_process, is_gone
 
 _VARIABLE = "PHASEPIPE_WORKFLOW"
 _INTERVAL = 0.5  # seconds between looks at the workflow
@@ -31,7 +33,9 @@ def guard_workflow(folder: Path) -> None:
         If another workflow writes into the folder.
     """
     held = ExitStack()
-    held.enter_context(exclusive(folder / "workflow.lock"))
+    # absolute: Snakemake may leave the folder that it was started in
+    held.enter_context(exclusive(folder.absolute() / "workflow.lock"))
+    remove_all_leftovers(folder)  # of writers that were killed
     atexit.register(held.close)
     os.environ[_VARIABLE] = json.dumps(identity_of_this_process())
 

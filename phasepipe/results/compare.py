@@ -91,7 +91,7 @@ def compare(first: SweepFolder, second: SweepFolder, level: float) -> Comparison
 
 def _runs(folder: SweepFolder, N: int) -> xr.Dataset:
     """Runs at one N, named by M, instance and start."""
-    data = open_store(folder.store("runs", N))[[*ENGINE, "status"]].load()
+    data = open_store(folder.store("runs", N))[["status", *ENGINE]].load()
     names = zip(*(data[key].values.tolist() for key in _RUN), strict=True)
     starts = [f"{kind}/{m0}/{number}" for kind, m0, number in names]
     data = data.drop_vars(_RUN).assign_coords(start=("start", starts))

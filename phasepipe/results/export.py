@@ -68,6 +68,7 @@ def export_sweep(
     ExportError
         If ``target`` exists or the folder holds no sweep.
     """
+    folder.stores("runs")  # refuses what cannot be read
     if target.exists():
         raise ExportError(f"{target} exists; name another folder with --output, or remove it")
     try:

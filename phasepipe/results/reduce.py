@@ -36,7 +36,7 @@ from phasepipe.store.tables import (
     open_store,
     read_runs,
     require_complete,
-    write_archive,
+    write_archives,
 )
 
 _COPIED = ("theory", "success", "scaling")
@@ -105,9 +105,11 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
             {N: curvature_table(_spectra(sweep, N, folder)) for N in sorted(sweep.N)}
         )
     tables["fate"] = fate_table(sweep, folder)
+    whole = {}
     for name, table in tables.items():
         kept = {key: value for key, value in table.attrs.items() if key not in origin}
-        write_archive(target.archive(name), table.assign_attrs(kept | origin))
+        whole[target.archive(name)] = table.assign_attrs(kept | origin)
+    write_archives(whole)
     size = sum(target.archive(name).stat().st_size for name in tables)
     logger.info("%s: %s, %.0f kB", target.root, ", ".join(sorted(tables)), size / 1e3)
 

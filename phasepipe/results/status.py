@@ -52,6 +52,8 @@ def take_census(folder: SweepFolder) -> Census:
     ------
     StoreMismatchError
         If no store says what was asked for.
+    DamagedStoreError
+        If a store cannot be read, or a run counts as done and has no outcome.
     """
     stores = {N: open_store(path) for N, path in folder.stores("runs").items()}
     instances = (open_store(path) for path in folder.stores("instances").values())
@@ -121,6 +123,6 @@ def _size(root: Path) -> int:
         for file in files:
             try:
                 total += (Path(place) / file).stat().st_size
-            except FileNotFoundError:  # a draft that has been moved to its place
+            except OSError:  # a draft that has been moved to its place, or a folder of somebody else
                 continue
     return total

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import xarray as xr
 
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import open_chunked
+from phasepipe.store.tables import open_chunked, refuse_mixture
 
 STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate")
@@ -34,6 +35,8 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     ------
     FileNotFoundError
         If the folder holds no sweep.
+    DamagedStoreError, SweepError
+        If it holds one that cannot be read.
 
     Examples
     --------
@@ -47,11 +50,17 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     found = {
         f"{stage}/N{N}": open_chunked(store) for stage in STAGES for N, store in folder.stores(stage).items()
     }
-    found |= {
-        name: open_chunked(path)
+    archives = {
+        folder.archive(name): open_chunked(folder.archive(name))
         for name in (*TABLES, *REDUCED)
-        for path in (folder.archive(name), folder.table(name))
-        if path.exists()
+        if folder.archive(name).exists()
+    }
+    refuse_mixture(archives)
+    found |= {path.name.partition(".")[0]: table for path, table in archives.items()}
+    found |= {
+        name: open_chunked(folder.table(name))
+        for name in (*TABLES, *REDUCED)
+        if os.path.lexists(folder.table(name))
     }
     if not found:
         raise FileNotFoundError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,22 @@ from phasepipe.physics.problem import Problem
 from phasepipe.physics.starts import StartKind
 from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.specification.sweep import Sweep
-from phasepipe.store.block_store import check_identity
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.identity import check_identity
 from phasepipe.store.integrity import (
     Findings,
     blocks_where,
     check_chunks,
     check_skeleton,
     mark_pending,
+    write_missing_records,
 )
 from phasepipe.store.layout import Status
-from phasepipe.store.lock import exclusive
+from phasepipe.store.lock import StoreLockedError, exclusive, holder
+from phasepipe.store.opening import read_attributes, read_root
+from phasepipe.store.reading import DamagedStoreError
+from phasepipe.store.seal import read_seal, sources_of
+from phasepipe.store.tables import open_store
 from phasepipe.variables import ENGINE
 
 STAGES = ("instances", "runs", "spectra")
@@ -62,31 +70,53 @@ def verify(folder: SweepFolder, sample: int, mend: bool, seed: int = 0) -> dict[
     found = {}
     for stage in STAGES:
         for N, path in folder.stores(stage).items():
-            with exclusive(path.with_suffix(".lock")):
+            with _nobody_writing(path.with_suffix(".lock"), mend):
                 found[f"{stage}/N{N}"] = _verify_store(folder, stage, N, sample, mend, rng)
     for name in TABLES:
-        if folder.table(name).exists():
+        if os.path.lexists(folder.table(name)):
             found[name] = _verify_table(folder, name)
     if mend and any(findings.damaged for findings in found.values()):
         _withdraw_receipts(folder)
     return found
 
 
+@contextmanager
+def _nobody_writing(lock: Path, mend: bool) -> Iterator[None]:
+    """Keep writers away; a folder that this user may only read is only looked at."""
+    if mend or os.access(lock.parent, os.W_OK):
+        with exclusive(lock):
+            yield
+        return
+    if (owner := holder(lock)) is not None:
+        raise StoreLockedError(f"{lock.parent} is being written by process {owner['pid']}; wait for it")
+    yield
+
+
 def _verify_store(
     folder: SweepFolder, stage: str, N: int, sample: int, mend: bool, rng: np.random.Generator
 ) -> Findings:
     path = folder.store(stage, N)
-    found = check_skeleton(path, mend)
-    if mend or not found.files:
+    try:
+        found = check_skeleton(path, mend)
+        read_root(path)
+        if not mend and found.files:
+            found.notes.append("chunks are not read while the metadata are damaged")
+            return found
         check_chunks(path, found)
         if stage == "runs" and not found.blocks:
             _check_runs(path, found)
         if stage != "spectra" and not found.blocks:
             _check_sample(path, stage, N, sample, found, rng)
-    else:
-        found.notes.append("chunks are not read while the metadata are damaged")
-    if mend and found.blocks:
-        mark_pending(path, list(found.blocks))
+        if mend:
+            mark_pending(path, found.blocks)
+            write_missing_records(path, found)
+    except DamagedStoreError as error:
+        return Findings(files=[str(error)])
+    except (KeyError, ValueError, TypeError, AssertionError, OSError) as error:  # of Zarr, on odd metadata
+        said = " ".join(str(error).split())
+        return Findings(
+            files=[f"{path} cannot be read as a store ({said}); remove it and run the sweep again"]
+        )
     return found
 
 
@@ -189,16 +219,31 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
 
 
 def _verify_table(folder: SweepFolder, name: str) -> Findings:
-    """A table is small: it is read whole, and made again if that fails."""
+    """A table is small: it is read whole, with its seal, and made again if that fails."""
     path = folder.table(name)
-    found = check_skeleton(path, mend=False)
+    found = Findings()
     try:
-        group = zarr.open_group(str(path), mode="r")
-        for _, array in group.arrays():
-            array[...]
-            found.chunks += array.nchunks
-    except Exception as error:  # every codec has errors of its own
+        found.chunks = len(open_store(path).variables)
+        seal = read_seal(path)
+        if seal is None:
+            old = check_skeleton(path, mend=False)
+            found.files, found.notes = old.files, old.notes
+        elif seal["sources"] != sources_of(path):
+            found.files.append(f"{path.name} was made of other runs than those stored")
+        mine, others = read_attributes(path).get("specification_hash"), _specification_hashes(folder)
+        if others and mine is not None and mine not in others:
+            found.files.append(f"{path.name} belongs to another sweep")
+    except (DamagedStoreError, KeyError) as error:
         found.files.append(str(error))
+    return found
+
+
+def _specification_hashes(folder: SweepFolder) -> set[str]:
+    """Settings of the runs, where they can be read."""
+    found = set()
+    for path in folder.stores("runs").values():
+        with suppress(DamagedStoreError):
+            found.add(str(read_attributes(path).get("specification_hash")))
     return found
 
 

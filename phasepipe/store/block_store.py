@@ -1,7 +1,7 @@
 """Labelled Zarr stores that are filled block by block and whose axes can grow.
 
 One store holds one stage of one sweep at one N. A block is one Zarr chunk of every array, so blocks are
-written without locks. ``status`` is written after the data: a block counts only when it is whole.
+written without locks. ``status`` is written when the data are on the disk: what counts as done is whole.
 Growing appends to an axis and never moves what is there; readers sort (:mod:`phasepipe.results`).
 """
 
@@ -10,36 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
 
-from phasepipe.errors import UserError
 from phasepipe.log import logger
 from phasepipe.specification.sweep import Sweep
-from phasepipe.store.atomic import drafts_of, remove, replacing
+from phasepipe.store.atomic import flush_all
+from phasepipe.store.chunks import OpenedStore, array_of, status_chunk
+from phasepipe.store.creation import create, fill_value
+from phasepipe.store.identity import StoreMismatchError, check_identity
 from phasepipe.store.layout import Axis, Block, Layout, Status
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, restore, write_skeleton
-from phasepipe.store.provenance import code_hashes, differences, provenance
-from phasepipe.variables import Variable
+from phasepipe.store.publishing import publish, root_content
+from phasepipe.store.records import dimensions, make_record, write_record
 
-CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error, never a number
-CODECS = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)
-
-
-class StoreMismatchError(UserError, ValueError):
-    """The store holds something else than the sweep asks for; the message says what differs."""
-
-
-def _fill_value(dtype: np.dtype[Any], key: bool = False) -> Any:
-    if dtype.kind == "f":
-        return np.nan
-    if key:
-        return np.iinfo(dtype).max
-    return 0
+__all__ = ["BlockStore", "StoreMismatchError", "check_identity", "remove_drafts", "write_block"]
 
 
 class BlockStore:
@@ -48,7 +36,8 @@ class BlockStore:
     def __init__(self, path: Path, layout: Layout) -> None:
         self.path = path
         self.layout = layout
-        self.group = zarr.open_group(str(path), mode="r+")
+        # the arrays themselves: what the root says of them is for readers
+        self.group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
 
     @classmethod
     def prepare(cls, path: Path, sweep: Sweep, layout: Layout) -> BlockStore:
@@ -63,7 +52,7 @@ class BlockStore:
             _mend(path)
             check_identity(path, sweep, layout.stage)
         else:
-            _create(path, sweep, layout)
+            create(path, sweep, layout)
         store = cls(path, layout)
         if missing := layout.variables.keys() - set(store.group.array_keys()):
             raise StoreMismatchError(
@@ -73,10 +62,13 @@ class BlockStore:
         store._grow()
         # readers tell what is pending from what nobody asked for; where it is computed is no result
         asked = sweep.model_dump(mode="json", exclude={"cluster"})
-        if store.group.attrs.get("asked") != asked:
+        attributes = store.group.attrs.asdict()
+        if attributes.get("asked") != asked:
             now = datetime.now(UTC).isoformat(timespec="microseconds")
-            store.group.attrs.update(asked=asked, asked_at=now)
-        write_skeleton(path, store._coordinates())
+            attributes |= {"asked": asked, "asked_at": now}
+        content = root_content(path, attributes)
+        write_skeleton(path, store._coordinates(), content)  # first: what is cut off here is completed by it
+        publish(path, content)
         return store
 
     def _coordinates(self) -> list[str]:
@@ -85,10 +77,10 @@ class BlockStore:
 
     def _stored_axis(self, name: str) -> Axis:
         wanted = self.layout.axes[name]
-        arrays = {key: _values(_array(self.group, key)) for key in wanted.keys}
+        arrays = {key: _values(array_of(self.group, key)) for key in wanted.keys}
         first = next(iter(arrays.values()))
         whole = min(len(values) for values in arrays.values())
-        valid = first[:whole] != _fill_value(first.dtype, key=True)
+        valid = first[:whole] != fill_value(first.dtype, key=True)
         length = whole if valid.all() else int(np.argmin(valid))
         return Axis({key: values[:length] for key, values in arrays.items()}, wanted.chunk)
 
@@ -102,7 +94,7 @@ class BlockStore:
             self._resize(dimension, length)
             # the first key comes last: where it is valid, the others are
             for key in reversed(list(wanted.keys)):
-                array = _array(self.group, key)
+                array = array_of(self.group, key)
                 if array.shape != (length,):
                     array.resize((length,))
                 if new:
@@ -113,8 +105,8 @@ class BlockStore:
     def _arrays_along(self, dimension: str) -> Iterator[tuple[zarr.Array[Any], int]]:
         """Data arrays that have ``dimension``, and at which place."""
         for name in (*self.layout.variables, "status"):
-            array = _array(self.group, name)
-            dims = _dimensions(array)
+            array = array_of(self.group, name)
+            dims = dimensions(array)
             if dimension in dims:
                 yield array, dims.index(dimension)
 
@@ -137,7 +129,7 @@ class BlockStore:
     def status(self) -> NDArray[np.uint8]:
         """Status of every position, shape of the axes."""
         lengths = tuple(len(self._stored_axis(dimension)) for dimension in self.layout.axes)
-        return _values(_array(self.group, "status"), tuple(slice(n) for n in lengths))
+        return _values(array_of(self.group, "status"), tuple(slice(n) for n in lengths))
 
     def wanted(self) -> NDArray[np.bool_]:
         """Which positions of the store the sweep asks for."""
@@ -155,7 +147,7 @@ class BlockStore:
         """Blocks with entries that the sweep asks for and that are not done."""
         stored = {dimension: self._stored_axis(dimension) for dimension in self.layout.axes}
         todo = self.wanted() & (self.status() != Status.DONE)
-        chunks = tuple(_array(self.group, "status").chunks)
+        chunks = tuple(array_of(self.group, "status").chunks)
         blocks = []
         for region in _regions(todo.shape, chunks):
             if todo[region].any():
@@ -170,7 +162,7 @@ class BlockStore:
 
 
 def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) -> None:
-    """Write the results of a block, then its status.
+    """Write the results of a block and its record and, once they are on the disk, its status.
 
     Parameters
     ----------
@@ -181,19 +173,28 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
     values
         For each variable the entries of ``block.todo`` in C order, shape (entries, *other dimensions).
     """
-    group = zarr.open_group(str(path), mode="r+")
-    done = np.full(block.count, Status.DONE, np.uint8)
-    for name, entries in (*values.items(), ("status", done)):
-        # a chunk of fill values is written too: what is done has a file, so that a lost file is noticed
-        array = _array(group, name).with_config({"write_empty_chunks": True})
-        inner = tuple(slice(size) for size in entries.shape[1:])
-        region = (*block.region, *inner)
-        if block.todo.all():
-            array[region] = entries.reshape(*block.todo.shape, *entries.shape[1:])
-        else:
-            whole = _values(array, region)
-            whole[block.todo] = entries
-            array[region] = whole
+    store = OpenedStore.at(path, "r+")
+    for name, entries in values.items():
+        _write_entries(store.arrays[name], block, entries)
+    done = (_values(store.status, block.region) == Status.DONE) | block.todo
+    place = status_chunk(store.status, tuple(span.start for span in block.region))
+    record = make_record(store, place, done)
+    written = [path / key for key in record["chunks"]]
+    # before a power cut, done may not reach the disk earlier than what it is said of
+    flush_all([*written, write_record(path, place, record)])
+    _write_entries(store.status, block, np.full(block.count, Status.DONE, np.uint8))
+
+
+def _write_entries(array: zarr.Array[Any], block: Block, entries: NDArray[Any]) -> None:
+    # a chunk of fill values is written too: what is done has a file, so that a lost file is noticed
+    array = array.with_config({"write_empty_chunks": True})
+    region = (*block.region, *(slice(size) for size in entries.shape[1:]))
+    if block.todo.all():
+        array[region] = entries.reshape(*block.todo.shape, *entries.shape[1:])
+    else:
+        whole = _values(array, region)
+        whole[block.todo] = entries
+        array[region] = whole
 
 
 def remove_drafts(path: Path) -> None:
@@ -213,39 +214,6 @@ def _mend(path: Path) -> None:
         restore(path, skeleton)
 
 
-def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
-    """Refuse a store that was made with other settings or by other code.
-
-    Raises
-    ------
-    StoreMismatchError
-        Says what differs and what to do.
-    """
-    stored = _attributes(path)
-    if found := differences(stored.get("specification", {}), sweep.identity()):
-        raise StoreMismatchError(
-            f"{path} holds another sweep: {'; '.join(found)}. Results of different settings do not mix: "
-            "give the sweep another name, or remove that folder"
-        )
-    code = differences(stored.get("code", {}), code_hashes(sweep, stage))
-    if code:
-        files = ", ".join(entry.split(" is ")[0] for entry in code)
-        raise StoreMismatchError(
-            f"{path} was computed by other code ({files} changed since {stored.get('created')}). "
-            "Give the sweep another name, remove that folder, or go back to that version"
-        )
-
-
-def _attributes(path: Path) -> dict[str, Any]:
-    try:
-        return zarr.open_group(str(path), mode="r").attrs.asdict()
-    except (OSError, ValueError) as error:
-        raise StoreMismatchError(
-            f"{path} is no store of phasepipe ({type(error).__name__}); if it was one, mend it with "
-            f"phasepipe verify {path.parent.parent}, else remove it, or give the sweep another name"
-        ) from error
-
-
 def _regions(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slice, ...]]:
     counts = [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
     for index in np.ndindex(*counts):
@@ -255,78 +223,5 @@ def _regions(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slic
         )
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    array = group[name]
-    assert isinstance(array, zarr.Array)
-    return array
-
-
 def _values(array: zarr.Array[Any], region: tuple[slice, ...] = (slice(None),)) -> NDArray[Any]:
     return np.array(array[region])
-
-
-def _dimensions(array: zarr.Array[Any]) -> list[str]:
-    names: Sequence[Any] = array.metadata.dimension_names or ()  # type: ignore[union-attr]
-    return [str(name) for name in names]
-
-
-def _create(path: Path, sweep: Sweep, layout: Layout) -> None:
-    """Make the store beside its place, then move it there: it exists whole or not at all."""
-    for left_over in drafts_of(path):  # by a process that was killed; we hold the lock
-        remove(left_over)
-    with replacing(path) as draft:
-        _fill(zarr.create_group(str(draft)), sweep, layout)
-
-
-def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
-    """Create the arrays, coordinates and attributes of a new store."""
-    sizes = {dimension: len(axis) for dimension, axis in layout.axes.items()} | dict(layout.sizes)
-    chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()} | dict(layout.chunks)
-    for name, variable in (*layout.variables.items(), ("status", _status_variable(layout))):
-        dtype = np.dtype(variable.dtype)
-        group.create_array(
-            name,
-            shape=tuple(sizes[dimension] for dimension in variable.dims),
-            chunks=tuple(max(1, chunks.get(dimension, sizes[dimension])) for dimension in variable.dims),
-            dtype=dtype,
-            fill_value=_fill_value(dtype),
-            dimension_names=variable.dims,
-            compressors=CODECS,
-            attributes=cast("dict[str, Any]", variable.attributes() | layout.attributes.get(name, {})),
-        )
-    others = []
-    for dimension, axis in layout.axes.items():
-        for key, values in axis.keys.items():
-            _create_coordinate(group, key, (dimension,), values, layout.attributes.get(key, {}))
-            others += [key] * (key != dimension)
-    for name, (dims, values, attributes) in layout.coordinates.items():
-        _create_coordinate(group, name, dims, values, attributes)
-        others += [name] * (dims != (name,))
-    # xarray reads the names of coordinates that are no dimensions from this attribute
-    group.attrs.update(
-        provenance(sweep) | {"code": code_hashes(sweep, layout.stage), "coordinates": " ".join(others)}
-    )
-
-
-def _status_variable(layout: Layout) -> Variable:
-    return Variable(tuple(layout.axes), "uint8", "whether the entry has been computed")
-
-
-def _create_coordinate(
-    group: zarr.Group,
-    name: str,
-    dims: tuple[str, ...],
-    values: NDArray[Any],
-    attributes: Mapping[str, Any],
-) -> None:
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        chunks=tuple(max(1, size) for size in values.shape),
-        dtype=values.dtype,
-        fill_value=_fill_value(values.dtype, key=True),
-        dimension_names=dims,
-        compressors=[CHECKSUM],
-        attributes=dict(attributes),
-    )
-    array[...] = values

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from phasepipe.errors import SweepError
 from phasepipe.specification.sweep import Sweep
-from phasepipe.store.block_store import check_identity
+from phasepipe.store.identity import check_identity
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,23 @@ class SweepFolder:
         return self.root / stage / f"N{N}.zarr"
 
     def stores(self, stage: str) -> dict[int, Path]:
-        """All stores of a stage by N, ascending."""
-        found = {int(path.stem[1:]): path for path in (self.root / stage).glob("N*.zarr")}
+        """All stores of a stage by N, ascending.
+
+        Raises
+        ------
+        SweepError
+            If the folder cannot be read, or holds what looks like a store and is none of the sweep.
+        """
+        place = self.root / stage
+        found = {}
+        for name in _entries(self.root, place):
+            if matched := _STORE.fullmatch(name):
+                found[int(matched[1])] = place / name
+            elif name.startswith("N") and name.endswith(".zarr"):
+                raise SweepError(
+                    f"{place / name} is no store of the sweep, perhaps a copy of one; "
+                    "move it out of that folder, or remove it"
+                )
         return dict(sorted(found.items()))
 
     def table(self, name: str) -> Path:
@@ -33,6 +49,30 @@ class SweepFolder:
     def archive(self, name: str) -> Path:
         """The same as one zipped file, as a reduced sweep holds it."""
         return self.root / f"{name}.zarr.zip"
+
+
+_STORE = re.compile(r"N([1-9]\d{0,8})\.zarr")
+
+
+def _entries(root: Path, place: Path) -> list[str]:
+    """Names in a folder of a sweep; none where it is not there."""
+    try:
+        os.listdir(root)  # a folder that cannot be read is another thing than one without a stage
+        return os.listdir(place)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        wrong = place if root.is_dir() else root
+        raise SweepError(
+            f"{wrong} is no folder; name the folder of a sweep, for example results/demo"
+        ) from None
+    except OSError as error:
+        raise SweepError(f"{_shown(place)} cannot be read ({error.strerror})") from None
+
+
+def _shown(path: Path) -> str:
+    shown = str(path)
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 def check_folder(sweep: Sweep, results: Path) -> SweepFolder:

@@ -1,17 +1,21 @@
 """A lock file that refuses a second writer and recognises a dead one.
 
-A killed workflow can leave the script of a stage running and writing; the lock says who it is.
-The file is made by a hard link, which succeeds once, on network file systems too. A dead owner's file is
-taken over under ``flock`` on that very file: only processes of the owner's host may call it dead, so a lock
-of this host is enough, and of two that find it dead one comes second and sees the file of the first.
+A killed workflow can leave the script of a stage running and writing; the lock says who it is. The file is
+written beside its place, flushed and linked there: it appears once, whole, on network file systems too. Where
+there are no hard links (exFAT, SMB, some container mounts) it is created in its place, exclusively.
+
+Two things say that an owner is dead: its host sees no such process (:mod:`phasepipe.store.process`), or
+nobody holds the ``flock`` that the owner held on this very file from before it appeared. The kernel drops it
+when a process ends, and sees it across containers. Without either the owner counts as alive. Who takes a
+dead owner's file away holds that ``flock``, so that of two the second sees the file of the first.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,72 +24,19 @@ from pathlib import Path
 from typing import Any
 
 from phasepipe.errors import UserError
-from phasepipe.store.atomic import draft_of
+from phasepipe.log import logger
+from phasepipe.store.atomic import draft_of, flush_folder, remove_leftovers
+from phasepipe.store.process import boot, identity_of_this_process, is_gone
+
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_BRIEFLY = 0.3  # seconds: somebody else may be looking at the file, too
+_TO_WRITE = 10.0  # seconds within which a lock file that is created in its place has its content
+_PAUSE = 0.1  # seconds between two looks
+_UNNAMED = {"pid": "?", "host": "?", "since": "?"}
 
 
 class StoreLockedError(UserError):
     """Another process is writing; the message names it."""
-
-
-def _start_of(pid: int) -> str | None:
-    """Start time of a process in clock ticks since boot, or None if it is gone; tells reused pids apart."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        pass
-    else:
-        return None if fields[0] in "ZX" else fields[19]  # a zombie writes no more
-    try:  # no /proc on this system
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "unknown"
-
-
-def identity_of_this_process() -> dict[str, Any]:
-    """What names this process among all that ever ran: pid, host, start of the process and of the machine."""
-    return {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "boot": _boot(),
-        "process_start": _start_of(os.getpid()),
-    }
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return "unknown"
-
-
-def is_gone(owner: dict[str, Any]) -> bool:
-    """Whether a process named by :func:`identity_of_this_process` has ended; never said of another host."""
-    if owner.get("host") != socket.gethostname():
-        return False
-    restarted = owner.get("boot", _boot()) != _boot()
-    return restarted or _start_of(int(owner["pid"])) != owner.get("process_start")
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        owner = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        owner = {}
-    whole = (
-        isinstance(owner, dict) and isinstance(owner.get("pid"), int) and {"host", "since"} <= owner.keys()
-    )
-    return owner if whole else {"pid": "?", "host": "?", "since": "?"}
-
-
-def holder(path: Path) -> dict[str, Any] | None:
-    """Who holds the lock file ``path`` (pid, host, since), or None if nobody living does."""
-    owner = _read(path)
-    return None if owner is None or is_gone(owner) else owner
 
 
 @contextmanager
@@ -102,58 +53,201 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     Raises
     ------
     StoreLockedError
-        If a living process, or one on another host, holds it.
+        If a living process, or one that cannot be seen from here, holds it, or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mine = identity_of_this_process() | {"since": datetime.now(UTC).isoformat(timespec="seconds")}
-    draft = draft_of(path)
-    draft.write_text(json.dumps(mine))
+    path = path.absolute()  # the process may change its folder while it holds the lock
     try:
-        _acquire(path, draft, time.monotonic() + patience)
-    finally:
-        draft.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held, mine = _acquire(path, time.monotonic() + patience)
+    except PermissionError as error:
+        raise StoreLockedError(
+            f"{path.parent} cannot be written by {identity_of_this_process()['user']} ({error.strerror}); "
+            "its owner can allow it with chmod -R g+w, or work in a folder of your own with the key results"
+        ) from error
     try:
         yield
     finally:
         # on a disk that fails it stays, and the next run sees that its holder is gone
         with suppress(OSError):
-            if _read(path) == mine:
+            if _is_at(held, path) and _read(held) == mine:
                 path.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.close(held)
 
 
-def _acquire(path: Path, draft: Path, deadline: float) -> None:
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock file ``path`` (pid, host, since), or None if nobody living does."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return _UNNAMED
+    try:
+        owner = _read(file)
+        return None if _is_dead(file, owner, time.time()) else owner or _UNNAMED
+    finally:
+        os.close(file)
+
+
+def _acquire(path: Path, deadline: float) -> tuple[int, dict[str, Any]]:
+    """Make the lock file; returns it opened, with its ``flock``, and what it says."""
+    while True:
+        with suppress(FileExistsError):
+            return _make(path)
+        owner = _clear_away(path)
+        if owner is None:
+            continue
+        # whether one without a name is dead is known a moment after it was made
+        if time.monotonic() >= deadline and (owner is not _UNNAMED or _age(path) > _TO_WRITE + _PAUSE):
+            raise StoreLockedError(_refusal(path, owner))
+        time.sleep(_PAUSE)
+
+
+def _refusal(path: Path, owner: dict[str, Any]) -> str:
+    advice = f"wait for it, end it, or delete {path} if it is gone"
+    if owner is _UNNAMED:
+        return f"{path.parent} is being written by a process that {path.name} does not name; {advice}"
+    user = f" of {owner['user']}" if "user" in owner else ""
+    return (
+        f"{path.parent} is being written by process {owner['pid']}{user} on {owner['host']} since "
+        f"{owner['since']}; {advice}"
+    )
+
+
+def _make(path: Path) -> tuple[int, dict[str, Any]]:
+    remove_leftovers(path)
+    draft = draft_of(path)
+    try:
+        made = _create(draft)
+        try:
+            os.link(draft, path)
+        except OSError:
+            os.close(made[0])
+            raise
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        made = _create(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    flush_folder(path.parent)
+    return made
+
+
+def _create(path: Path) -> tuple[int, dict[str, Any]]:
+    """Create a file, take its ``flock``, where the file system has it, then say who holds it."""
+    mine = identity_of_this_process() | {"since": datetime.now(UTC).isoformat(timespec="seconds")}
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine["flock"] = True
+        except OSError:
+            mine["flock"] = False
+        os.write(file, json.dumps(mine).encode())
+        os.fsync(file)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        os.close(file)
+        raise
+    return file, mine
+
+
+def _clear_away(path: Path) -> dict[str, Any] | None:
+    """Remove the lock file of an owner that is dead; returns the owner if it lives, else None."""
+    try:
+        file = _open(path)
+    except FileNotFoundError:
+        return None
+    try:
+        if not _is_at(file, path):  # somebody else was first: look again
+            return None
+        owner = _read(file)
+        if not _is_dead(file, owner, _now(path)):
+            return owner or _UNNAMED
+        # while it was judged, its owner may have ended, and another have come
+        if not _is_at(file, path):
+            return None
+        if owner is None:
+            logger.warning("%s does not say who made it, and nobody holds it: it is taken over", path)
+        path.unlink(missing_ok=True)
+        return None
+    finally:
+        os.close(file)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)  # on network file systems a flock asks for it
+    except PermissionError:  # a lock of another user
+        return os.open(path, os.O_RDONLY)
+
+
+def _is_dead(file: int, owner: dict[str, Any] | None, now: float) -> bool:
+    """Whether nobody living holds the opened lock file; takes its ``flock`` if so."""
+    free = _is_free(file)
+    if free is False:
+        return False
+    if owner is None:
+        # left by a power cut, or being written at this moment, which takes no time; clocks may have jumped
+        return abs(now - os.fstat(file).st_mtime) >= _TO_WRITE
+    same_kernel = owner.get("boot") == boot() != "unknown"
+    return is_gone(owner) or bool(free and same_kernel and owner.get("flock"))
+
+
+def _is_free(file: int) -> bool | None:
+    """Whether nobody holds the ``flock`` of the file; None where the file system does not know it."""
+    until = time.monotonic() + _BRIEFLY
     while True:
         try:
-            os.link(draft, path)  # fails if it exists, and is never seen half-written
-            return
-        except FileExistsError:
-            owner = _read(path)
-        if owner is None or _clear_away(path):
-            continue
-        if time.monotonic() >= deadline:
-            raise StoreLockedError(
-                f"{path.parent} is being written by process {owner['pid']} on {owner['host']} since "
-                f"{owner['since']}; wait for it, end it, or delete {path} if it is gone"
-            )
-        time.sleep(0.2)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_BRIEFLY / 10)
+        except OSError:
+            return None
+        else:
+            return True
 
 
-def _clear_away(path: Path) -> bool:
-    """Remove the lock file of an owner that is gone; False if the owner lives."""
+def _read(file: int) -> dict[str, Any] | None:
+    """Who made the lock file; None if it does not say."""
     try:
-        file = path.open("r+")
+        owner = json.loads(os.pread(file, 2**16, 0))
+    except ValueError:
+        return None
+    whole = (
+        isinstance(owner, dict) and isinstance(owner.get("pid"), int) and {"host", "since"} <= owner.keys()
+    )
+    return owner if whole else None
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
-        return True
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            same = os.path.samestat(os.fstat(file.fileno()), path.stat())
-        except FileNotFoundError:
-            return True
-        if not same:  # somebody else was first: look again
-            return True
-        owner = _read(path)
-        if owner is None or not is_gone(owner):
-            return owner is None
-        path.unlink(missing_ok=True)
-        return True
+        return False
+
+
+def _age(path: Path) -> float:
+    try:
+        return abs(_now(path) - path.stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
+
+
+def _now(path: Path) -> float:
+    """Time by the clock of the file system, which may be another host's."""
+    probe = draft_of(path)
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink()

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from phasepipe.store.atomic import replace_bytes
+from phasepipe.store.publishing import ROOT
 
 
 def skeleton_files(store: Path) -> tuple[Path, Path]:
@@ -22,8 +23,8 @@ def skeleton_files(store: Path) -> tuple[Path, Path]:
     return store.with_suffix(".skeleton.json"), store.with_suffix(".skeleton-twin.json")
 
 
-def write_skeleton(store: Path, coordinates: Iterable[str] = ()) -> None:
-    """Copy the metadata of ``store`` and the chunks of its ``coordinates``."""
+def write_skeleton(store: Path, coordinates: Iterable[str] = (), root: bytes | None = None) -> None:
+    """Copy the metadata of ``store``, its root's as they are to become, and the chunks of ``coordinates``."""
     files = sorted(store.rglob("zarr.json"))
     for name in coordinates:
         files += sorted(file for file in (store / name / "c").rglob("*") if file.is_file())
@@ -32,6 +33,8 @@ def write_skeleton(store: Path, coordinates: Iterable[str] = ()) -> None:
     content = {
         file.relative_to(store).as_posix(): base64.b64encode(file.read_bytes()).decode() for file in files
     }
+    if root is not None:
+        content[ROOT] = base64.b64encode(root).decode()
     text = json.dumps({"digest": _digest(content), "files": content})
     for path in skeleton_files(store):
         if _content(path) != text.encode():

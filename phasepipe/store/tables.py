@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from zarr.storage import ZipStore
 
 from phasepipe.errors import UserError
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import replacing
-from phasepipe.store.block_store import CODECS, StoreMismatchError
+from phasepipe.store.creation import CODECS
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.identity import StoreMismatchError
 from phasepipe.store.layout import Status
-from phasepipe.store.metadata_copy import write_skeleton
+from phasepipe.store.metadata_copy import skeleton_files
+from phasepipe.store.opening import open_guarded
+from phasepipe.store.publishing import ROOT, publish, root_content
+from phasepipe.store.reading import DamagedStoreError, cure
+from phasepipe.store.seal import SEAL, broken, make_seal, sources_of
 
 _LABELS = "labels"
+_STATUS = "status"
+_ATTEMPTS, _PAUSE = 4, 0.05  # looks at a table that is being replaced, and seconds between them
 _RUN_AXES = {"alpha", "instance", "start"}
 
 
 def open_store(path: Path) -> xr.Dataset:
-    """A store, zipped or not, as a lazy dataset, its growing axes in ascending order.
+    """A store, zipped or not, as a lazy dataset, its growing axes in ascending order; a table is loaded.
 
     Values are read when they are used, by this process, without Dask: a chunk is a few kilobytes, and a task
-    costs more than reading it.
+    costs more than reading it. ``status`` comes first among the variables: who loads them in this order while
+    the store is being filled never meets a run that is done and has no values.
+
+    Raises
+    ------
+    DamagedStoreError
+        If it cannot be opened. Also when a value is used whose chunk is lost or damaged, or an outcome that
+        is pending while its run counts as done (:mod:`phasepipe.store.reading`).
     """
-    return _in_order(_stored(path))
+    return _in_order(_opened(path))
 
 
 def open_chunked(path: Path) -> xr.Dataset:
@@ -39,8 +54,10 @@ def open_chunked(path: Path) -> xr.Dataset:
 
     Series are chunked as stored. Of what is one number a run, all blocks of an alpha are one task.
     """
-    data = _stored(path)
+    data = _opened(path)
     for name, variable in data.data_vars.items():
+        if "preferred_chunks" not in variable.encoding:
+            continue  # of a table, which is loaded
         sizes = dict(variable.encoding["preferred_chunks"])
         if set(variable.dims) <= _RUN_AXES:
             sizes |= dict.fromkeys(set(variable.dims) - {"alpha"}, -1)
@@ -49,10 +66,35 @@ def open_chunked(path: Path) -> xr.Dataset:
     return _in_order(data)
 
 
-def _stored(path: Path) -> xr.Dataset:
-    store = ZipStore(path, mode="r") if path.suffix == ".zip" else path
-    data: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)
-    return data
+def _opened(path: Path) -> xr.Dataset:
+    if path.suffix == ".zip":
+        return open_guarded(path)
+    data = open_guarded(path)
+    if _STATUS in data:
+        others = [name for name in data.data_vars if name != _STATUS]
+        return data[[_STATUS, *others]]
+    return _whole_table(path)
+
+
+def _whole_table(path: Path) -> xr.Dataset:
+    """A table as it is at one moment: one that is replaced meanwhile is read again."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            before = (path / ROOT).read_bytes()
+            data = open_guarded(path).load()
+            seal = data.attrs.pop(SEAL, None)
+            complaint = None if seal is None else broken(path, seal)
+            if (path / ROOT).read_bytes() == before and complaint is None:
+                return data
+            error = DamagedStoreError(f"{path} is damaged: {complaint}; {cure(path)}")
+        except (OSError, DamagedStoreError) as failed:
+            error = (
+                failed
+                if isinstance(failed, DamagedStoreError)
+                else DamagedStoreError(f"{path} cannot be read ({failed.strerror}); {cure(path)}")
+            )
+        time.sleep(_PAUSE * attempt)
+    raise error
 
 
 def _in_order(data: xr.Dataset) -> xr.Dataset:
@@ -70,7 +112,13 @@ def asked_alphas(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
 
 
 def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
-    """The runs at ``N`` that the sweep asks for; the store may hold more."""
+    """The runs at ``N`` that the sweep asks for; the store may hold more.
+
+    Raises
+    ------
+    DamagedStoreError
+        Here or when values are used, see :func:`open_store`.
+    """
     return asked_runs(open_store(folder.store("runs", N)), sweep, N)
 
 
@@ -133,17 +181,32 @@ def _with_text(data: xr.Dataset) -> xr.Dataset:
 
 
 def write_table(path: Path, table: xr.Dataset) -> None:
-    """Replace the store at ``path`` by ``table``, all at once and with checksums."""
+    """Replace the store at ``path`` by ``table``, all at once, with checksums and a seal."""
+    sources = sources_of(path)
     with replacing(path) as draft:
         _to_zarr(table, draft)
-    write_skeleton(path)
+        publish(draft, root_content(draft, {SEAL: make_seal(draft, path.stem, sources)}))
+    for copy in skeleton_files(path):  # earlier versions made one
+        copy.unlink(missing_ok=True)
 
 
 def write_archive(path: Path, table: xr.Dataset) -> None:
     """Replace the zipped store at ``path`` by ``table``: one file, of the same bytes for the same table."""
-    with tempfile.TemporaryDirectory() as scratch, replacing(path) as draft:
+    write_archives({path: table})
+
+
+def write_archives(tables: Mapping[Path, xr.Dataset]) -> None:
+    """Replace zipped stores that belong together: all are written before the first takes its place."""
+    with ExitStack() as drafts:
+        written = [(drafts.enter_context(replacing(path)), table) for path, table in tables.items()]
+        for draft, table in written:
+            _write_zip(draft, table)
+
+
+def _write_zip(path: Path, table: xr.Dataset) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
         _to_zarr(table, Path(scratch))
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(Path(scratch).rglob("*")):
                 if file.is_file():
                     # an entry made from a name alone carries no date
@@ -151,10 +214,29 @@ def write_archive(path: Path, table: xr.Dataset) -> None:
                     archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
+def refuse_mixture(archives: Mapping[Path, xr.Dataset]) -> None:
+    """Refuse reduced tables of which some are older than others.
+
+    Raises
+    ------
+    DamagedStoreError
+        If ``phasepipe reduce`` was ended while it replaced them, or somebody exchanged some.
+    """
+    made = {str(table.attrs["reduced"]) for table in archives.values() if "reduced" in table.attrs}
+    if len(made) > 1:
+        folder = next(iter(archives)).parent
+        raise DamagedStoreError(
+            f"the tables in {folder} are of {len(made)} different reductions; make them again with "
+            "phasepipe reduce"
+        )
+
+
 def _to_zarr(table: xr.Dataset, folder: Path) -> None:
     table = _without_text(table)
     encoding = {str(name): {"compressors": CODECS} for name in table.variables}
-    table.to_zarr(folder, mode="w", encoding=encoding, consolidated=False, zarr_format=3)
+    table.to_zarr(
+        folder, mode="w", encoding=encoding, consolidated=False, zarr_format=3, write_empty_chunks=True
+    )
 
 
 _NAMED = 5  # cells in the message

@@ -1,6 +1,7 @@
 """What is kept of a sweep says what its runs say."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.results.reduce import NothingToReduceError, reduce_sweep
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
+from phasepipe.store.reading import DamagedStoreError
 from phasepipe.store.tables import IncompleteError, open_store, write_archive
 
 
@@ -140,3 +142,28 @@ def test_holes_are_refused_and_named(reduced, tmp_path):
     with pytest.raises(NothingToReduceError, match="holds no runs"):
         reduce_sweep(SweepFolder(tmp_path / "nowhere"), SweepFolder(tmp_path / "reduced"))
     assert not (tmp_path / "reduced").exists()
+
+
+def test_tables_of_two_reductions_do_not_open_together(reduced, tmp_path, monkeypatch):
+    _, folder, target = reduced
+    copy = SweepFolder(tmp_path / "small")
+    shutil.copytree(target.root, copy.root)
+    renamed = []
+    replace = Path.replace
+
+    def killed(path, goal):
+        if len(renamed) == 2:
+            raise OSError("killed")
+        renamed.append(goal)
+        return replace(path, goal)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(OSError, match="killed"):
+        reduce_sweep(folder, copy)
+    monkeypatch.undo()
+    assert len(renamed) == 2
+    with pytest.raises(DamagedStoreError, match="2 different reductions; make them again"):
+        pp.open_sweep(copy.root)
+    reduce_sweep(folder, copy)
+    pp.open_sweep(copy.root)
+    assert not [file for file in copy.root.iterdir() if file.name.startswith(".")]

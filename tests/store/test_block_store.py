@@ -12,6 +12,8 @@ from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, StoreMismatchError, remove_drafts, write_block
 from phasepipe.store.metadata_copy import write_skeleton
 from phasepipe.store.provenance import source_hash
+from phasepipe.store.publishing import publish, root_content
+from phasepipe.store.reading import DamagedStoreError
 from phasepipe.store.tables import open_store
 from phasepipe.variables import Variable
 
@@ -48,7 +50,7 @@ def fill(path, sweep, add=0.0):
 
 def stored(path):
     """Numbers and status of a store, and what the numbers must be."""
-    data = open_store(path).load()
+    data = open_store(path)[["status", "recovery_time"]].load()
     keys = {key: data[key].values for key in KEYS}
     return data["recovery_time"].values, data["status"].values, content(keys)
 
@@ -141,7 +143,7 @@ def test_a_sweep_may_ask_for_less_than_the_store_holds(path, make_sweep):
 def test_a_partly_filled_block_keeps_what_is_there(path, make_sweep):
     fill(path, make_sweep(instances=3))
     fill(path, make_sweep(instances=6), add=0.5)
-    data = open_store(path).load()
+    data = open_store(path)
     numbers, status, expected = stored(path)
     assert (status == 1).all()
     late = (data["instance"].values >= 3)[None, :, None]
@@ -207,7 +209,9 @@ def test_other_code_is_refused_with_its_files(path, make_sweep):
     prepare(path, make_sweep())
     group = zarr.open_group(str(path), mode="r+")
     group.attrs["code"] = group.attrs["code"] | {"physics/flow.py": "0123456789abcdef"}
-    write_skeleton(path, KEYS)  # as that code would have left it
+    content = root_content(path)
+    write_skeleton(path, KEYS, content)  # as that code would have left it
+    publish(path, content)
     with pytest.raises(StoreMismatchError, match=r"other code \(physics/flow\.py changed"):
         prepare(path, make_sweep())
 
@@ -247,6 +251,7 @@ def test_a_creation_that_fails_leaves_no_store(path, make_sweep):
     assert not path.exists()
     fill(path, sweep)
     assert sorted(entry.name for entry in path.parent.iterdir()) == [
+        "N12.records",
         "N12.skeleton-twin.json",
         "N12.skeleton.json",
         "N12.zarr",
@@ -256,7 +261,7 @@ def test_a_creation_that_fails_leaves_no_store(path, make_sweep):
 
 def test_a_folder_that_is_no_store_is_refused(path, make_sweep):
     path.mkdir(parents=True)
-    with pytest.raises(StoreMismatchError, match="no store of phasepipe"):
+    with pytest.raises(DamagedStoreError, match="no store of phasepipe"):
         prepare(path, make_sweep())
 
 

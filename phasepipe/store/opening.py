@@ -1,0 +1,106 @@
+"""The one way to open a store for reading: what is damaged is one sentence, never a traceback or a number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from zarr.abc.store import Store
+from zarr.storage import LocalStore, ZipStore
+
+from phasepipe.errors import UserError
+from phasepipe.store.publishing import DIGEST, ROOT, metadata_digest
+from phasepipe.store.reading import DamagedStoreError, GuardedStore, cure
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """Root attributes of a store.
+
+    Raises
+    ------
+    DamagedStoreError
+        If there is no whole store.
+    """
+    attributes: dict[str, Any] = read_root(path)["attributes"]
+    return attributes
+
+
+def read_root(path: Path) -> dict[str, Any]:
+    """Root metadata of a store, proved by their digest where they have one.
+
+    Raises
+    ------
+    DamagedStoreError
+        If they cannot be read; says what is there instead.
+    """
+    try:
+        if not path.is_dir():
+            raise DamagedStoreError(f"{path} is no store of phasepipe but a file; {cure(path)}")
+        content = (path / ROOT).read_bytes()
+    except FileNotFoundError:
+        raise DamagedStoreError(
+            f"{path} is no store of phasepipe: it has no {ROOT}, so it is empty or its metadata are lost; "
+            f"{cure(path)}"
+        ) from None
+    except OSError as error:
+        raise DamagedStoreError(f"{path} cannot be read ({error.strerror}); {cure(path)}") from None
+    try:
+        root = json.loads(content)
+        if root["node_type"] != "group" or not isinstance(root["attributes"], dict):
+            raise ValueError("it describes no group")
+        stated = root["attributes"].get(DIGEST)
+        if stated is not None and stated != metadata_digest(root):
+            raise ValueError("it is not what was written")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedStoreError(f"{path / ROOT} is damaged ({_short(error)}); {cure(path)}") from None
+    return dict(root)
+
+
+def open_guarded(path: Path) -> xr.Dataset:
+    """A store, zipped or not, as a lazy dataset; a chunk that is lost or damaged is an error when it is read.
+
+    Raises
+    ------
+    DamagedStoreError
+        If it cannot be opened.
+    """
+    try:
+        store: Store
+        arrays: dict[str, dict[str, Any]] = {}
+        consolidated = False
+        if path.suffix == ".zip":
+            store = ZipStore(path, mode="r")
+        else:
+            root = read_root(path)
+            consolidated = root.get("consolidated_metadata") is not None
+            arrays = root["consolidated_metadata"]["metadata"] if consolidated else _arrays(path)
+            store = LocalStore(path, read_only=True)
+        guarded = GuardedStore(store, path, arrays)
+        data: xr.Dataset = xr.open_zarr(guarded, chunks=None, consolidated=consolidated)
+    except UserError:
+        raise
+    except Exception as error:  # Zarr, its codecs and xarray each have errors of their own
+        raise DamagedStoreError(f"{path} is damaged ({_short(error)}); {cure(path)}") from error
+    data.attrs.pop(DIGEST, None)
+    return data
+
+
+def _arrays(path: Path) -> dict[str, dict[str, Any]]:
+    """Metadata of the arrays of a store that earlier versions made, one file each."""
+    found = {}
+    for folder in sorted(path.iterdir()):
+        if folder.is_dir():
+            try:
+                found[folder.name] = dict(json.loads((folder / ROOT).read_text()))
+            except (OSError, ValueError, TypeError):
+                raise DamagedStoreError(f"{folder / ROOT} is lost or damaged; {cure(path)}") from None
+    return found
+
+
+def _short(error: BaseException) -> str:
+    """An error of a library in a few words on one line."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    said = f"no entry {said}" if isinstance(error, KeyError) else said
+    return said if len(said) <= 160 else f"{said[:160]}..."
