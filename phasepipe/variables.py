@@ -92,10 +92,6 @@ WINDOW_END = {
     ),
 }
 
-BATCH = {
-    "batch": Variable(RUN, "uint32", "position of the first start of the batch in which the run was computed")
-}
-
 SNAPSHOT = Variable(
     ("alpha", "snapshot_instance", "snapshot_start", "snapshot_time", "component"),
     "float32",
@@ -107,7 +103,7 @@ def _of_cells(variables: Variables) -> dict[str, Variable]:
     return {name: variable._replace(dims=(*_CELL, *variable.dims)) for name, variable in variables.items()}
 
 
-RUNS = _of_cells(ENGINE | PREDICTED | WINDOW_END | BATCH)
+RUNS = _of_cells(ENGINE | PREDICTED | WINDOW_END)
 
 _EIGENVALUE = ("eigenvalue",)
 _MODE = ("mode",)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas
 
 from phasepipe.physics.losses import Array, Loss, check_loss, require_loss
 from phasepipe.physics.problem import Problem
@@ -111,66 +111,6 @@ def tangent_hessian(problem: Measurements, loss: Loss, w: Array) -> tuple[Float6
                 matrix = blas.dsyrk(sign / N, block.T, beta=1.0, c=matrix, lower=1, overwrite_c=1)
     matrix[np.diag_indices(N - 1)] -= mu
     return matrix, basis
-
-
-def hessian_product(problem: Measurements, loss: Loss, w: Array, vectors: Array) -> Float64:
-    """Riemannian Hessian at ``w`` times ``vectors``, without forming the Hessian (PHYSICS §4).
-
-    Parameters
-    ----------
-    w
-        Point on the sphere, shape (N,).
-    vectors
-        Shape (N,) or (count, N); the part along ``w`` is projected out first.
-
-    Returns
-    -------
-    Shape of ``vectors``, float64, orthogonal to ``w``.
-    """
-    point = _one_on_sphere(w, problem.sensing.shape[1])
-    N = point.size
-    if vectors.ndim not in (1, 2) or vectors.shape[-1] != N:
-        raise ValueError(f"vectors has shape {vectors.shape}; it must be ({N},) or (count, {N})")
-    curvature, mu = _curvature_and_multiplier(problem, loss, point)
-
-    def project(rows: Float64) -> Float64:
-        projected: Float64 = rows - (rows @ point)[..., None] * (point / N)
-        return projected
-
-    inside = project(vectors.astype(np.float64))
-    product = np.zeros_like(inside)
-    for rows, sensing in _row_blocks(problem):
-        product += ((inside @ sensing.T) * curvature[rows]) @ sensing / N
-    return project(product) - mu * inside
-
-
-def is_positive_definite(
-    problem: Measurements, loss: Loss, w: Array, above: float = 0.0
-) -> bool | NDArray[np.bool_]:
-    """Whether all eigenvalues of the Riemannian Hessian exceed ``above``, by Cholesky.
-
-    Much cheaper than an eigenvalue; certifies that a point of small gradient is a (spurious or true)
-    minimum rather than a saddle.
-
-    Parameters
-    ----------
-    w
-        Points on the sphere, shape (N,) or (count, N).
-    above
-        Bound that the smallest eigenvalue has to exceed.
-
-    Returns
-    -------
-    A bool for one point, else bools of shape (count,).
-    """
-    points = _on_sphere(w, problem.sensing.shape[1])
-    verdicts = np.zeros(len(points), dtype=np.bool_)
-    for row, point in enumerate(points):
-        matrix, _ = tangent_hessian(problem, loss, point)
-        matrix[np.diag_indices(len(matrix))] -= above
-        info = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)[1]
-        verdicts[row] = info == 0
-    return bool(verdicts[0]) if w.ndim == 1 else verdicts
 
 
 def lowest_eigenpairs(problem: Measurements, loss: Loss, w: Array, k: int = 1) -> tuple[Float64, Float64]:

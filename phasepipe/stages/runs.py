@@ -137,9 +137,8 @@ def _compute(path: Path, known: _Instances, specification: str, N: int, block: B
     if kept.any():
         _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
     values = {name: runs[name].values for name in (*ENGINE, *PREDICTED)}
-    first = block.region[2].start + np.argmax(todo[rows], axis=1)
-    batch = np.repeat(first, todo[rows].sum(axis=1)).astype(np.uint32)
-    write_block(path, block, values | {"t_bbp": window_end(runs), "batch": batch})
+
+    write_block(path, block, values | {"t_bbp": window_end(runs)})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import phasepipe as pp
-from phasepipe.physics.hessian import hessian_product
 from phasepipe.physics.traps import _barrier, _largest_cubic, _largest_eigenvalue, is_trapped
 
 LOSSES = [
@@ -16,7 +15,7 @@ LOSSES = [
 
 @pytest.mark.parametrize(("loss", "a", "normalised"), LOSSES, ids=repr)
 @pytest.mark.parametrize("size", [0.01, 0.3, 3.0])
-def test_what_the_inequality_leaves_out_is_a_sum_of_squares(loss, a, normalised, size):
+def test_what_the_inequality_leaves_out_is_a_sum_of_squares(hessian_product, loss, a, normalised, size):
     N = 12
     problem = pp.Problem.draw(N=N, alpha=2.5, seed=4)
     w, direction = pp.starts.random(problem, 2, seed=4)

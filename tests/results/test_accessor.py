@@ -69,7 +69,7 @@ def test_runs_are_those_with_the_outcome(tree):
 
 def bits_agree(again, stored):
     for name in stored.data_vars:
-        if name in again and name not in ("snapshot", "status", "batch"):
+        if name in again and name not in ("snapshot", "status"):
             values = again[name]
             if "time" in values.dims:
                 values = values.sel(time=stored["time"])
@@ -89,11 +89,6 @@ def test_every_start_repeats_to_the_bit_also_where_starts_were_added(grown, star
     assert dense.sizes["time"] > 2 * stored.sizes["time"]
     assert dense.attrs["repeats_stored_bits"] == "yes"
     bits_agree(dense, stored)
-
-
-def test_starts_computed_together_are_known(grown):
-    batch = pp.open_sweep(grown.root)["runs/N32"]["batch"].values
-    assert (batch == [0, 0, 0, 3, 4]).all()
 
 
 def test_a_store_with_other_numbers_is_noticed(grown):
