@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from phasepipe.physics.losses import Loss
 from phasepipe.theory.dynamics import require_settings
@@ -28,7 +28,7 @@ ALPHA_SPACING = 0.25
 LARGEST_ALPHA = 12.0
 SAMPLES = 2**14
 ACCURACY = 0.03
-_HALF = norm.ppf(0.75) ** 2  # P = 1/2 where m_c² N = this times S
+_HALF = float(ndtri(0.75)) ** 2  # P = 1/2 where m_c² N = this times S
 _NEGLIGIBLE = 1e-3
 
 
@@ -81,11 +81,12 @@ def success_probability(
     overlaps, variances = known.critical(budget)
     if np.isfinite(overlaps).all():
         argument = overlaps * np.sqrt(N / variances)
-        values = 2 * norm.sf(argument)
-        steps = 2 * norm.pdf(argument.mean()) * argument.mean() * accuracy
+        values = 2 * ndtr(-argument)
+        middle = float(argument.mean())
+        steps = np.sqrt(2 / np.pi) * np.exp(-0.5 * middle**2) * middle * accuracy
         return _joined(values, steps)
     if known.initial_overlap.size and budget < known.times[0]:
-        bound = 2 * norm.sf(known.initial_overlap[-1] * np.sqrt(N / known.start_variance.max()))
+        bound = 2 * ndtr(-known.initial_overlap[-1] * np.sqrt(N / known.start_variance.max()))
         if bound < _NEGLIGIBLE:
             return Predicted(0.0, float(bound))
     return _unknown(_outside(known, budget))

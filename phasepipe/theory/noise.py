@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from phasepipe.theory.quadrature import Floats
 
@@ -40,6 +39,8 @@ class GaussianVariables:
     """
 
     def __init__(self, samples: int, most: int, seed: int, *, antithetic: bool) -> None:
+        from scipy.stats import qmc  # slow to import, and every worker imports this package
+
         self._antithetic = antithetic
         self._points = samples // 2 if antithetic else samples
         sobol = qmc.Sobol(most + 1 + _AT_ONCE, scramble=True, rng=np.random.default_rng([seed, samples]))
