@@ -15,7 +15,8 @@ from phasepipe.physics.arguments import require_number
 from phasepipe.physics.arrays import Vectors, require_device
 from phasepipe.physics.chebyshev import ChebyshevIntegrator
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.losses import Loss, check_loss
+from phasepipe.physics.loss_check import check_loss
+from phasepipe.physics.losses import Loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Predictor, RunLog, record_times
 from phasepipe.physics.sphere import to_sphere

@@ -17,7 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from phasepipe.physics.losses import Array, Loss, check_loss, require_loss
+from phasepipe.physics.loss_check import check_loss
+from phasepipe.physics.losses import Array, Loss, require_loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.tridiagonal import Tridiagonal
 from phasepipe.variables import SPECTRUM

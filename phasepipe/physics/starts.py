@@ -17,7 +17,8 @@ from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.ensembles import GAUSSIAN
 from phasepipe.physics.flow import Flow, RunProtocol, run_batch
 from phasepipe.physics.hessian import TangentBasis, lowest_eigenpairs
-from phasepipe.physics.losses import Array, Loss, check_loss
+from phasepipe.physics.loss_check import check_loss
+from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.sphere import tangent, to_sphere
 from phasepipe.physics.streams import Stream, generator

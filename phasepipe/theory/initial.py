@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phasepipe.physics.losses import Loss, NormalisedQuartic, check_loss
+from phasepipe.physics.loss_check import check_loss
+from phasepipe.physics.losses import Loss, NormalisedQuartic
 from phasepipe.theory.population import Response, ResponseFunction, Transition, find_outlier, find_transition
 from phasepipe.theory.quadrature import Floats, gaussian_plane_average
 from phasepipe.theory.requirements import lowest_curvature, require_even

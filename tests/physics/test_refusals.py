@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import phasepipe as pp
-from phasepipe.physics.losses import check_loss
+from phasepipe.physics.loss_check import check_loss
 
 LOSS = pp.NormalisedQuartic(a=1.0)
 PROBLEM = pp.Problem.draw(N=16, alpha=2, seed=1)
@@ -45,7 +45,7 @@ FLOW = [
     ({"t_max": True}, TypeError, "t_max = True is no number"),
     ({"records_per_decade": 8.0}, TypeError, r"records_per_decade = 8\.0 is no integer"),
     ({"records_per_decade": 0}, ValueError, "records_per_decade = 0 is too small"),
-    ({"loss": pp.NormalisedQuartic}, TypeError, "NormalisedQuartic is a class; give an instance"),
+    ({"loss": pp.NormalisedQuartic}, TypeError, "NormalisedQuartic is a class and not an object"),
 ]
 
 
@@ -145,11 +145,11 @@ def changed(**methods):
 
 
 WRONG = [
-    (changed(slope=lambda *_: None), TypeError, "slope.* returns nothing; is a 'return' missing"),
-    (changed(value=lambda yhat, _: np.sum(yhat)), TypeError, r"value.* returns shape \(\)"),
-    (changed(value=lambda yhat: yhat), TypeError, "value.* raises TypeError"),
-    (changed(value=lambda yhat, y: yhat > y), TypeError, "value.* of bool"),
-    (changed(value=lambda yhat, _: yhat + 0j), TypeError, "value.* of complex"),
+    (changed(slope=lambda *_: None), TypeError, "slope.* returns nothing; is a return missing"),
+    (changed(value=lambda yhat, _: np.sum(yhat)), TypeError, r"value has shape \(\)"),
+    (changed(value=lambda yhat: yhat), TypeError, r"value\(yhat, y\) fails with TypeError"),
+    (changed(value=lambda yhat, y: yhat > y), TypeError, "value is bool"),
+    (changed(value=lambda yhat, _: yhat + 0j), TypeError, "value is complex"),
     (changed(slope=lambda yhat, _: yhat * np.nan), ValueError, "slope.* is not finite"),
     (
         changed(slope=lambda yhat, y: -Absolute().slope(yhat, y)),
@@ -158,9 +158,9 @@ WRONG = [
     ),
     (changed(curvature=lambda yhat, _: yhat), ValueError, "curvature .* derivative of its slope"),
     (changed(curvature=None), TypeError, "lacks curvature"),
-    (Absolute, TypeError, "Absolute is a class"),
+    (Absolute, TypeError, "Absolute is a class and not an object"),
     (np.square, TypeError, "lacks value, slope, curvature"),
-    (None, TypeError, "loss None lacks"),
+    (None, TypeError, "loss None: it lacks"),
 ]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from phasepipe.errors import SweepError
+from phasepipe.physics.loss_check import examined
 from phasepipe.physics.losses import NormalisedQuartic, Quartic
 from phasepipe.specification.configuration import load_sweep
-from phasepipe.specification.loss import CustomLossSpec, _checked
+from phasepipe.specification.loss import CustomLossSpec
 from phasepipe.specification.time_limit import TooSlow, time_limit
 
 GOOD = {
@@ -55,7 +56,7 @@ def refused(build, *arguments, **keywords):
 def test_a_loss_that_can_be_descended_is_taken(build):
     assert build().value(2.0, 1.0) == 9
     for loss in (NormalisedQuartic(0.01), NormalisedQuartic(100.0), Quartic()):
-        assert _checked(loss) is loss
+        assert examined(loss) is loss
 
 
 def test_a_constant_of_numpy_may_widen_the_type(build):

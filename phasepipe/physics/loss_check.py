@@ -1,0 +1,107 @@
+"""Evaluates a loss once before anything runs, so that a mistake in it is a sentence, not a fate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phasepipe.physics.losses import LOSS_METHODS, Array, Loss, NormalisedQuartic, Quartic
+
+_LARGEST_SHARE = 0.5  # of points at which a derivative may differ from differences: a kink is met at few
+_STEP = 1e-5  # of the differences, relative to 1 + |yhat|
+
+
+class LossError(TypeError, ValueError):
+    """What is wrong with an object as a loss."""
+
+
+def check_loss(candidate: object, name: str = "loss") -> Loss:
+    """Return ``candidate`` if it behaves as a loss on a few numbers, else say in one sentence what is wrong.
+
+    Its three methods are evaluated at fixed predictions and labels, in both precisions: results must be
+    floating arrays of the shape of ``yhat``, finite, and derivatives of one another by finite differences.
+    The arguments must stay as they are. Costs a fraction of a millisecond.
+
+    Parameters
+    ----------
+    candidate
+        What was given as a loss.
+    name
+        What to call it in the message.
+
+    Raises
+    ------
+    LossError
+        A TypeError and ValueError, with the sentence.
+    """
+    try:
+        return examined(candidate)
+    except LossError as fault:
+        raise LossError(f"{name} {candidate!r}: {fault}") from fault.__cause__
+
+
+def examined(candidate: object) -> Loss:
+    """:func:`check_loss` whose sentence begins after the name of the loss."""
+    if isinstance(candidate, type):
+        raise LossError(
+            f"{candidate.__name__} is a class and not an object; give an object, for example "
+            f"{candidate.__name__}() with its parameters"
+        )
+    missing = [method for method in LOSS_METHODS if not callable(getattr(candidate, method, None))]
+    if missing:
+        raise LossError(
+            f"it lacks {', '.join(missing)}; a loss has the three methods value, slope and curvature of "
+            "(yhat, y)"
+        )
+    assert isinstance(candidate, Loss)
+    if isinstance(candidate, NormalisedQuartic | Quartic):
+        return candidate
+    draw = np.random.Generator(np.random.PCG64(0))
+    # the engine asks with rows of predictions at the same labels
+    yhat, y = draw.normal(size=(3, 16)), draw.normal(size=16)
+    for method in LOSS_METHODS:
+        for dtype in (np.float32, np.float64):
+            _evaluate(candidate, method, yhat.astype(dtype), y.astype(dtype))
+    _require_derivative(candidate, "slope", "value", yhat, y)
+    _require_derivative(candidate, "curvature", "slope", yhat, y)
+    return candidate
+
+
+def _require_derivative(loss: Loss, derivative: str, function: str, yhat: Array, y: Array) -> None:
+    step = _STEP * (1 + np.abs(yhat))
+    ahead, behind = (_evaluate(loss, function, yhat + sign * step, y) for sign in (1, -1))
+    expected = (ahead - behind) / (2 * step)
+    found = _evaluate(loss, derivative, yhat, y)
+    error = np.abs(found - expected) - 1e-3 * (np.abs(found) + np.abs(expected))
+    if np.mean(error > 1e-6) > _LARGEST_SHARE:
+        worst = np.unravel_index(np.argmax(error), error.shape)
+        raise LossError(
+            f"its {derivative} is not the derivative of its {function} in yhat: {found[worst]:.6g} at yhat = "
+            f"{yhat[worst]:.3g}, y = {y[worst[1]]:.3g}, where differences give {expected[worst]:.6g}"
+        )
+
+
+def _evaluate(loss: Loss, name: str, yhat: Array, y: Array) -> Array:
+    given = yhat.copy(), y.copy()
+    try:
+        with np.errstate(all="ignore"):
+            found = getattr(loss, name)(*given)
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
+        reason = " ".join(f"{type(error).__name__}: {error}".rstrip(": ").split())
+        raise LossError(f"its {name}(yhat, y) fails with {reason}") from error
+    if found is None:
+        raise LossError(f"its {name} returns nothing; is a return missing?")
+    shape = np.shape(found)
+    if shape != yhat.shape:
+        raise LossError(
+            f"its {name} has shape {shape} for yhat of shape {yhat.shape} and y of shape {y.shape}; "
+            f"it should be elementwise, of shape {yhat.shape}"
+        )
+    # a constant of NumPy's own makes float64 of float32, which costs time and changes nothing
+    if not np.issubdtype(getattr(found, "dtype", object), np.floating):
+        kind = getattr(found, "dtype", type(found).__name__)
+        raise LossError(f"its {name} is {kind} for arguments of {yhat.dtype}; it should keep their type")
+    if not (np.array_equal(given[0], yhat) and np.array_equal(given[1], y)):
+        raise LossError(f"its {name} changes its arguments in place; return a new array")
+    if not np.isfinite(found).all():
+        raise LossError(f"its {name} is not finite at yhat and y of order one")
+    return np.asarray(found)
