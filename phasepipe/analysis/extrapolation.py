@@ -1,10 +1,10 @@
 """From a quantity at finite N to its limit: which forms fit, what each implies, what cannot be told apart.
 
 ``value(N) = limit + amplitude * shift(N)`` with shift ``1 / log(N / N0)`` or ``N^-omega``, the limit free or
-imposed by theory, or ``a + b log N`` without limit (PHYSICS §8). No form depends on the unit of N. A curve
-that was computed without a fit (from the dynamics, say) is held against the same values as a
-:class:`GivenCurve`. Nothing here is special to alpha_50: use it for t_BBP, energies, or the width (impose the
-limit 0: omega is then 1/nu).
+imposed by theory, or ``a + b log N`` without limit (docs/explanation/physics.md §8). No form depends on the
+unit of N. A curve that was computed without a fit (from the dynamics, say) is held against the same values as
+a :class:`GivenCurve`. Nothing here is special to alpha_50: use it for t_BBP, energies, or the width (impose
+the limit 0: omega is then 1/nu).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def extrapolate(
         Sizes, values and their standard errors, shape (size,). Sizes whose value or error is not finite
         (not bracketed, for instance) are left out and listed in ``excluded``.
     imposed_limit
-        Limit from theory, for example alpha_threshold (PHYSICS §7).
+        Limit from theory, for example alpha_threshold (docs/explanation/physics.md §7).
     forms
         Forms of the shift.
     level

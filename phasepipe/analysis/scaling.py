@@ -32,7 +32,7 @@ def scaling_study(
     imposed_limit: float | None = None,
     level: float = 0.95,
 ) -> ScalingStudy:
-    """Finite-size scaling of success counts (PHYSICS §8).
+    """Finite-size scaling of success counts (docs/explanation/physics.md §8).
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Success probability against alpha for every time budget, from outcomes and first-passage times.
 
 A run counts as recovered at budget ``T`` if its first-passage time is at most ``T``, so one sweep to
-``t_max`` answers for every shorter budget. ``P`` is recovered over all but diverged (PHYSICS §3);
-runs that were not computed are left out and counted.
+``t_max`` answers for every shorter budget. ``P`` is recovered over all but diverged
+(docs/explanation/physics.md §3); runs that were not computed are left out and counted.
 """
 
 from __future__ import annotations

@@ -161,7 +161,9 @@ def signal_curvature(
     mu: NDArray[np.floating],
     N: int,
 ) -> Float:
-    """Second derivative of the loss along the tangent direction of the signal, ``h = e.H e`` (PHYSICS §4).
+    """Second derivative of the loss along the tangent direction of the signal, ``h = e.H e``.
+
+    See docs/explanation/physics.md §4.
 
     Parameters
     ----------

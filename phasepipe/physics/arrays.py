@@ -33,7 +33,7 @@ class Instances(Protocol):
     """Sensing matrices and labels of several instances, with the loss, where the vectors live."""
 
     def gradient(self, instance: int, points: Vectors, out: Vectors) -> None:
-        """Write ``sqrt(N)`` times the gradient G of PHYSICS §3 at ``points`` into ``out``, both (rows, N)."""
+        """Write ``sqrt(N)`` times the gradient G at ``points`` into ``out``, both (rows, N)."""
         ...
 
     def measure(self, instance: int, points: Vectors, out: Vectors, predictions: Array) -> Float:

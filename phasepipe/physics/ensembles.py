@@ -1,4 +1,6 @@
-"""Ensembles of sensing matrices: entries of mean 0 and second moment 1 in all of them (PHYSICS §1).
+"""Ensembles of sensing matrices: entries of mean 0 and second moment 1 in all of them.
+
+See docs/explanation/physics.md §1.
 
 The Gaussian one is that of the theory; the others ask whether its results are universal. What
 :mod:`phasepipe.theory` predicts for N to infinity is for Gaussian matrices without noise.

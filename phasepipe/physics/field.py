@@ -1,4 +1,4 @@
-"""Riemannian gradient of many runs on several instances at once (PHYSICS §3).
+"""Riemannian gradient of many runs on several instances at once (docs/explanation/physics.md §3).
 
 Runs are rows. All runs of one instance share its sensing matrix, so a batch costs two matrix products
 per instance; rows must be ordered by instance.
@@ -38,7 +38,7 @@ class GradientField:
     problems
         Instances with the same N and M.
     loss
-        Loss of PHYSICS §2 or the user's own.
+        Loss of docs/explanation/physics.md §2 or the user's own.
     owner
         Instance (position in ``problems``) of every run, shape (runs,), in ascending order.
     dtype

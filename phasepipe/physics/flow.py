@@ -1,4 +1,7 @@
-"""Gradient flow and gradient descent of many runs, with their fates and records (PHYSICS §3)."""
+"""Gradient flow and gradient descent of many runs, with their fates and records.
+
+See docs/explanation/physics.md §3.
+"""
 
 from __future__ import annotations
 
@@ -211,7 +214,7 @@ def run_flow(
     snapshots: bool = False,
     device: str = "cpu",
 ) -> xr.Dataset:
-    """Gradient flow from each row of ``w0`` (PHYSICS §3).
+    """Gradient flow from each row of ``w0`` (docs/explanation/physics.md §3).
 
     Parameters
     ----------
@@ -273,8 +276,9 @@ def run_descent(
 ) -> xr.Dataset:
     """Literal gradient descent with a fixed learning rate; time is the sum of learning rates.
 
-    Parameters, result and errors as in :func:`run_flow`. The rate has to be below ``2 / lambda_max`` of
-    the Hessian at the start for the whole run (PHYSICS §3); a run that blows up ends as *diverged*.
+    Parameters, result and errors as in :func:`run_flow`. The rate has to be below ``2 / lambda_max`` of the
+    Hessian at the start for the whole run (docs/explanation/physics.md §3); a run that blows up ends as
+    *diverged*.
     """
     dynamics = Descent(learning_rate)
     return _run(

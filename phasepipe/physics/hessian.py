@@ -1,4 +1,6 @@
-"""Riemannian Hessian on the tangent space of the sphere, dense and matrix-free (PHYSICS §4).
+"""Riemannian Hessian on the tangent space of the sphere, dense and matrix-free.
+
+See docs/explanation/physics.md §4.
 
 A Householder reflection maps ``w`` to the first axis; the other N - 1 axes are an orthonormal basis of
 the tangent space, so that no spurious zero along ``w`` ever enters. One reduction to tridiagonal form
@@ -73,7 +75,9 @@ class TangentBasis:
 
 
 def tangent_hessian(problem: Measurements, loss: Loss, w: Array) -> tuple[Float64, TangentBasis]:
-    """Riemannian Hessian at one point as a dense matrix on the tangent space (PHYSICS §4).
+    """Riemannian Hessian at one point as a dense matrix on the tangent space.
+
+    See docs/explanation/physics.md §4.
 
     Memory is one matrix of (N - 1)² and a few blocks of rows of X, whatever alpha.
 
@@ -130,7 +134,9 @@ def lowest_eigenpairs(problem: Measurements, loss: Loss, w: Array, k: int = 1) -
 
 
 def spectrum(problem: Problem, loss: Loss, w: Array, k: int = 2, full: bool = False) -> xr.Dataset:
-    """Spectrum of the Riemannian Hessian and the signal overlap of its eigenvectors (PHYSICS §4).
+    """Spectrum of the Riemannian Hessian and the signal overlap of its eigenvectors.
+
+    See docs/explanation/physics.md §4.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Losses of phase retrieval and their first two derivatives in the prediction (PHYSICS §2).
+"""Losses of phase retrieval and their first two derivatives in the prediction.
+
+See docs/explanation/physics.md §2.
 
 A loss is any object with three methods of ``(yhat, y)``: ``value``, ``slope`` (first derivative in
 ``yhat``) and ``curvature`` (second derivative). All three are elementwise, broadcast their arguments
@@ -36,13 +38,13 @@ class Loss(Protocol):
         ...
 
     def curvature(self, yhat: Array, y: Array) -> Array:
-        """Second derivative of the loss in ``yhat`` (the weight ``T`` of PHYSICS §2), same shape."""
+        """Second derivative of the loss in ``yhat`` (the weight ``T``), same shape."""
         ...
 
 
 @dataclass(frozen=True)
 class NormalisedQuartic:
-    """Normalised quartic loss ``(yhat² - y²)² / (4 (a + y²))`` (PHYSICS §2).
+    """Normalised quartic loss ``(yhat² - y²)² / (4 (a + y²))`` (docs/explanation/physics.md §2).
 
     Parameters
     ----------
@@ -90,7 +92,10 @@ class NormalisedQuartic:
 
 @dataclass(frozen=True)
 class Quartic:
-    """Quartic loss ``(yhat² - y²)² / 4``, the limit ``a → ∞`` up to a factor (PHYSICS §2)."""
+    """Quartic loss ``(yhat² - y²)² / 4``, the limit ``a → ∞`` up to a factor.
+
+    See docs/explanation/physics.md §2.
+    """
 
     def value(self, yhat: Array, y: Array) -> Array:
         excess = yhat * yhat - y * y

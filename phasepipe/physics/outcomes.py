@@ -1,4 +1,4 @@
-"""How a run can end (PHYSICS §3). Values are part of the store format."""
+"""How a run can end (docs/explanation/physics.md §3). Values are part of the store format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One instance of phase retrieval (PHYSICS §1)."""
+"""One instance of phase retrieval (docs/explanation/physics.md §1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phasepipe.physics.streams import Stream, generator
 
 
 def measurement_count(N: int, alpha: float) -> int:
-    """Number of measurements ``M = round(alpha N)`` (PHYSICS §1).
+    """Number of measurements ``M = round(alpha N)`` (docs/explanation/physics.md §1).
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Problem:
     seed, instance
         Integers that, with N and M, address every random stream of the instance.
     zero_signal
-        The labels know nothing of the signal (control of PHYSICS §1).
+        The labels know nothing of the signal (control of docs/explanation/physics.md §1).
     ensemble
         What the sensing matrix was drawn from.
     noise
@@ -142,7 +142,9 @@ class Problem:
         return self.M / self.N
 
     def predictions(self, w: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Predictions ``yhat = X w / sqrt(N)`` (PHYSICS §1) at points ``w``, shape (..., N).
+        """Predictions ``yhat = X w / sqrt(N)`` at points ``w``, shape (..., N).
+
+        See docs/explanation/physics.md §1.
 
         Returns
         -------

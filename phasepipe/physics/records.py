@@ -201,7 +201,9 @@ class RunLog:
         self._next[steps.run] = np.maximum(stop, first)
 
     def _certify(self, steps: Steps, until: Float, late: NDArray[np.bool_]) -> Int:
-        """Runs that provably never recover (PHYSICS §3), see :func:`phasepipe.physics.traps.is_trapped`.
+        """Runs that provably never recover, see :func:`phasepipe.physics.traps.is_trapped`.
+
+        See docs/explanation/physics.md §3.
 
         That costs as much as some N evaluations. So a run is examined once when its gradient becomes small,
         again whenever that has shrunk by a factor since, and once when its time is spent.

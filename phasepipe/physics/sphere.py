@@ -1,4 +1,7 @@
-"""Geometry of the sphere ``|w|² = N`` (PHYSICS §1 and §3). Rows of an array are points ``w``."""
+"""Geometry of the sphere ``|w|² = N``. Rows of an array are points ``w``.
+
+See docs/explanation/physics.md §1 and §3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run starts on the sphere (PHYSICS §9).
+"""Where a run starts on the sphere (docs/explanation/physics.md §9).
 
 Every start has a stream of its own, keyed by (seed, N, M, instance, kind, number), so that starts
 number 16 to 31 are the same whether or not 0 to 15 were asked for.
@@ -90,7 +90,9 @@ def warm(problem: Problem, count: int, seed: int, *, m0: float, first: int = 0) 
 
 
 def optimal_weight(y: Array, regularisation: float = 0.0) -> Array:
-    """Weight ``f(y) = 1 - (1 + r) / (y² + r)``; ``r = 0`` is the optimal ``1 - 1 / y²`` (PHYSICS §9).
+    """Weight ``f(y) = 1 - (1 + r) / (y² + r)``; ``r = 0`` is the optimal ``1 - 1 / y²``.
+
+    See docs/explanation/physics.md §9.
 
     A positive ``r`` bounds the weight below by ``-1 / r``; ``r = sqrt(2 alpha) - 1`` is the choice of
     Mondelli & Montanari, arXiv:1708.05932.
@@ -108,7 +110,9 @@ def optimal_weight(y: Array, regularisation: float = 0.0) -> Array:
 
 @one_blas_thread()
 def spectral(problem: Problem) -> NDArray[np.float64]:
-    """The spectral start: top eigenvector of ``sum_i f(y_i) x_i x_i^T``, optimal weight (PHYSICS §9).
+    """The spectral start: top eigenvector of ``sum_i f(y_i) x_i x_i^T``, optimal weight.
+
+    See docs/explanation/physics.md §9.
 
     An instance has one: its negative is the same start for a loss that is even in ``yhat``. Found by Lanczos
     iterations, O(M N) each, with no N x N matrix. :func:`phasepipe.theory.spectral_start` predicts its
@@ -135,7 +139,9 @@ def spectral(problem: Problem) -> NDArray[np.float64]:
 
 @one_blas_thread()
 def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 0) -> NDArray[np.float64]:
-    """Lowest eigenvector of the Hessian at a random point: the coarse start, with no tuning (PHYSICS §9).
+    """Lowest eigenvector of the Hessian at a random point: the coarse start, with no tuning.
+
+    See docs/explanation/physics.md §9.
 
     Every start has a random point of its own. Its squared overlap with the signal is that of
     :func:`phasepipe.theory.initial_spectrum` for N to infinity. The cost is a dense diagonalisation each.
@@ -162,7 +168,9 @@ def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 
 def threshold(
     problem: Problem, loss: Loss, count: int, seed: int, *, preparation: float, first: int = 0
 ) -> NDArray[np.float64]:
-    """Threshold states of the problem without its signal, planted into the problem (PHYSICS §1, §7).
+    """Threshold states of the problem without its signal, planted into the problem.
+
+    See docs/explanation/physics.md §1 and §7.
 
     In the N - 1 dimensions orthogonal to ``w*`` the sensing matrix is Gaussian and independent of the
     labels: descent confined to them is the zero-signal control, and comes near its threshold states by the

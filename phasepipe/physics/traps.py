@@ -1,8 +1,8 @@
 """Whether gradient flow can still leave the neighbourhood of a point: the certificate of a trapped run.
 
 Points near ``w`` are written ``sqrt(N) (w + x) / |w + x|`` with ``x`` tangent, ``p = X x / sqrt(N)`` the
-changes of the predictions and ``q = |x|² / N``. For the losses of PHYSICS §2, ``(1 + q)² L`` is a polynomial
-of degree four in ``x``, and collecting its terms
+changes of the predictions and ``q = |x|² / N``. For the losses of docs/explanation/physics.md §2, ``(1 + q)²
+L`` is a polynomial of degree four in ``x``, and collecting its terms
 
     (1 + q)² (L - L(w)) >= g.x + x.H x / 2 + sum_i c_i p_i³ - q sum_i b_i p_i - q² L(w),
 
@@ -40,8 +40,9 @@ _MARGIN = 1.001  # for rounding where products are made in float32
 def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float) -> bool:
     """Whether gradient flow from ``w`` provably stays where ``|m|`` is below the threshold, at a minimum.
 
-    A proof, up to rounding in float64, for the losses of PHYSICS §2; an estimate for others. False means that
-    nothing is known. Costs about a Hessian and its eigenvalues; several times that if the answer is yes.
+    A proof, up to rounding in float64, for the losses of docs/explanation/physics.md §2; an estimate for
+    others. False means that nothing is known. Costs about a Hessian and its eigenvalues; several times that
+    if the answer is yes.
 
     Parameters
     ----------

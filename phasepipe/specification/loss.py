@@ -22,7 +22,7 @@ _PROCESSOR_SECONDS, _SECONDS = 8, 60
 
 
 class NormalisedQuarticSpec(Model):
-    """The normalised quartic loss of PHYSICS §2."""
+    """The normalised quartic loss of docs/explanation/physics.md §2."""
 
     kind: Literal["normalised_quartic"] = "normalised_quartic"
     a: Real = Field(gt=0, le=1e6, description="Regulariser of the denominator, for example 0.01")

@@ -42,7 +42,7 @@ class CriticalPoints:
     complexity: float  # Sigma, logarithm of the expected number per dimension
     energy: float  # loss per dimension, alpha <l>
     slope: float  # derivative of Sigma by the energy, in units of 1 / loss; 0 where they are most numerous
-    mu: float  # Lagrange multiplier of PHYSICS §3, alpha <yhat l'>
+    mu: float  # Lagrange multiplier of docs/explanation/physics.md §3, alpha <yhat l'>
     marginal: bool  # minima whose Hessian has its edge at 0
     signal_response: float  # the Hessian has a negative direction towards the signal where it exceeds 1
     multipliers: Multipliers  # of the law of predictions and labels
@@ -195,7 +195,9 @@ def described(problem: Problem, found: Evaluation, error: float, kind: Kind) -> 
 
 
 def landscape_outlier(points: CriticalPoints) -> Outlier:
-    """Edge of the Hessian's bulk, outlier towards the signal, squared overlap (PHYSICS §5), less ``mu``.
+    """Edge of the Hessian's bulk, outlier towards the signal, squared overlap, less ``mu``.
+
+    See docs/explanation/physics.md §5.
 
     Raises
     ------

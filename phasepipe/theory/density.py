@@ -1,4 +1,4 @@
-"""Density of the bulk from the bulk equation, for plots (PHYSICS §5).
+"""Density of the bulk from the bulk equation, for plots (docs/explanation/physics.md §5).
 
 As in :mod:`phasepipe.theory.resolvent` the unknown is ``u = 1 / g``; unlike there it is complex, and the
 cost is a few hundred passes over the sample for each point of the grid (0.4 s for 1000 points at M = 1200).
@@ -22,7 +22,9 @@ NEWTON_STEPS = 12
 def bulk_resolvent(
     z: ArrayLike, curvature: ArrayLike, N: float, weights: ArrayLike | None = None
 ) -> Complex128:
-    """Resolvent ``g(z) = <1 / (z - lambda)>`` of ``(1/N) X^T diag(T) X`` from the bulk equation (PHYSICS §5).
+    """Resolvent ``g(z) = <1 / (z - lambda)>`` of ``(1/N) X^T diag(T) X`` from the bulk equation.
+
+    See docs/explanation/physics.md §5.
 
     Parameters
     ----------
@@ -62,7 +64,9 @@ def bulk_density(
     N: float,
     weights: ArrayLike | None = None,
 ) -> Float64:
-    """Predicted density of the eigenvalues of PHYSICS §4 (``mu`` subtracted), from labels and predictions.
+    """Predicted density of the eigenvalues (``mu`` subtracted), from labels and predictions.
+
+    See docs/explanation/physics.md §4 and §5.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ _STEP_ERROR = 0.5  # of the difference to steps twice as long; 1/3 at second ord
 _SMOOTHING = 0.5  # in log(time): an error estimated from two seeds alone scatters too much to be used
 _DECIDING = ("energy", "amplification", "overlap")  # what the accuracy is asked of
 
-_TIME = {"long_name": "time", "units": "1 (PHYSICS §3)"}
+_TIME = {"long_name": "time", "units": "t"}
 _LONG_NAMES = {
     "energy": "training loss over N, alpha <l>",
     "mu": "Lagrange multiplier of the sphere, alpha <l' yhat>",
@@ -63,7 +63,7 @@ def dynamics(
     alpha
         Measurements per dimension, positive.
     t_max
-        Last time, in the units of PHYSICS §3; at most 10,000.
+        Last time, in the units of docs/explanation/physics.md §3; at most 10,000.
     initial_overlap
         ``m(0)`` in [0, 1). Zero is a random start for N to infinity, whose overlap stays zero; what finite N
         makes of it is in ``amplification`` and ``overlap_variance``.
@@ -197,7 +197,7 @@ def _assemble(times: Floats, paths: Sequence[Path], coarse: Path) -> xr.Dataset:
 
 
 def _put(result: xr.Dataset, name: str, dims: tuple[str, ...], value: Floats, error: Floats) -> None:
-    units = "1 (PHYSICS §3)" if name == "t_bbp" else "1"
+    units = "t" if name == "t_bbp" else "1"
     result[name] = (dims, value, {"long_name": _LONG_NAMES[name], "units": units})
     text = f"standard error of {name}, from seeds and time steps"
     result[f"{name}_error"] = (dims, error, {"long_name": text, "units": units})

@@ -1,4 +1,4 @@
-"""BBP transition of the Hessian at a random start for N to infinity (PHYSICS §6).
+"""BBP transition of the Hessian at a random start for N to infinity (docs/explanation/physics.md §6).
 
 There ``y`` and ``yhat`` are independent standard Gaussians, so that edge, outlier and overlap follow from
 two-dimensional Gaussian averages. Above ``alpha_init`` the lowest eigenvector points to the signal.
@@ -21,10 +21,10 @@ _SMALLEST_A, _LARGEST_A = 1e-12, 1e4  # the curvature of a larger a cannot be to
 
 @dataclass(frozen=True)
 class InitialSpectrum:
-    """Hessian at a random start, ``mu`` subtracted as in PHYSICS §4."""
+    """Hessian at a random start, ``mu`` subtracted as in docs/explanation/physics.md §4."""
 
     alpha: float
-    mu: float  # Lagrange multiplier, PHYSICS §3
+    mu: float  # Lagrange multiplier, docs/explanation/physics.md §3
     edge: float  # left edge of the bulk
     outlier: float  # lowest eigenvalue where it has left the bulk, else NaN
     overlap: float  # squared overlap of its eigenvector with the signal direction, else 0
@@ -32,7 +32,7 @@ class InitialSpectrum:
 
 
 def initial_transition(loss: Loss) -> Transition:
-    """BBP transition at a random start, with its branch (PHYSICS §6).
+    """BBP transition at a random start, with its branch (docs/explanation/physics.md §6).
 
     Parameters
     ----------
@@ -52,7 +52,9 @@ def initial_transition(loss: Loss) -> Transition:
 
 
 def alpha_init(loss: Loss) -> float:
-    """Smallest alpha at which the Hessian at a random start points to the signal (PHYSICS §6).
+    """Smallest alpha at which the Hessian at a random start points to the signal.
+
+    See docs/explanation/physics.md §6.
 
     See :func:`initial_transition` for the branch, the error and the exceptions.
     """
@@ -60,7 +62,9 @@ def alpha_init(loss: Loss) -> float:
 
 
 def initial_spectrum(loss: Loss, alpha: float) -> InitialSpectrum:
-    """Edge, outlier and squared overlap of the Hessian at a random start for N to infinity (PHYSICS §5, §6).
+    """Edge, outlier and squared overlap of the Hessian at a random start for N to infinity.
+
+    See docs/explanation/physics.md §5 and §6.
 
     Parameters
     ----------

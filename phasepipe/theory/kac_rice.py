@@ -128,7 +128,7 @@ class Evaluation:
     point: Point
     complexity: float  # per dimension
     energy: float  # per dimension, alpha <l>
-    multiplier: float  # mu of PHYSICS §3, alpha <yhat l'>
+    multiplier: float  # mu of docs/explanation/physics.md §3, alpha <yhat l'>
     square: float  # alpha <|g T / (1 - g T)|²>
     response: float  # -alpha <(y_e² - 1) Re(-g T / (1 - g T))>
     residual: dict[Equation, float]

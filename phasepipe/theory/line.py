@@ -1,4 +1,6 @@
-"""Line in the plane of ``chi`` and ``x`` on which the threshold states of a loss lie (PHYSICS §7).
+"""Line in the plane of ``chi`` and ``x`` on which the threshold states of a loss lie.
+
+See docs/explanation/physics.md §7.
 
 Saddle point and marginality each give an ``alpha`` for any ``(chi, x)``; on the line the two agree. As
 ``chi`` grows from 0 along it, alpha falls from infinity.
@@ -55,7 +57,7 @@ class Averages:
 
 
 def averages_at(loss: Loss, chi: float, x: float, tolerance: float = TOLERANCE) -> Averages:
-    """Averages of PHYSICS §7 at given ``chi`` and ``x``."""
+    """Averages of docs/explanation/physics.md §7 at given ``chi`` and ``x``."""
 
     def averaged(yhat: Floats, y: Floats) -> Floats:
         slope = loss.slope(yhat, y)

@@ -1,4 +1,4 @@
-"""Distribution of predictions and labels in the threshold states (PHYSICS §7).
+"""Distribution of predictions and labels in the threshold states (docs/explanation/physics.md §7).
 
 At given ``y`` the field ``h`` has density proportional to ``exp(-h²/2 - x V(h, y))``. With ``yhat`` for the
 variable, ``h = yhat + chi l'(yhat, y)`` and ``dh = (1 + chi l'') dyhat``: no proximal map is needed inside

@@ -27,7 +27,9 @@ class PhasePoint:
 
 
 def phase_point(a: float) -> PhasePoint:
-    """Transitions of the normalised quartic loss at one ``a`` (PHYSICS §6, §7); about two seconds.
+    """Transitions of the normalised quartic loss at one ``a``; about two seconds.
+
+    See docs/explanation/physics.md §6 and §7.
 
     Raises
     ------
@@ -51,7 +53,10 @@ def phase_point(a: float) -> PhasePoint:
 
 
 def branch_change() -> float:
-    """Value ``a_c`` above which the transition at a random start is discontinuous (PHYSICS §6)."""
+    """Value ``a_c`` above which the transition at a random start is discontinuous.
+
+    See docs/explanation/physics.md §6.
+    """
 
     def excess(a: float) -> float:
         averages = initial_response(NormalisedQuartic(a))(-1.0)

@@ -1,7 +1,9 @@
-"""Edge, outlier and overlap for N to infinity, from four averages (PHYSICS §5 with expectations for samples).
+"""Edge, outlier and overlap for N to infinity, from four averages.
+
+See docs/explanation/physics.md §5 with expectations for samples.
 
 With ``R = g T / (1 - g T)`` and the signal component ``s`` of a sample (``s = y`` at zero overlap) the
-equations of PHYSICS §5 read
+equations of docs/explanation/physics.md §5 read
 
 * bulk ``z(g) = (1 + alpha E[R]) / g``, edge ``alpha E[R²] = 1``,
 * outlier ``alpha E[(s² - 1) R] = 1``, overlap ``q = (1 - alpha E[R²]) / (1 + alpha E[(s² - 1) R²])``.
@@ -63,7 +65,7 @@ class Outlier:
 def find_outlier(
     response: ResponseFunction, alpha: float, resolvent_floor: float, *, edge: float | None = None
 ) -> Outlier:
-    """Edge, outlier and squared overlap at a signal-to-noise ratio (PHYSICS §5).
+    """Edge, outlier and squared overlap at a signal-to-noise ratio (docs/explanation/physics.md §5).
 
     Parameters
     ----------
@@ -114,7 +116,9 @@ class Transition:
 
 
 def find_transition(response: ResponseFunction, resolvent_floor: float) -> Transition:
-    """BBP transition: continuous at a sharp edge, discontinuous where the edge is smooth (PHYSICS §6).
+    """BBP transition: continuous at a sharp edge, discontinuous where the edge is smooth.
+
+    See docs/explanation/physics.md §6.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Proximal map of a loss: the prediction that minimises loss plus quadratic cost (PHYSICS §7).
+"""Proximal map of a loss: the prediction that minimises loss plus quadratic cost.
+
+See docs/explanation/physics.md §7.
 
 ``yhat(h, y) = argmin [ l(yhat, y) + (yhat - h)² / (2 chi) ]``, the global minimum. It is a cubic for the
 quartic family; any other loss is minimised on a grid and polished by safeguarded Newton steps.

@@ -1,4 +1,6 @@
-"""Replica free energy of the threshold states and the complexity that it gives them (PHYSICS §7).
+"""Replica free energy of the threshold states and the complexity that it gives them.
+
+See docs/explanation/physics.md §7.
 
 ``Sigma = Phi + x E`` with ``Phi = log(1 + x / chi) / 2 + alpha <log E_h exp(-x V(h, y))>``, ``E`` the energy
 per dimension. Where predictions do not jump at ``h = 0`` (``chi`` below ``-1 / inf T``) this equals the

@@ -53,7 +53,8 @@ def lowest_curvature(loss: Loss) -> float:
     Raises
     ------
     ValueError
-        If the curvature is unbounded below or nowhere negative: there is no ``1 / inf T`` then (PHYSICS §5).
+        If the curvature is unbounded below or nowhere negative: there is no ``1 / inf T`` then
+        (docs/explanation/physics.md §5).
     """
     radii = np.concatenate([[0.0], np.geomspace(1e-7, 1e7, 281)])
     yhat, y = np.meshgrid(radii, radii[1:])

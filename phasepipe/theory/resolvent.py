@@ -1,4 +1,6 @@
-"""Edge, signal outlier and its overlap, predicted from labels and predictions alone (PHYSICS §5).
+"""Edge, signal outlier and its overlap, predicted from labels and predictions alone.
+
+See docs/explanation/physics.md §5.
 
 The resolvent variable ``g`` enters through its inverse ``u = 1 / g``, in which every average is a sum of
 simple poles at the curvatures ``T``, and the left edge is the root of a concave function: Newton's method
@@ -33,10 +35,13 @@ TINY = 1e-300
 
 @dataclass(frozen=True)
 class Prediction:
-    """Spectrum predicted from labels (PHYSICS §5); every array has shape (...), one entry a run and time.
+    """Spectrum predicted from labels; every array has shape (...), one entry a run and time.
 
-    ``edge`` and ``outlier`` have ``mu`` subtracted, as the eigenvalues of PHYSICS §4 have; add ``mu`` for
-    those of ``(1/N) X^T diag(T) X``. NaN where there is no outlier, or where an input was not finite.
+    See docs/explanation/physics.md §5.
+
+    ``edge`` and ``outlier`` have ``mu`` subtracted, as the eigenvalues of docs/explanation/physics.md §4
+    have; add ``mu`` for those of ``(1/N) X^T diag(T) X``. NaN where there is no outlier, or where an input
+    was not finite.
 
     Attributes
     ----------
@@ -73,7 +78,9 @@ def predict(
     N: float,
     weights: ArrayLike | None = None,
 ) -> Prediction:
-    """Predict edge and outlier of the Hessian from labels, predictions and overlap (PHYSICS §5).
+    """Predict edge and outlier of the Hessian from labels, predictions and overlap.
+
+    See docs/explanation/physics.md §5.
 
     Outlier and squared overlap are exact, for N to infinity, while the point is independent of the sensing
     matrix in the direction of the signal: at a random start, and as long as ``m = 0``. Once ``m`` is of order
@@ -239,7 +246,7 @@ def _outlier(T: Float64, residues: Float64, u_edge: Float64) -> tuple[Float64, F
 def last_crossing_time(times: ArrayLike, margin: ArrayLike) -> Float64:
     """Time of the last crossing of ``margin`` from positive to not positive, interpolated linearly.
 
-    With ``margin`` the ``bbp_margin`` of :func:`predict`, this is ``t_BBP`` (PHYSICS §5).
+    With ``margin`` the ``bbp_margin`` of :func:`predict`, this is ``t_BBP`` (docs/explanation/physics.md §5).
 
     Parameters
     ----------

@@ -1,8 +1,10 @@
-"""Spectral start for N to infinity: its overlap with the signal, and yardsticks (PHYSICS §9, §10).
+"""Spectral start for N to infinity: its overlap with the signal, and yardsticks.
+
+See docs/explanation/physics.md §9 and §10.
 
 The start is the top eigenvector of ``sum_i f(y_i) x_i x_i^T`` (Lu & Li, arXiv:1702.06435; Mondelli &
-Montanari, arXiv:1708.05932). With ``T = -f`` it is the lowest eigenvector of PHYSICS §5, so that the same
-equations apply.
+Montanari, arXiv:1708.05932). With ``T = -f`` it is the lowest eigenvector of docs/explanation/physics.md §5,
+so that the same equations apply.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ YARDSTICKS = {
     "information_theoretic": 1.0,
     "approximate_message_passing": 1.128,
 }
-"""Measurements per dimension at which others succeed, real Gaussian case without noise (PHYSICS §10)."""
+"""Measurements per dimension at which others succeed, real Gaussian case without noise.
+
+See docs/explanation/physics.md §10.
+"""
 
 
 def spectral_start(weight: Weight, alpha: float) -> Outlier:

@@ -1,4 +1,6 @@
-"""Threshold states by the literature's definition: one-step-RSB marginal states, N to infinity (PHYSICS §7).
+"""Threshold states by the literature's definition: one-step-RSB marginal states, N to infinity.
+
+See docs/explanation/physics.md §7.
 
 They are an approximation to where gradient descent is trapped: at all losses and alphas looked at their
 complexity is negative, so that typically none exist. The marginal minima that do exist, and the band of their
@@ -35,14 +37,14 @@ _CORRECTIONS = 4  # a start from the coarse solution needs two
 
 @dataclass(frozen=True)
 class ThresholdStates:
-    """Marginal one-step-RSB threshold states (PHYSICS §7)."""
+    """Marginal one-step-RSB threshold states (docs/explanation/physics.md §7)."""
 
     loss: Loss
     alpha: float  # measurements per dimension
     chi: float  # response, in units of 1 / curvature; the spectrum has its edge at g = -chi
     x: float  # Parisi parameter, in units of 1 / loss
     energy: float  # loss per dimension, alpha <l>
-    mu: float  # Lagrange multiplier per PHYSICS §3, alpha <yhat l'>
+    mu: float  # Lagrange multiplier per docs/explanation/physics.md §3, alpha <yhat l'>
     gap: float  # left edge of the Hessian's bulk; 0 unless the predictions jump at h = 0
     signal_response: float  # -alpha <(y² - 1) chi T / (1 + chi T)>; an outlier exists where it exceeds 1
     relative_error: float  # largest relative error of alpha (or of the energy), chi, x
@@ -64,7 +66,7 @@ class ThresholdStates:
 
 
 def threshold_states(loss: Loss, alpha: float) -> ThresholdStates:
-    """Threshold states at a signal-to-noise ratio (PHYSICS §7).
+    """Threshold states at a signal-to-noise ratio (docs/explanation/physics.md §7).
 
     Where several solutions exist, the one that continues from large alpha is returned.
 
@@ -106,7 +108,9 @@ def states_on(line: ThresholdLine, alpha: float) -> ThresholdStates:
 
 
 def threshold_transition(loss: Loss) -> ThresholdStates:
-    """Threshold states at ``alpha_threshold``: their Hessian begins to point to the signal (PHYSICS §7).
+    """Threshold states at ``alpha_threshold``: their Hessian begins to point to the signal.
+
+    See docs/explanation/physics.md §7.
 
     Raises
     ------
@@ -137,7 +141,7 @@ def alpha_threshold(loss: Loss) -> float:
     """The literature's threshold, of one-step-RSB marginal states: above it even these point to the signal.
 
     The marginal minima that exist do so in a band of alpha, see
-    :func:`phasepipe.theory.landscape.threshold_band` (PHYSICS §7).
+    :func:`phasepipe.theory.landscape.threshold_band` (docs/explanation/physics.md §7).
 
     See :func:`threshold_transition` for the states there, the error and the exceptions.
     """
@@ -145,8 +149,9 @@ def alpha_threshold(loss: Loss) -> float:
 
 
 def threshold_outlier(states: ThresholdStates) -> Outlier:
-    """Edge, outlier and squared overlap of the Hessian at the threshold, measured from the edge (PHYSICS §5,
-    §7).
+    """Edge, outlier and squared overlap of the Hessian at the threshold, measured from the edge.
+
+    See docs/explanation/physics.md §5 and §7.
 
     Marginality puts the edge at 0, and the eigenvalue is negative where it exists (``states.has_outlier``).
     """

@@ -52,7 +52,7 @@ class Multipliers:
     """What the law of a class of critical points depends on, besides the loss and the overlap."""
 
     resolvent: complex
-    """``g`` of the Hessian at 0 (PHYSICS §5), real and negative at minima; in units of 1 / curvature."""
+    """``g`` of the Hessian at 0, real and negative at minima; in units of 1 / curvature."""
     gradient: float
     """``p = 1 / (alpha <l'^2>)``, conjugate to the size of the gradient; in units of 1 / slope²."""
     edge: float = 0.0

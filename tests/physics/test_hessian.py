@@ -19,7 +19,7 @@ def random_point(N: int, seed: int) -> np.ndarray:
 
 
 def projected_hessian(problem, a: float, w: np.ndarray) -> np.ndarray:
-    """``P H P`` as an (N, N) matrix written out from PHYSICS §4 for the normalised quartic loss."""
+    """``P H P`` as an (N, N) matrix written out for the normalised quartic loss."""
     X, y, N = problem.sensing.astype(np.float64), problem.labels, problem.N
     yhat = X @ w / np.sqrt(N)
     T = (3 * yhat**2 - y**2) / (a + y**2)

@@ -31,7 +31,7 @@ def random_point(N: int, seed: int) -> np.ndarray:
 
 
 def direct(y, yhat, m, loss, N):
-    """PHYSICS §5 written in g and solved by bracketing, one sample at a time (sharp edges only)."""
+    """The equations of §5 in g, solved by bracketing, one sample at a time (sharp edges only)."""
     T = loss.curvature(yhat, y)
     y_e = (y - m * yhat) / np.sqrt(1 - m * m)
     mu = np.sum(yhat * loss.slope(yhat, y)) / N
@@ -136,7 +136,7 @@ def gaussian_grid(step: float, reach: float) -> tuple[np.ndarray, np.ndarray, np
     ids=["continuous", "discontinuous"],
 )
 def test_transition_at_initialisation_of_the_distribution(a, alpha_init, smooth):
-    """PHYSICS §6: where the outlier appears, and which branch, from the Gaussian distribution itself."""
+    """Where the outlier appears, and on which branch, from the Gaussian distribution itself."""
     N, loss = 1e9, pp.NormalisedQuartic(a)
     y, yhat, p = gaussian_grid(step=0.08, reach=30)
     # the support reaches inf T = -1 at y to infinity, with no weight

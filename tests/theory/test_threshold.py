@@ -27,7 +27,7 @@ def test_check_figures(loss, alpha: float, digits: float) -> None:
 
 
 def averages_in_the_field(loss, chi: float, x: float):
-    """The averages of PHYSICS §7 over (h, y) by Simpson's rule on fixed grids, with brute-force minimisation.
+    """The averages of §7 over (h, y) by Simpson's rule on fixed grids, with brute-force minimisation.
 
     Shares nothing with the package but the loss. Fields are spaced quadratically: the averages vary fastest
     at h = 0.
