@@ -22,9 +22,8 @@ def test_a_folder_is_replaced_and_nothing_is_left(tmp_path):
             draft.mkdir()
             (draft / content).write_text(content)
     assert [entry.name for entry in tmp_path.rglob("*")] == ["table", "second"]
-    with pytest.raises(RuntimeError), replacing(tmp_path / "table") as draft:
-        draft.mkdir()
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "table") as draft:
+        (draft / "no folder").write_text("")
     assert [entry.name for entry in tmp_path.rglob("*")] == ["table", "second"]
 
 
