@@ -53,7 +53,7 @@ def _sweeps(results: Path) -> list[SweepFolder]:
     from phasepipe.store.folder import SweepFolder
 
     SweepFolder(results).stores("runs")  # refuses what cannot be read
-    places = [results, *(sorted(results.iterdir()) if results.is_dir() else [])]
+    places = [results, *(sorted(filter(Path.is_dir, results.iterdir())) if results.is_dir() else [])]
     found = [
         folder for folder in map(SweepFolder, places) if folder.stores("instances") or folder.stores("runs")
     ]

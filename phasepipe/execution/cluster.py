@@ -281,6 +281,7 @@ def write_scheduler_file(client: Client, path: Path) -> None:
     # Client.write_scheduler_file adds the metrics of the workers, which JSON cannot always hold
     content = json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]})
     try:
+        path.parent.stat()  # a folder that is not there is most likely a slip of the pen
         # whoever reads the address can have code run by the cluster
         replace_bytes(path, content.encode(), mode=0o600)
     except OSError as error:

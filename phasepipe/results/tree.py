@@ -47,6 +47,8 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     ('alpha', 'instance', 'start')
     """
     folder = SweepFolder(Path(path))
+    if not os.path.isdir(folder.root):
+        raise FileNotFoundError(_no_sweep(folder))
     found = {
         f"{stage}/N{N}": open_chunked(store) for stage in STAGES for N, store in folder.stores(stage).items()
     }
@@ -63,8 +65,10 @@ def open_sweep(path: str | Path) -> xr.DataTree:
         if os.path.lexists(folder.table(name))
     }
     if not found:
-        raise FileNotFoundError(
-            f"{folder.root} holds no sweep; run one with snakemake, or name the folder of one"
-        )
+        raise FileNotFoundError(_no_sweep(folder))
     found["/"] = xr.Dataset(attrs={"folder": str(folder.root.resolve())})
     return xr.DataTree.from_dict(found, name=folder.root.resolve().name)
+
+
+def _no_sweep(folder: SweepFolder) -> str:
+    return f"{folder.root} holds no sweep; run one with snakemake, or name the folder of one"

@@ -25,7 +25,7 @@ from phasepipe.store.identity import StoreMismatchError, check_identity
 from phasepipe.store.layout import Axis, Block, Layout, Status
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, restore, write_skeleton
 from phasepipe.store.publishing import publish, root_content
-from phasepipe.store.records import dimensions, make_record, write_record
+from phasepipe.store.records import dimensions, make_record, records_folder, write_record
 
 __all__ = ["BlockStore", "StoreMismatchError", "check_identity", "remove_drafts", "write_block"]
 
@@ -199,7 +199,7 @@ def _write_entries(array: zarr.Array[Any], block: Block, entries: NDArray[Any]) 
 
 def remove_drafts(path: Path) -> None:
     """Remove what writes cut off have left: Zarr writes a draft beside a chunk, then renames it."""
-    for draft in path.rglob("*.partial"):
+    for draft in (*path.rglob("*.partial"), *records_folder(path).glob("*.partial")):
         draft.unlink(missing_ok=True)
 
 

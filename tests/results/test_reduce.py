@@ -152,9 +152,10 @@ def test_tables_of_two_reductions_do_not_open_together(reduced, tmp_path, monkey
     replace = Path.replace
 
     def killed(path, goal):
-        if len(renamed) == 2:
-            raise OSError("killed")
-        renamed.append(goal)
+        if str(goal).endswith(".zip"):  # Zarr renames its chunks, too
+            if len(renamed) == 2:
+                raise OSError("killed")
+            renamed.append(goal)
         return replace(path, goal)
 
     monkeypatch.setattr(Path, "replace", killed)

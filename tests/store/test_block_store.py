@@ -92,7 +92,10 @@ def test_drafts_of_writes_cut_off_are_removed(path, make_sweep):
     before = files(path)
     chunk = next(file for file in (path / "recovery_time/c").rglob("*") if file.is_file())
     chunk.with_name("0.0123456789abcdef.partial").write_bytes(b"half")
+    record = path.with_suffix(".records") / "0-0-0.partial"
+    record.write_text("half")
     remove_drafts(path)
+    assert not record.exists()
     assert files(path) == before
 
 

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from itertools import pairwise
 
 import pytest
 
+from phasepipe.log import logger
 from phasepipe.store import process
 from phasepipe.store.atomic import draft_of, replace_bytes
 from phasepipe.store.lock import StoreLockedError, exclusive, holder
@@ -154,14 +156,15 @@ def test_the_lock_of_an_earlier_boot_is_taken_over(lock):
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"pid": "me"}', "\0\0", '"\udcff"'])
-def test_an_unreadable_lock_that_nobody_holds_is_taken_over(lock, content, caplog):
+def test_an_unreadable_lock_that_nobody_holds_is_taken_over(lock, content, monkeypatch):
+    said = []
+    monkeypatch.setattr(logger, "warning", lambda text, *values: said.append(text % values))
     lock.parent.mkdir()
     lock.write_bytes(content.encode(errors="surrogateescape"))
     os.utime(lock, (time.time() - 60,) * 2)
     with exclusive(lock):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert message == f"{lock} does not say who made it, and nobody holds it: it is taken over"
+    assert said == [f"{lock} does not say who made it, and nobody holds it: it is taken over"]
 
 
 def test_an_unreadable_lock_that_somebody_holds_is_respected(lock, hold):
@@ -229,15 +232,21 @@ def test_of_many_that_find_a_dead_owner_one_takes_over(lock):
     code = (
         "import sys, time; from pathlib import Path; from phasepipe.store.lock import *\n"
         "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
-        "try:\n    with exclusive(Path(sys.argv[1])): print('in', time.time()); time.sleep(1.5)\n"
-        "except StoreLockedError: print('refused')"
+        "try:\n"
+        "    with exclusive(Path(sys.argv[1])):\n"
+        "        began = time.time(); time.sleep(1.5); print(began, time.time())\n"
+        "except StoreLockedError: pass"
     )
     write_lock(lock, **identity_of_this_process() | {"boot": "another"})
     at = str(time.time() + 3)
     command = [sys.executable, "-c", code, str(lock), at]
     racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
-    said = [racer.communicate()[0].split()[0] for racer in racers]
-    assert sorted(said) == ["in"] + ["refused"] * 5
+    held = sorted(
+        tuple(map(float, said.split())) for said, _ in (racer.communicate() for racer in racers) if said
+    )
+    assert held
+    # on a busy machine one may come when the first has ended; never before
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(held))
 
 
 def test_the_lock_goes_at_the_end_also_after_an_error(lock):
