@@ -169,7 +169,7 @@ def _scan(
                 (form, fit.imposed, N[first], fit.limit, lower, upper, fit.chi2, fit.degrees_of_freedom)
             )
     columns = ["form", "imposed", "N_min", "limit", "lower", "upper", "chi2", "degrees_of_freedom"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype({"imposed": bool})  # also where there are no rows
 
 
 def _hold_out(
@@ -188,7 +188,7 @@ def _hold_out(
         z = (value[-1] - predicted) / spread
         rows.append((form, imposed is not None, N[-1], value[-1], predicted, lower, upper, z))
     columns = ["form", "imposed", "N", "observed", "predicted", "lower", "upper", "z"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype({"imposed": bool})  # also where there are no rows
 
 
 def _check(N: FloatArray, error: FloatArray, excluded: FloatArray, quantity: str) -> None:

@@ -144,6 +144,12 @@ def test_scan_drops_small_sizes_until_no_freedom_is_left():
     assert study.scan.query("form == 'log_linear'")["N_min"].tolist() == [64, 128, 256, 512]
 
 
+def test_two_sizes_have_a_line_and_no_scan():
+    study = extrapolate([64, 128], [3.0, 3.2], 0.01, imposed_limit=7.0)
+    assert [fit.label for fit in study.fits] == ["log_linear", "inverse_log imposed", "power imposed"]
+    assert len(study.scan[~study.scan["imposed"]]) == len(study.held_out[study.held_out["imposed"]]) == 0
+
+
 def test_a_curve_that_was_not_fitted_is_tested_with_all_degrees_of_freedom():
     planted, rng = PlantedScaling(), np.random.default_rng(5)
     values = [planted.alpha_50(SIZES) + 0.01 * rng.normal(size=6) for _ in range(300)]
