@@ -261,7 +261,7 @@ def test_a_creation_that_fails_leaves_no_store(path, make_sweep):
 
 def test_a_folder_that_is_no_store_is_refused(path, make_sweep):
     path.mkdir(parents=True)
-    with pytest.raises(DamagedStoreError, match="no store of phasepipe"):
+    with pytest.raises(DamagedStoreError, match="not a store of phasepipe"):
         prepare(path, make_sweep())
 
 

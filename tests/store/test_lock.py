@@ -161,7 +161,7 @@ def test_an_unreadable_lock_that_nobody_holds_is_taken_over(lock, content, caplo
     with exclusive(lock):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
     (message,) = [record.getMessage() for record in caplog.records]
-    assert message == f"{lock} does not say who made it, and nobody holds it: it is taken over"
+    assert message == f"{lock} does not name its owner, and no process holds it: taking it over"
 
 
 def test_an_unreadable_lock_that_somebody_holds_is_respected(lock, hold):
