@@ -46,7 +46,7 @@ def test_check_counts_what_refine_adds(phasepipe, config, configuration):
 
 @pytest.mark.parametrize(
     ("results", "words"),
-    [("", "names no file or folder"), ("$NOT_SET/x", "variable NOT_SET"), ("a/{b}", "wildcards")],
+    [("", "is not a file or folder"), ("$NOT_SET/x", "variable NOT_SET"), ("a/{b}", "wildcards")],
 )
 def test_a_results_folder_that_cannot_be_is_refused(phasepipe, config, configuration, results, words):
     config.write_text(yaml.safe_dump(configuration() | {"results": results}))

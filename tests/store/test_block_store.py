@@ -212,7 +212,7 @@ def test_other_code_is_refused_with_its_files(path, make_sweep):
     content = root_content(path)
     write_skeleton(path, KEYS, content)  # as that code would have left it
     publish(path, content)
-    with pytest.raises(StoreMismatchError, match=r"other code \(physics/flow\.py changed"):
+    with pytest.raises(StoreMismatchError, match=r"different version of the code \(physics/flow\.py changed"):
         prepare(path, make_sweep())
 
 

@@ -91,7 +91,7 @@ def test_a_lost_snapshot_is_found_and_repaired(folder, finished, run_sweep):
     # the first two instances keep the points of their first start
     (folder.store("runs", 12) / "snapshot/c/1/1/0/0/0").unlink()
     found = verify(folder, sample=0, repair=True)["runs/N12"]
-    assert found.blocks == {(1, 0, 0): "snapshot: a chunk is lost"}
+    assert found.blocks == {(1, 0, 0): "snapshot: a chunk is missing"}
     run_sweep(folder.root.parent, **SWEEP)
     assert content(folder.root) == content(finished.root)
 

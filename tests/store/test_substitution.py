@@ -224,7 +224,7 @@ def test_a_hole_is_no_number_for_any_reader_and_the_workflow_fills_it(
     (folder.root / RUNS / "overlap/c/1/1/0/0").unlink()
     runs = read_runs(folder, make_sweep(**SWEEP), 12)
     for name in ("recovery_time", "overlap"):
-        with pytest.raises(DamagedStoreError, match=r"is lost, while 4 entries at alpha = \d, instances"):
+        with pytest.raises(DamagedStoreError, match=r"is missing, but 4 entries at alpha = \d, instances"):
             runs[name].load()
     assert (runs["outcome"] > 0).all()
     remove_stale_receipts(folder.root)
