@@ -5,7 +5,7 @@ from pathlib import Path
 from phasepipe.specification.configuration import DEFAULT_FILE, load_configuration
 from phasepipe.errors import UserError
 from phasepipe.store.folder import check_folder
-from phasepipe.store.integrity import withdraw_holed_receipts
+from phasepipe.store.integrity import remove_stale_receipts
 from phasepipe.execution.workflow_guard import guard_workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version

@@ -1,4 +1,4 @@
-"""Do two sets of runs agree? Success probabilities of cells against each other, over instances."""
+"""Statistical tests of whether two sets of runs have the same success probabilities."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from statsmodels.stats.multitest import multipletests
 from phasepipe.analysis.counts import FloatArray, InstanceSums
 from phasepipe.analysis.intervals import overdispersion
 
-_EXACT = 12  # differing instances up to which all signs are tried
+_EXACT = 12  # maximal number of differing instances for which all sign patterns are enumerated
 
 
 def paired_p_value(difference: FloatArray) -> float:
     """Two-sided sign-flip test of paired differences of instances, shape (instance,).
 
-    Exact for up to 12 differing instances, beyond that by the normal limit.
+    Exact for up to 12 differing instances; beyond that, the normal approximation is used.
     """
     moved = difference[difference != 0]
     if moved.size == 0:
@@ -32,9 +32,9 @@ def paired_p_value(difference: FloatArray) -> float:
 
 
 def independent_p_values(first: InstanceSums, second: InstanceSums) -> FloatArray:
-    """Two-sided score test of equal P(recovery) of independent instances, by cell.
+    """Two-sided score test of equal P(recovery) for independent instances, one p value per cell.
 
-    The variance is binomial at the common probability times the design effect of each side.
+    The variance is the binomial variance at the pooled probability, times the design effect of each sample.
     """
     together = first.runs + second.runs
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -46,6 +46,6 @@ def independent_p_values(first: InstanceSums, second: InstanceSums) -> FloatArra
 
 
 def adjusted(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells with Holm's adjustment of their column ``p_value`` added as ``adjusted``."""
+    """Cells with an additional column ``adjusted``, the Holm correction of ``p_value``."""
     values = multipletests(cells["p_value"], method="holm")[1] if len(cells) else []
     return cells.assign(adjusted=values)

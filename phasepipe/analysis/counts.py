@@ -1,7 +1,7 @@
-"""Counts of recoveries by instance: the sufficient statistics of everything in this wing.
+"""Counts of recoveries by instance: the sufficient statistics of the analysis.
 
 Runs from different starts of one instance are correlated, so the independent unit is the instance.
-A *cell* is one (N, alpha); inside it instances are exchangeable, and sums over them are all that is used.
+A *cell* is one (N, alpha). Instances of a cell are exchangeable, so only sums over them are used.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def tidy_counts(
     Parameters
     ----------
     N, alpha, recovered, runs, instance
-        Broadcast together. ``recovered`` of ``runs`` runs found the signal. Rows that repeat one
-        (N, alpha, instance) are added up. Without ``instance`` all runs are independent.
-        The label ``instance`` counts inside its cell only: instance 3 at two values of alpha is
-        two instances. Rows with ``runs == 0`` (not computed) are dropped.
+        Arrays that are broadcast together. ``recovered`` of ``runs`` runs found the signal. Rows with the
+        same (N, alpha, instance) are summed. Without ``instance`` all runs are independent.
+        Labels of instances refer to one cell: instance 3 at two values of alpha means two instances. Rows
+        with ``runs == 0`` (not computed) are dropped.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def tidy_counts(
     Raises
     ------
     ValueError
-        If a count is missing, negative or fractional, if ``recovered > runs``, or if nothing is left.
+        If a count is missing, negative or fractional, if ``recovered > runs``, or if no row is left.
     """
     shape = np.broadcast_shapes(*(np.shape(column) for column in (N, alpha, recovered, runs)))
     labels = np.arange(np.prod(shape, dtype=int)).reshape(shape) if instance is None else instance
@@ -54,7 +54,7 @@ def tidy_counts(
 
 
 def _one_run_per_instance(table: pd.DataFrame) -> pd.DataFrame:
-    """Every run as an instance of its own, the way independent runs are written."""
+    """Represent independent runs as instances with one run each."""
     single = table.loc[table.index.repeat(table["runs"])].reset_index()
     position = single.groupby("index").cumcount()
     single["recovered"] = (position < single["recovered"]).astype("int64")
@@ -64,7 +64,7 @@ def _one_run_per_instance(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def validated(table: pd.DataFrame) -> pd.DataFrame:
-    """Check a table of counts and bring it into the order and the dtypes of :func:`tidy_counts`."""
+    """Check a table of counts and convert it to the order and data types of :func:`tidy_counts`."""
     absent = [column for column in COLUMNS if column not in table.columns]
     if absent:
         raise ValueError(f"counts lack {', '.join(absent)}; the columns are {', '.join(COLUMNS)}")
@@ -93,7 +93,7 @@ def validated(table: pd.DataFrame) -> pd.DataFrame:
 def counts_from_xarray(data: xr.Dataset, recovered: str = "recovered", runs: str = "runs") -> pd.DataFrame:
     """Table of counts from a dataset with dims ``alpha``, ``instance`` and optionally ``N``.
 
-    A dataset of one size carries ``N`` as scalar coordinate.
+    A dataset of one size has ``N`` as a scalar coordinate.
     """
     for name in ("N", "alpha"):
         if name not in data.coords:
@@ -118,9 +118,9 @@ def _refuse(table: pd.DataFrame, bad: ArrayLike, what: str) -> None:
 
 @dataclass(frozen=True)
 class InstanceSums:
-    """Sums over the instances of each cell; all fields share the shape of the cells.
+    """Sums over the instances of each cell; all fields have the shape of the cells.
 
-    They determine the success probability and, by the analysis of variance, the correlation of
+    They determine the success probability and, by an analysis of variance, the correlation of
     the starts of one instance.
     """
 
@@ -132,7 +132,7 @@ class InstanceSums:
 
     @classmethod
     def of(cls, recovered: ArrayLike, runs: ArrayLike) -> InstanceSums:
-        """Sum over the last axis (instances); instances with ``runs == 0`` do not count."""
+        """Sum over the last axis (instances); instances with ``runs == 0`` are ignored."""
         k, n = np.broadcast_arrays(np.asarray(recovered, dtype=float), np.asarray(runs, dtype=float))
         if np.any(k > n):
             worst = np.unravel_index(int(np.argmax(k - n)), k.shape)

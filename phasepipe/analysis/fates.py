@@ -1,9 +1,10 @@
-"""What decides the fate of a run: recovery against quantities that are known early.
+"""How well quantities that are known early predict the recovery of a run.
 
 Starts of one instance share labels and sensing matrix, so every interval resamples whole instances.
-Arrays in, datasets out; runs that diverged are the caller's to drop. Take quantities at one time common
-to all runs (for example the median t_BBP of the runs that lose their outlier): a run that recovers mostly
-keeps its outlier to the end, so its own t_BBP is infinite and would tell the fate after the fact.
+The functions take arrays and return datasets; the caller must remove runs that diverged. Quantities should
+be taken at one time common to all runs, for example the median t_BBP of the runs that lose their outlier.
+The t_BBP of each run itself is not suitable: a run that recovers mostly keeps its outlier to the end, so its
+t_BBP is infinite and already contains the result.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scipy.stats import rankdata
 
 from phasepipe.variables import FATE, FATE_BINS, labelled
 
-_WEIGHTS = 4_000_000  # weights of a bootstrap held at a time
+_WEIGHTS = 4_000_000  # bootstrap weights in memory at a time
 
 Float64 = NDArray[np.float64]
 
@@ -33,14 +34,14 @@ def area_under_curve(quantity: ArrayLike, recovered: ArrayLike) -> float:
 
     Returns
     -------
-    Between 0 and 1, 0.5 for no relation; NaN if all runs share one fate.
+    Between 0 and 1, 0.5 for no relation; NaN if all runs or no runs recovered.
     """
     values, fate = np.asarray(quantity, dtype=np.float64), np.asarray(recovered, dtype=bool)
     wins = int(fate.sum())
     losses = fate.size - wins
     if wins == 0 or losses == 0:
         return np.nan
-    # Mann-Whitney: rank sum of the recovered runs, less its smallest possible value
+    # Mann-Whitney: rank sum of the recovered runs minus its smallest possible value
     return float((rankdata(values)[fate].sum() - wins * (wins + 1) / 2) / (wins * losses))
 
 
@@ -59,25 +60,25 @@ def fate_against(
     Parameters
     ----------
     quantity
-        What is known early (overlap at t_BBP, ``q_0``, length of the window), shape (runs,). Runs where it
-        is NaN are left out and counted.
+        Quantity known early (overlap at t_BBP, ``q_0``, length of the window), shape (runs,). Runs where it
+        is NaN are omitted and counted.
     recovered
-        Fate of each run, bool, shape (runs,).
+        Whether each run recovered, bool, shape (runs,).
     instance
         Integer or label of the instance of each run, shape (runs,).
     bins
         Number of quantile bins; bins that coincide because of ties are merged.
     level, resamples
-        Coverage and number of bootstrap resamples of whole instances.
+        Nominal coverage, and number of bootstrap resamples of whole instances.
     rng
-        Source of the bootstrap.
+        Random generator of the bootstrap.
 
     Returns
     -------
     xarray.Dataset
         ``probability`` (bin), ``probability_low``, ``probability_high``, ``runs``, ``bin_low``,
         ``bin_high``, ``bin_median``, and scalars ``auc``, ``auc_low``, ``auc_high``, ``runs_left_out``.
-        Intervals are NaN where fewer than half of the resamples define the value.
+        Intervals are NaN where the value is defined in fewer than half of the resamples.
 
     Raises
     ------
@@ -136,10 +137,10 @@ def fate_against(
 
 @dataclass(frozen=True)
 class _Ranked:
-    """Runs in order of their quantity, for measures of many weighted samples at once.
+    """Runs sorted by their quantity, for evaluating many weighted samples at once.
 
-    ``fate`` (runs,) in that order; ``order`` (runs,); ``level`` first position of every distinct value;
-    ``bins`` (runs, bin) membership as 0 and 1.
+    ``fate`` (runs,) whether each sorted run recovered; ``order`` (runs,) sorting indices; ``level`` first
+    position of every distinct value; ``bins`` (runs, bin) membership as 0 and 1.
     """
 
     fate: NDArray[np.bool_]
@@ -155,7 +156,7 @@ class _Ranked:
         return cls(fate[order], order, level, np.eye(count)[which[order]])
 
     def measure(self, weights: NDArray[Any]) -> Float64:
-        """Share recovered in every bin, then the AUC, of each row of ``weights`` (samples, runs)."""
+        """Share of recovered runs in every bin and the AUC, for each row of ``weights`` (samples, runs)."""
         weight = weights[:, self.order].astype(np.float64)
         won = weight * self.fate
         totals, hits = weight @ self.bins, won @ self.bins

@@ -1,13 +1,13 @@
-"""Success probability with an interval that respects the correlation of starts of one instance.
+"""Success probability with an interval that accounts for the correlation of starts of one instance.
 
-Quasi-binomial: the variance of ``p`` is ``design_effect * p (1 - p) / n`` with
-``design_effect = 1 + rho (sum n_i^2 / n - 1)`` and ``rho`` the intraclass correlation, estimated by
-the analysis of variance (Ridout, Demetrio, Firth, Biometrics 55 (1999) 137) and pooled over cells.
-Where instances are easy or hard it differs between cells, so each cell's own design effect (variance of a
-ratio of sums over instances) is shrunk towards the pooled one, the more the fewer recoveries or failures
-the cell has. The interval is Wilson's score interval at the effective number of runs
-``n / design_effect`` (Korn and Graubard, Survey Methodology 24 (1998) 193, in its score form). With one
-run per instance this is Wilson's interval itself. The cluster bootstrap is the check that assumes no ``rho``.
+The model is quasi-binomial: the variance of ``p`` is ``design_effect * p (1 - p) / n`` with
+``design_effect = 1 + rho (sum n_i^2 / n - 1)``, where ``rho`` is the intraclass correlation, estimated by
+an analysis of variance (Ridout, Demetrio, Firth, Biometrics 55 (1999) 137) and pooled over cells.
+If instances vary in difficulty, ``rho`` differs between cells. Therefore the design effect of each cell
+(variance of a ratio of sums over instances) is shrunk towards the pooled one; the fewer recoveries or
+failures a cell has, the stronger the shrinkage. The interval is Wilson's score interval at the effective
+number of runs ``n / design_effect`` (Korn and Graubard, Survey Methodology 24 (1998) 193, in its score form).
+With one run per instance this is Wilson's interval. The cluster bootstrap checks it without assuming ``rho``.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ from statsmodels.stats.proportion import proportion_confint
 
 from phasepipe.analysis.counts import FloatArray, InstanceSums
 
-POOLED_WEIGHT = 25.0  # instances that the pooled design effect counts for beside those of the cell
+POOLED_WEIGHT = 25.0  # weight of the pooled design effect, in instances, relative to those of the cell
 
 
 @dataclass(frozen=True)
 class SuccessInterval:
-    """Success probability of cells; every field has the shape of the cells. NaN where there are no runs."""
+    """Success probability of cells; every field has the shape of the cells. NaN for cells without runs."""
 
     probability: FloatArray
     lower: FloatArray
     upper: FloatArray
     correlation: FloatArray  # intraclass correlation rho of the starts of one instance
-    design_effect: FloatArray  # variance over binomial variance
+    design_effect: FloatArray  # variance divided by binomial variance
 
 
 @dataclass(frozen=True)
 class Overdispersion:
-    """Intraclass correlation and what follows from it; every field has the shape of the cells."""
+    """Intraclass correlation and design effect; every field has the shape of the cells."""
 
     correlation: FloatArray  # pooled
     design_effect: FloatArray  # of the cell, shrunk towards the pooled one
-    degrees_of_freedom: FloatArray  # of the design effect; inf if rho is not needed
+    degrees_of_freedom: FloatArray  # of the design effect; inf if instances have one run each
 
 
 def overdispersion(sums: InstanceSums, pool_axes: tuple[int, ...] = ()) -> Overdispersion:
-    """Correlation of the starts of one instance, and the design effect it causes.
+    """Correlation of the starts of one instance, and the resulting design effect.
 
     Parameters
     ----------
     sums
         Sums over instances, shape (...).
     pool_axes
-        Axes of the cells over which ``rho`` is pooled. Cells with ``p`` near 1/2 weigh most, so
-        cells at ``p = 0`` or 1, which carry no information on ``rho``, borrow it from the others.
-        Without, every cell stands alone.
+        Axes of the cells over which ``rho`` is pooled. Cells with ``p`` near 1/2 have the largest weight;
+        cells at ``p = 0`` or 1 contain no information on ``rho`` and use that of the other cells.
+        By default every cell is treated separately.
 
     Notes
     -----
-    Where no cell of a pool has ``0 < p < 1`` and instances hold several runs, ``rho`` cannot be known
-    and 1 is taken: as many independent runs as instances, the widest interval.
+    If no cell of a pool has ``0 < p < 1`` and instances have several runs, ``rho`` cannot be estimated.
+    It is then set to 1, which gives the widest interval: as many independent runs as instances.
     """
     instances, n, k = sums.instances, sums.runs, sums.recovered
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -88,7 +88,7 @@ def overdispersion(sums: InstanceSums, pool_axes: tuple[int, ...] = ()) -> Overd
     freedom = np.where(needed & ~unknown, freedom, np.inf)
     if pool_axes:
         with np.errstate(divide="ignore", invalid="ignore"):
-            # variance of k_i - p n_i over instances, over its binomial value
+            # variance of k_i - p n_i over instances, divided by its binomial value
             own = (sums.between - k * k / n) / ((instances - 1) * variance)
         events = np.minimum(np.minimum(k, n - k), np.maximum(instances - 1, 0))
         usable = np.isfinite(own) & needed & (events > 0)
@@ -111,21 +111,21 @@ def interval_from_sums(
 ) -> SuccessInterval:
     """Success probability with its interval from sums over instances; see :func:`success_interval`."""
     if not 0 < level < 1:
-        raise ValueError(f"level = {level} is not a confidence level; take for example 0.95")
+        raise ValueError(f"level = {level} is not a confidence level; use for example 0.95")
     dispersion = overdispersion(sums, pool_axes)
     computed = sums.runs > 0
     runs = np.where(computed, sums.runs, 1.0)
     effective = runs / dispersion.design_effect
     probability = np.where(computed, sums.recovered / runs, np.nan)
     critical = stats.t.isf((1 - level) / 2, dispersion.degrees_of_freedom)
-    # statsmodels takes normal quantiles: hand it the normal level whose quantile is the critical value of t
+    # statsmodels uses normal quantiles: pass the level whose normal quantile is the critical value of t
     lower, upper = proportion_confint(
         np.where(computed, probability, 0.0) * effective,
         effective,
         alpha=2 * stats.norm.sf(critical),
         method="wilson",
     )
-    # both ends are exact where nothing or everything was recovered
+    # set the ends exactly where no run or every run recovered
     lower = np.where(sums.recovered == 0, 0.0, lower)
     upper = np.where(sums.recovered == sums.runs, 1.0, upper)
     return SuccessInterval(
@@ -154,7 +154,7 @@ def success_interval(
     level
         Nominal coverage.
     pool_axes
-        Axes of the cells (...) whose correlation is pooled, usually that of alpha.
+        Axes of the cells (...) over which the correlation is pooled, usually that of alpha.
 
     Returns
     -------
@@ -179,9 +179,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of the success probability of one cell, resampling whole instances.
 
-    Assumes nothing on the correlation, but needs some twenty instances, and collapses to a point at
-    ``p = 0`` or 1: use it to check :func:`success_interval`, not to replace it. One instance
-    fewer than there are is drawn (Rao and Wu 1988).
+    It makes no assumption about the correlation, but needs about twenty instances, and has zero width at
+    ``p = 0`` or 1. Use it to check :func:`success_interval`, not to replace it. Each resample has one
+    instance fewer than the sample (Rao and Wu 1988).
     """
     k, n = (np.asarray(values, dtype=float) for values in (recovered, runs))
     k, n = k[n > 0], n[n > 0]

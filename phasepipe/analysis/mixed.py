@@ -1,6 +1,6 @@
-"""The alpha at which fates are most mixed: where the share of recovered runs is nearest to one half.
+"""The alpha at which outcomes are most mixed: where the share of recovered runs is closest to one half.
 
-Figures and sentences that show a single alpha all take this one, so that they speak of the same runs.
+All figures and sentences about a single alpha use this one, so that they refer to the same runs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from phasepipe.physics.outcomes import Outcome
 
 
 def share_recovered(outcome: xr.DataArray) -> xr.DataArray:
-    """P(recovery) at the full time budget: recovered over all computed but diverged runs.
+    """P(recovery) at the full time budget: recovered runs divided by computed runs that did not diverge.
 
     Parameters
     ----------
     outcome
-        Codes of :class:`~phasepipe.physics.outcomes.Outcome`; every dimension but N and alpha is summed over.
+        Codes of :class:`~phasepipe.physics.outcomes.Outcome`; all dimensions except N and alpha are summed.
 
     Returns
     -------
-    Dimensions N and alpha, as far as ``outcome`` has them; NaN where no run counts.
+    Dimensions N and alpha, as far as ``outcome`` has them; NaN where there are no valid runs.
     """
     runs = [dim for dim in outcome.dims if dim not in ("N", "alpha")]
     counted = ((outcome != Outcome.PENDING) & (outcome != Outcome.DIVERGED)).sum(runs)
@@ -30,14 +30,14 @@ def share_recovered(outcome: xr.DataArray) -> xr.DataArray:
 
 
 def most_mixed(share: ArrayLike, usable: ArrayLike = True) -> int:
-    """Position of the share nearest to one half, among those that are known and ``usable``.
+    """Index of the share closest to one half, among those that are known and ``usable``.
 
     Parameters
     ----------
     share
         Shares of recovered runs, shape (alpha,); NaN is skipped unless all are NaN.
     usable
-        Positions that may be chosen, shape (alpha,) bool; ignored if none may.
+        Indices that may be chosen, shape (alpha,) bool; ignored if all are False.
     """
     shares = np.asarray(share, float)
     distance = np.where(np.isnan(shares), 1.0, np.abs(shares - 0.5))
@@ -45,7 +45,7 @@ def most_mixed(share: ArrayLike, usable: ArrayLike = True) -> int:
 
 
 def most_mixed_over_sizes(share: xr.DataArray) -> int:
-    """Position of the alpha whose mean share over N is nearest to one half, among those that most N have.
+    """Index of the alpha whose mean share over N is closest to one half, among those with the most N.
 
     Parameters
     ----------

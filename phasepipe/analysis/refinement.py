@@ -1,10 +1,10 @@
-"""Where the next core-seconds tell most about alpha_50: more instances at chosen alphas, for every N.
+"""Propose additional instances at the alphas that reduce the error of alpha_50 most, for every N.
 
-Sequential c-optimal design (Wu, J. Am. Stat. Assoc. 80 (1985) 974). Near alpha_50 a logistic line stands in
-for the success curve and gives the information on intercept and slope; a block of new instances adds to it,
-and the block that lowers the standard error of alpha_50 most per core-second is taken until the budget is
-spent. Averaging over the uncertainty of the fit spreads the alphas, so that a wrong first guess is not
-refined blindly. Sizes without a crossing come first.
+The method is a sequential c-optimal design (Wu, J. Am. Stat. Assoc. 80 (1985) 974). Near alpha_50 the success
+curve is approximated by a logistic line, which gives the Fisher information on intercept and slope. Blocks
+of new instances add to this information. The block that reduces the standard error of alpha_50 most per
+core-second is added repeatedly until the budget is spent. Averaging over the uncertainty of the fit spreads
+the alphas, which protects against a wrong initial estimate. Sizes without a crossing come first.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from phasepipe.analysis.intervals import overdispersion
 
 Cost = Callable[[int, float], float]  # (N, alpha) -> core-seconds per run
 
-BLOCKS = 200  # blocks that the budget is spent in, at most
+BLOCKS = 200  # maximal number of blocks that the budget is divided into
 CANDIDATES = 25  # new alphas considered per size
-REACH = 1.5  # how far from alpha_50 they lie, in quartile widths
-DRAWS = 32  # of the fit, to average over its uncertainty
+REACH = 1.5  # largest distance of new alphas from alpha_50, in quartile widths
+DRAWS = 32  # samples of the fit parameters for averaging over their uncertainty
 BRACKETING = 3  # alphas added to a grid without the crossing
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """What to run next."""
+    """Proposed runs and the expected reduction of the error."""
 
     proposal: pd.DataFrame  # N, alpha, instances, starts, core_seconds, purpose ("refine" or "bracket")
     expected: pd.DataFrame  # N, error_before, error_after (standard errors of alpha_50), core_seconds
 
     @property
     def core_seconds(self) -> float:
-        """Cost of the whole proposal."""
+        """Total cost of the proposal."""
         return float(self.proposal["core_seconds"].sum())
 
 
@@ -51,7 +51,7 @@ def propose_refinement(
     *,
     starts: int | None = None,
 ) -> Refinement:
-    """Alphas and extra instances per N that most reduce the interval of alpha_50 within a budget.
+    """Alphas and additional instances per N that most reduce the error of alpha_50 within a budget.
 
     Parameters
     ----------
@@ -67,8 +67,8 @@ def propose_refinement(
     Returns
     -------
     Refinement
-        New alphas are multiples of 1/N. Never costs more than the budget; empty if not even one instance
-        can be paid for.
+        New alphas are multiples of 1/N. The cost never exceeds the budget; the proposal is empty if the
+        budget does not suffice for one instance.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def propose_refinement(
         If the budget or a cost is not positive, or as in ``fit_curves``.
     """
     if not (np.isfinite(budget) and budget > 0):
-        raise ValueError(f"budget = {budget} is not a positive number of core-seconds; take for example 600")
+        raise ValueError(f"budget = {budget} is not a positive number of core-seconds; use for example 600")
     fits = fit_curves(counts)
     designs = [_Design.of(fit, cost_per_run, starts) for fit in fits if _resolved(fit)]
     additions: list[_Addition] = []
@@ -142,7 +142,7 @@ def _cost(cost_per_run: Cost, N: int, alpha: float, starts: int) -> float:
 
 
 def _bracketing_alphas(fit: CurveFit) -> list[float]:
-    """Alphas that look for the crossing: beyond the grid if P stays on one side of 1/2, else the same."""
+    """Alphas for finding the crossing: beyond the grid if P stays on one side of 1/2, else the grid itself."""
     alpha = fit.cells.alpha
     if fit.status is not CurveStatus.NOT_BRACKETED:
         return [float(value) for value in alpha]
@@ -167,7 +167,7 @@ def _line(fit: CurveFit, width: float) -> tuple[FloatArray, FloatArray]:
 
 @dataclass
 class _Design:
-    """Information on one curve, and what a new instance at each candidate alpha adds to it."""
+    """Fisher information on one curve, and that added by a new instance at each candidate alpha."""
 
     fit: CurveFit
     starts: int
@@ -176,7 +176,9 @@ class _Design:
     weight: FloatArray  # (draw, candidate) information per instance on the linear predictor
     gradient: FloatArray  # (draw, 2) of alpha_50 in intercept and slope
     information: FloatArray  # (draw, 2, 2)
-    scale: float  # standard error of the fit over that of the line, which knows nothing of other shapes
+    scale: (
+        float  # ratio of the standard errors of fit and line; the line ignores the uncertainty of the shape
+    )
     added: FloatArray  # (candidate,) instances
 
     @classmethod
@@ -190,7 +192,7 @@ class _Design:
         rng = np.random.default_rng(0)
         line, covariance = _line(fit, width)
         draws = rng.multivariate_normal(line, covariance, size=DRAWS, method="eigh")
-        # a draw without a rise has no alpha_50
+        # discard draws with a small slope, which have no well-defined alpha_50
         intercept, slope = draws[draws[:, 1] > line[1] / 4].T
         predictor = intercept[:, None] + slope[:, None] * alpha
         probability = np.clip(expit(predictor), 1e-9, 1 - 1e-9)
@@ -211,7 +213,7 @@ class _Design:
         return design
 
     def _variance_and_gain(self, instances: FloatArray) -> tuple[float, FloatArray]:
-        """Variance of alpha_50 now, and its decrease by that many instances at each candidate."""
+        """Current variance of alpha_50, and its decrease by ``instances`` new instances at each candidate."""
         covariance = np.linalg.inv(self.information)
         design = np.stack([np.ones_like(self.alpha), self.alpha], axis=-1)
         towards = np.einsum("dp,dpq->dq", self.gradient, covariance)
@@ -226,7 +228,7 @@ class _Design:
         return self.scale * float(np.sqrt(self._variance_and_gain(np.zeros_like(self.alpha))[0]))
 
     def best_block(self, block: float, left: float) -> tuple[float, int, int]:
-        """Decrease of the standard error per core-second, candidate and instances of the best block."""
+        """Best block: decrease of the standard error per core-second, candidate index, and instances."""
         instances = np.maximum(1, np.floor(block / self.cost))
         instances = np.where(instances * self.cost <= left, instances, 0)
         variance, decrease = self._variance_and_gain(instances)
@@ -239,14 +241,14 @@ class _Design:
         return float(gain[best]), best, int(instances[best])
 
     def add(self, candidate: int, instances: int) -> float:
-        """Take a block into the design; returns its cost."""
+        """Add a block to the design; returns its cost."""
         design = np.array([1.0, self.alpha[candidate]])
         self.information += instances * self.weight[:, candidate, None, None] * np.outer(design, design)
         self.added[candidate] += instances
         return float(instances * self.cost[candidate])
 
     def additions(self) -> list[_Addition]:
-        """What was taken into the design."""
+        """All blocks that were added to the design."""
         return [
             _Addition(
                 self.fit.N,

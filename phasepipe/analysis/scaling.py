@@ -1,4 +1,4 @@
-"""The whole finite-size scaling of one table of counts, and its results as labelled arrays."""
+"""Complete finite-size scaling analysis of one table of counts, with the results as labelled arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phasepipe.variables import COLLAPSES, FORMS, Variables, labelled
 
 @dataclass(frozen=True)
 class ScalingStudy:
-    """Curves, extrapolations and collapses; what could not be done is None or absent, and a note says why."""
+    """Curves, extrapolations and collapses; if one failed, it is None or absent and ``notes`` says why."""
 
     curves: list[CurveFit]
     alpha_50: Extrapolation | None
@@ -39,7 +39,7 @@ def scaling_study(
     counts
         Tidy counts (:func:`~phasepipe.analysis.counts.tidy_counts`).
     imposed_limit
-        Limit of alpha_50 from theory, compared with the free one.
+        Limit of alpha_50 from theory, compared with the fitted limit.
     level
         As in :func:`~phasepipe.analysis.curves.fit_curves`.
 
@@ -62,7 +62,7 @@ def scaling_study(
             level=level,
             observations=instances,
         )
-        # the width dies out for N -> infinity: only its exponent is open
+        # the width tends to zero for N -> infinity: only its exponent is fitted
         width = extrapolate(
             table["N"],
             table["width"],
@@ -100,7 +100,7 @@ def scaling_dataset(study: ScalingStudy) -> xr.Dataset:
 
 
 def extrapolation_table(extrapolation: Extrapolation) -> xr.Dataset:
-    """Fits of an extrapolation over ``form``; imposed limits are forms of their own."""
+    """Fits of an extrapolation over ``form``; fits with an imposed limit are separate forms."""
     fits = extrapolation.fits
     columns = {
         "limit": [fit.limit for fit in fits],
@@ -135,7 +135,7 @@ def _collapse_table(collapses: tuple[Collapse, ...]) -> xr.Dataset:
 
 
 def _over(dim: str, names: list[str], columns: dict[str, list[float]], declared: Variables) -> xr.Dataset:
-    """Columns over one dimension, whose positions have names."""
+    """Dataset of columns over one dimension with text labels."""
     table = xr.Dataset(
         {name: (dim, values) for name, values in columns.items()}, {dim: (dim, np.array(names, dtype=str))}
     )

@@ -1,4 +1,4 @@
-"""Finite-size scaling in words: a verdict of one sentence, and tables in Markdown."""
+"""Finite-size scaling as text: a verdict of one sentence, and tables in Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phasepipe.analysis.text import enumerated, interval, markdown_table, number
 
 
 def verdict(extrapolation: Extrapolation) -> str:
-    """One sentence: which forms the data allow, where each puts the limit, and whether theory agrees."""
+    """One sentence with the forms that the data allow, the limit of each, and the agreement with theory."""
     name, plausible = extrapolation.quantity, extrapolation.plausible
     sizes = f"{len(extrapolation.N)} sizes, N = {extrapolation.N[0]:g} to {extrapolation.N[-1]:g}"
     if not plausible:
@@ -40,7 +40,7 @@ def verdict(extrapolation: Extrapolation) -> str:
 
 
 def scaling_report(study: ScalingStudy) -> str:
-    """Markdown report of a study: verdict first, then the tables behind it."""
+    """Markdown report of a study: the verdict, followed by the tables."""
     level = f"{study.alpha_50.level:.0%}" if study.alpha_50 is not None else "Nominal"
     lines = ["# Finite-size scaling", ""]
     if study.alpha_50 is not None:
@@ -77,7 +77,7 @@ def _theory(extrapolation: Extrapolation) -> str:
 
 
 def _limit(fit: SizeFit) -> str:
-    """The limit of a form with its interval, or that it has none."""
+    """The limit of a form with its interval, or "no limit"."""
     if fit.form == "log_linear":
         return "no limit"
     if np.isinf(fit.limit):
@@ -136,7 +136,7 @@ def _form_section(extrapolation: Extrapolation) -> str:
 
 
 def _check_sections(extrapolation: Extrapolation) -> list[str]:
-    """Held-out largest size and the scan of the smallest size, where there are enough sizes."""
+    """Prediction of the held-out largest size, and scan of the smallest size, if there are enough sizes."""
     formula = {(fit.form, fit.imposed): _label(fit) for fit in extrapolation.fits}
     lines: list[str] = []
     held = extrapolation.held_out

@@ -1,4 +1,4 @@
-"""Tables of one N each, joined into one table over all N."""
+"""Join tables of one N each into one table over all N."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LEADING = ("N", "alpha", "start_group")
 
 
 def join_sizes(tables: Mapping[int, xr.Dataset]) -> xr.Dataset:
-    """One table over N from a table for each N.
+    """Join the tables of all N.
 
-    The alphas of all N are united: where an N lacks one, counts are 0 and everything else is NaN.
+    The result has the alphas of all N; where an N lacks an alpha, counts are 0 and other values are NaN.
 
     Parameters
     ----------
     tables
-        By N; all with the same variables.
+        Tables by N, all with the same variables.
 
     Returns
     -------

@@ -1,8 +1,9 @@
 """Success probability against alpha for every time budget, from outcomes and first-passage times.
 
 A run counts as recovered at budget ``T`` if its first-passage time is at most ``T``, so one sweep to
-``t_max`` answers for every shorter budget. ``P`` is recovered over all but diverged
-(docs/explanation/physics.md §3); runs that were not computed are left out and counted.
+``t_max`` gives the result for every shorter budget. ``P`` is the number of recovered runs divided by the
+number of runs that did not diverge (docs/explanation/physics.md §3); runs that were not computed are omitted
+and counted.
 """
 
 from __future__ import annotations
@@ -73,12 +74,12 @@ def success_table(
     outcome, recovery_time
         As in :func:`counts_by_instance`; time in units of the flow.
     t_max
-        Time to which the runs were followed.
+        Longest time of the runs.
     budgets
         Time budgets, ascending, at most ``t_max``; by default four per decade from ``t_max / 100`` on.
     stop_time
-        Time at which each run ended. With it a trapped run counts as undecided at budgets
-        before it was certified; without it, as trapped at every budget.
+        Time at which each run ended. If given, a trapped run counts as undecided at budgets before it was
+        certified; otherwise it counts as trapped at every budget.
     level
         As in :func:`~phasepipe.analysis.intervals.success_interval`; the correlation of starts is
         pooled over alpha.
@@ -88,7 +89,7 @@ def success_table(
     xarray.Dataset
         Dims of ``outcome`` without instance and start, then ``budget``. Variables ``k, n, p, lower, upper,
         correlation, design_effect, instances, trapped_share, undecided_share, diverged, pending,
-        last_decade_change`` (P(T) - P(T/10)). Shares are of the ``n`` runs that count. Cells without
+        last_decade_change`` (P(T) - P(T/10)). Shares refer to the ``n`` valid runs. Cells without
         runs have ``n = 0`` and NaN.
 
     Raises
@@ -140,7 +141,7 @@ def success_table(
 def counts_at_budget(outcome: xr.DataArray, recovery_time: xr.DataArray, budget: float) -> pd.DataFrame:
     """Tidy counts at one time budget, the input of the fits in alpha.
 
-    ``outcome`` has dims ``alpha, instance, start`` and optionally ``N`` (else ``N`` as scalar coordinate).
+    ``outcome`` has dims ``alpha, instance, start`` and ``N`` as a dimension or a scalar coordinate.
     """
     return counts_from_xarray(counts_by_instance(outcome, recovery_time, [budget]).isel(budget=0, drop=True))
 
@@ -155,14 +156,14 @@ def _trapped_at(outcome: xr.DataArray, stop_time: xr.DataArray | None, budgets: 
 
 def _checked_budgets(budgets: Sequence[float] | None, t_max: float) -> FloatArray:
     if not (np.isfinite(t_max) and t_max > 0):
-        raise ValueError(f"t_max = {t_max} is not a positive time; take the t_max of the sweep")
+        raise ValueError(f"t_max = {t_max} is not a positive time; use the t_max of the sweep")
     if budgets is None:
         return np.geomspace(t_max / 100, t_max, 9)
     times = np.asarray(budgets, dtype=float)
     wrong = times[~((times > 0) & (times <= t_max))]
     if wrong.size or times.size == 0:
-        what = f"budget = {wrong[0]:g} lies outside" if wrong.size else "no budget given; take some in"
-        raise ValueError(f"{what} (0, t_max = {t_max:g}], the times that the runs can answer for")
+        what = f"budget = {wrong[0]:g} lies outside" if wrong.size else "no budget given; choose some in"
+        raise ValueError(f"{what} (0, t_max = {t_max:g}], the range of times of the runs")
     return times
 
 
@@ -186,6 +187,6 @@ def _check_runs(outcome: xr.DataArray, recovery_time: xr.DataArray) -> None:
     contradictions = int((recovered != recovery_time.transpose(*outcome.dims).notnull()).sum())
     if contradictions:
         raise ValueError(
-            f"{contradictions} runs are recovered without a recovery time, or have one unrecovered; "
+            f"{contradictions} runs are recovered without a recovery time, or have one without recovery; "
             "recovery_time is NaN exactly where the outcome is not recovered"
         )

@@ -1,8 +1,8 @@
-"""What a sweep says, small enough to be kept: means over runs by fate, windows, counts by instance.
+"""Small summaries of a sweep: means over runs by outcome, windows, and counts by instance.
 
-Arrays of single runs in, tables of cells out. A run that ends early rests where it ended (next to the signal
-or in a certified trap), so its last record stands for it from then on. Starts of one instance share labels
-and sensing matrix: standard errors are those of instances, not of runs.
+The functions take arrays of single runs and return tables of cells. A run that ends early stays where it
+ended (next to the signal or in a certified trap), so its last record is used for all later times. Starts of
+one instance share labels and sensing matrix, so standard errors are computed over instances, not over runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.variables import COUNTS, COURSE, CURVATURE, DECISION, WINDOW, Variables, labelled
 
 FATES = ("all", "recovered", "not recovered")
-LEAST = 10  # runs of either fate below which an AUC says nothing
+LEAST = 10  # an AUC needs at least this many recovered runs and as many others
 
 _QUARTILES = {"lower": 0.25, "median": 0.5, "upper": 0.75}
 
@@ -28,7 +28,7 @@ Bool = NDArray[np.bool_]
 
 
 def counts_table(outcome: xr.DataArray) -> xr.Dataset:
-    """Runs of every instance by fate.
+    """Number of runs of every instance by outcome.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def counts_table(outcome: xr.DataArray) -> xr.Dataset:
 
     Returns
     -------
-    Dataset with ``recovered, trapped, undecided, diverged`` and ``runs`` (all computed but diverged), dims
+    Dataset with ``recovered, trapped, undecided, diverged`` and ``runs`` (computed and not diverged), dims
     (alpha, instance).
     """
     kinds = (Outcome.RECOVERED, Outcome.TRAPPED, Outcome.UNDECIDED, Outcome.DIVERGED)
@@ -47,7 +47,7 @@ def counts_table(outcome: xr.DataArray) -> xr.Dataset:
 
 
 def window_table(runs: xr.Dataset) -> xr.Dataset:
-    """When the informative direction is lost, and when runs recover.
+    """Times at which runs lose the informative direction, and times at which they recover.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def window_table(runs: xr.Dataset) -> xr.Dataset:
 
 
 def decision_table(runs: xr.Dataset) -> xr.Dataset:
-    """How well the state at every time tells the fate: AUC of overlap and of the predicted outlier overlap.
+    """AUC of overlap and of predicted outlier overlap at every time as predictors of recovery.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def decision_table(runs: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    Dataset with ``auc`` and ``auc_outlier`` (alpha, time), NaN in cells with fewer than 10 runs of either
-    fate.
+    Dataset with ``auc`` and ``auc_outlier`` (alpha, time), NaN in cells with fewer than 10 recovered runs or
+    fewer than 10 others.
     """
     shape = (runs.sizes["alpha"], runs.sizes["time"])
     values = {"auc": np.full(shape, np.nan), "auc_outlier": np.full(shape, np.nan)}
@@ -121,7 +121,7 @@ def decision_table(runs: xr.Dataset) -> xr.Dataset:
 
 
 def course_table(runs: xr.Dataset) -> xr.Dataset:
-    """Mean of what is recorded of every run against time, by fate.
+    """Means of the records of all runs against time, by outcome.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def course_table(runs: xr.Dataset) -> xr.Dataset:
 
 
 def curvature_table(spectra: xr.Dataset) -> xr.Dataset:
-    """Mean of what is measured of the Hessian at the snapshots, by fate.
+    """Means of the properties of the Hessian at the snapshots, by outcome.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def signal_curvature(
 
 
 def _by_fate(cell: xr.Dataset) -> tuple[Bool, Bool, Bool]:
-    """Runs of FATES, shape (instance, start) each."""
+    """Masks of the runs in each group of FATES, shape (instance, start) each."""
     outcome = cell["outcome"].transpose("instance", "start").values
     computed = (outcome != Outcome.PENDING) & (outcome != Outcome.DIVERGED)
     recovered = outcome == Outcome.RECOVERED
@@ -197,7 +197,7 @@ def _by_fate(cell: xr.Dataset) -> tuple[Bool, Bool, Bool]:
 
 
 def _records(cell: xr.Dataset) -> dict[str, Float]:
-    """Quantities of COURSE, shape (instance, start, time), carried on after the end of a run."""
+    """Quantities of COURSE, shape (instance, start, time); the last value is repeated after the end."""
     raw = {name: _series(cell, name) for name in ("overlap", "loss", "gradient_norm", "edge", "outlier")}
     alive = np.isfinite(raw["overlap"])
     pointing = np.nan_to_num(_series(cell, "outlier_overlap"))
@@ -217,7 +217,7 @@ def _records(cell: xr.Dataset) -> dict[str, Float]:
 
 
 def _measured(cell: xr.Dataset) -> dict[str, Float]:
-    """Quantities of CURVATURE, shape (instance, start, time), carried on after the end of a run."""
+    """Quantities of CURVATURE, shape (instance, start, time); the last value is repeated after the end."""
     eigenvalues, overlaps = _series(cell, "eigenvalues"), _series(cell, "signal_overlap")
     outlier, overlap = _series(cell, "outlier"), _series(cell, "overlap")
     alive = np.isfinite(overlap)
@@ -245,7 +245,7 @@ def _series(cell: xr.Dataset, name: str) -> Float:
 
 
 def _carried(alive: Bool, series: Mapping[str, Float]) -> dict[str, Float]:
-    """Series (..., time) whose entries after the last one alive repeat it."""
+    """Series (..., time) in which the last entry with ``alive`` is repeated."""
     steps = np.where(alive, np.arange(alive.shape[-1]), -1)
     last = np.maximum.accumulate(steps, axis=-1)
     return {
@@ -257,7 +257,7 @@ def _carried(alive: Bool, series: Mapping[str, Float]) -> dict[str, Float]:
 def _means(
     data: xr.Dataset, quantities: Callable[[xr.Dataset], dict[str, Float]], declared: Variables
 ) -> xr.Dataset:
-    """Means of ``quantities`` of every cell by fate, dims (alpha, fate, time)."""
+    """Means of ``quantities`` of every cell by outcome, dims (alpha, fate, time)."""
     dims, shape = ("alpha", "fate", "time"), (data.sizes["alpha"], len(FATES), data.sizes["time"])
     values = {name: np.full(shape, np.nan, np.float32) for name in declared if name != "runs"}
     runs = np.zeros(shape[:2], np.uint32)
@@ -275,20 +275,20 @@ def _means(
 
 
 def clustered_mean(values: Float, chosen: Bool) -> tuple[Float, Float, NDArray[np.intp]]:
-    """Mean over the chosen runs with the standard error of instances.
+    """Mean over the chosen runs with the standard error over instances.
 
     Parameters
     ----------
     values
-        Shape (instance, start, ...); NaN does not count.
+        Shape (instance, start, ...); NaN is ignored.
     chosen
-        Runs that count, shape (instance, start).
+        Mask of runs to average, shape (instance, start).
 
     Returns
     -------
     mean, error, runs
-        Shape (...). The error is that of a ratio estimator whose clusters are the instances; NaN with fewer
-        than two of them.
+        Shape (...). The error is that of a ratio estimator with instances as clusters; NaN with fewer than
+        two instances.
     """
     valid = np.isfinite(values) & chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2))
     count = valid.sum(axis=(0, 1))

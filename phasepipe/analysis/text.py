@@ -1,4 +1,4 @@
-"""Numbers, intervals and lists as text: one wording for the report, the Markdown pages and the study."""
+"""Format numbers, intervals and lists consistently for the report, the Markdown pages and the study."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def number(value: float, digits: int | None = None) -> str:
     Parameters
     ----------
     value
-        NaN becomes a dash, an infinity its sign.
+        NaN becomes a dash, infinity the symbol with its sign.
     digits
-        Decimals; default three, or three significant digits where three decimals would lose them.
+        Decimals; by default three, or three significant digits for small and large numbers.
     """
     if np.isnan(value):
         return NONE
@@ -31,15 +31,15 @@ def number(value: float, digits: int | None = None) -> str:
 
 
 def interval(low: float, high: float, digits: int | None = 3) -> str:
-    """Both ends of an interval, for a sentence: ``2.31 to 2.38``."""
+    """An interval for use in a sentence: ``2.31 to 2.38``."""
     return f"{number(low, digits)} to {number(high, digits)}"
 
 
 def with_interval(value: float, low: float, high: float, digits: int | None = 3) -> str:
-    """A value with its interval, for a table: ``2.345 [2.310, 2.380]``.
+    """A value with its interval for use in a table: ``2.345 [2.310, 2.380]``.
 
-    A value that is not known but bounded on one side is given by its bound, ``> 2.310``; a dash stands for no
-    knowledge at all.
+    An unknown value with a bound on one side is given by its bound, ``> 2.310``; a value without any bound
+    is a dash.
     """
     if np.isnan(value):
         if np.isfinite(low):
@@ -51,14 +51,14 @@ def with_interval(value: float, low: float, high: float, digits: int | None = 3)
 
 
 def with_error(value: float, error: float, digits: int = 3) -> str:
-    """A value with its standard error, for a table: ``2.345 ± 0.020``; without an error the value alone."""
+    """A value with its standard error, if known, for use in a table: ``2.345 ± 0.020``."""
     if not np.isfinite(value):
         return NONE
     return number(value, digits) + (f" ± {number(error, digits)}" if np.isfinite(error) else "")
 
 
 def enumerated(items: Iterable[str]) -> str:
-    """Words in a row: ``a``, ``a and b``, ``a, b and c``."""
+    """A list in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     *first, last = items
     return f"{', '.join(first)} and {last}" if first else last
 

@@ -1,16 +1,17 @@
-"""alpha_50 at every time budget T, and its limit for T to infinity: recovery times as survival data.
+"""alpha_50 at every time budget T and in the limit T to infinity, treating recovery times as survival data.
 
-A run that recovered has its first-passage time; one that is certified trapped never recovers; one that is
-undecided was followed to its end time and no further (censored). As long as all undecided runs were followed
-beyond T, P(T) is a count. Beyond that, the product-limit estimator takes over: each recovery counts for those
-that were no longer watched (redistribution to the right, Efron 1967).
+A run that recovered has a first-passage time; a run that is certified trapped never recovers; an undecided
+run is censored at its end time. As long as no run is censored before T, P(T) is a simple proportion. Beyond
+that, the product-limit estimator is used: each recovery is weighted to represent runs that were censored
+before it (redistribution to the right, Efron 1967).
 
-The limit assumes that of the runs that recover at all a share ``(1 + t / c)^-gamma`` does so after t, for
-late t: a power law that sets in at c, with one gamma and one c for all alphas of a size. Recoveries between
-``t0`` and the horizon T follow the law truncated to that window (as Aban, Meerschaert and Panorska, J. Am.
-Stat. Assoc. 101 (2006) 270, fit a truncated Pareto law). Each of them stands for ``1 / (1 - q)`` recoveries,
-q the share that comes after T, but never for more than the runs that are not certified trapped. The interval
-averages over gamma and c, by their quasi-likelihood with instances as the independent units, and over ``t0``.
+The limit assumes that, among all runs that eventually recover, a share ``(1 + t / c)^-gamma`` recovers after
+a late time t: a power law with onset c, and the same gamma and c for all alphas of a size. Recoveries between
+``t0`` and the horizon T follow this law truncated to that window (as Aban, Meerschaert and Panorska, J. Am.
+Stat. Assoc. 101 (2006) 270, fit a truncated Pareto law). Each of them represents ``1 / (1 - q)`` recoveries,
+where q is the share of late recoveries after T; their total never exceeds the number of runs that are not
+certified trapped. The interval averages over gamma and c, weighted by their quasi-likelihood with instances
+as independent units, and over ``t0``.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from phasepipe.analysis.curves import CurveFit, fit_curve
 from phasepipe.analysis.monotone import weighted_quantiles
 from phasepipe.physics.outcomes import Outcome
 
-TAIL_STARTS = (0.03, 0.1)  # t0 over the horizon
-LEAST_TAIL = 20  # recoveries after t0 below which a tail is not extrapolated
+TAIL_STARTS = (0.03, 0.1)  # t0 divided by the horizon
+LEAST_TAIL = 20  # minimal number of recoveries after t0 for extrapolating the tail
 GAMMAS = np.geomspace(0.02, 6.0, 80)
-ONSETS = np.geomspace(1e-3, 1.0, 25)  # c over the horizon
-QUANTILES = 7  # of the posterior of q, at which the curve is fitted
+ONSETS = np.geomspace(1e-3, 1.0, 25)  # c divided by the horizon
+QUANTILES = 7  # number of quantiles of the posterior of q at which the curve is fitted
 COLUMNS = (
     *(f"alpha_50{end}" for end in ("", "_lower", "_upper", "_error")),
     *(f"width{end}" for end in ("", "_lower", "_upper")),
 )
-SUMS = 201  # quantiles of each of the mixed normal laws
+SUMS = 201  # number of quantiles of each normal distribution in the mixture
 
 Row = dict[str, Any]  # one value or message per column
 
@@ -63,11 +64,9 @@ class RecoveryTimes:
         time = np.where(kind == Outcome.TRAPPED, np.inf, time).astype(float)
         counted = (kind != Outcome.PENDING) & (kind != Outcome.DIVERGED)
         if np.isnan(time[counted]).any():
-            raise ValueError(
-                "a run that counts has no time; recovered runs need recovery_time, others end_time"
-            )
+            raise ValueError("a valid run has no time; recovered runs need recovery_time, others end_time")
         if not counted.any():
-            raise ValueError(f"N = {int(outcome['N'])} has no runs that count")
+            raise ValueError(f"N = {int(outcome['N'])} has no valid runs")
         order = np.argsort(outcome["alpha"].values)
         return cls(
             int(outcome["N"]), outcome["alpha"].values[order].astype(float), time[order], recovered[order],
@@ -76,24 +75,24 @@ class RecoveryTimes:
 
     @property
     def horizon(self) -> float:
-        """Time to which every undecided run was followed; the last recovery if there is none."""
+        """Smallest end time of the undecided runs; the last recovery time if there are none."""
         undecided = self.counted & ~self.recovered & np.isfinite(self.time)
         last = self.time[self.recovered].max(initial=0.0)
         return float(self.time[undecided].min()) if undecided.any() else float(last)
 
     @property
     def longest(self) -> float:
-        """Largest time that the runs can answer for: infinite where all are decided."""
+        """Largest time budget that the runs cover; infinite if no run is undecided."""
         undecided = self.counted & ~self.recovered & np.isfinite(self.time)
         return float(self.time[np.isfinite(self.time)].max()) if undecided.any() else np.inf
 
     def undecided_share(self, budget: float) -> FloatArray:
-        """Share of the runs neither recovered nor known to be trapped by ``budget``, shape (alpha,)."""
+        """Share of the runs neither recovered by ``budget`` nor certified trapped, shape (alpha,)."""
         open_ = self.counted & np.isfinite(self.time) & ~(self.recovered & (self.time <= budget))
         return np.asarray(open_.sum((1, 2)) / self.counted.sum((1, 2)))
 
     def weights(self) -> FloatArray:
-        """How many runs each recovery stands for: 1 unless runs were censored before it."""
+        """Number of runs that each recovery represents: 1 unless runs were censored before it."""
         weight = np.zeros(self.time.shape)
         beyond = 2 * self.time[np.isfinite(self.time)].max(initial=1.0)
         for cell in range(len(self.alpha)):
@@ -111,7 +110,7 @@ class RecoveryTimes:
         return weight
 
     def cells(self, weight: FloatArray) -> Cells:
-        """Sums over instances, every run counted as a recovery by its weight; empty cells are left out."""
+        """Sums over instances, with recoveries weighted by ``weight``; empty cells are omitted."""
         k, n = weight.sum(-1), self.counted.sum(-1).astype(float)
         kept = n.sum(-1) > 0
         k, n = k[kept], n[kept]
@@ -136,9 +135,9 @@ def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float 
     -------
     xarray.Dataset
         Dim ``budget``, whose last entry is infinite: ``alpha_50, alpha_50_lower, alpha_50_upper,
-        alpha_50_error, width, width_lower, width_upper, undecided`` (largest share over alpha) and
-        ``message``; scalars ``gamma, gamma_lower, gamma_upper, tail`` (recoveries behind gamma). A limit that
-        cannot be estimated is NaN, with the reason in ``message``.
+        alpha_50_error, width, width_lower, width_upper, undecided`` (maximum over alpha) and
+        ``message``; scalars ``gamma, gamma_lower, gamma_upper, tail`` (number of recoveries in the fit of
+        gamma). A limit that cannot be estimated is NaN, with the reason in ``message``.
 
     Raises
     ------
@@ -149,9 +148,7 @@ def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float 
     last = runs.longest
     wrong = times[~((times > 0) & (times <= last))]
     if wrong.size:
-        raise ValueError(
-            f"budget = {wrong[0]:g} lies outside (0, {last:g}], the times that runs were followed"
-        )
+        raise ValueError(f"budget = {wrong[0]:g} lies outside (0, {last:g}], the range of times of the runs")
     weight = runs.weights()
     rows = []
     for budget in times:
@@ -172,7 +169,7 @@ def _row(fit: CurveFit, undecided: float) -> Row:
 
 
 def _limit(runs: RecoveryTimes, level: float) -> tuple[Row, dict[str, float]]:
-    """Row of the limit, and what is known of the tail with the earliest ``t0``."""
+    """Row of the limit, and the parameters of the tail with the earliest ``t0``."""
     horizon = runs.horizon
     undecided = float(np.nanmax(runs.undecided_share(horizon)))
     tail = {"gamma": np.nan, "gamma_lower": np.nan, "gamma_upper": np.nan, "tail": 0.0}
@@ -214,9 +211,9 @@ def _limit(runs: RecoveryTimes, level: float) -> tuple[Row, dict[str, float]]:
 def _unseen(
     runs: RecoveryTimes, late: NDArray[np.bool_], start: float, horizon: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Exponents, share q of late recoveries that come after the horizon, and posterior weight of each pair.
+    """Exponents, share q of late recoveries after the horizon, and posterior weight of each pair.
 
-    All of shape (exponent, onset). Flat prior in gamma and log c; instances are independent.
+    All have shape (exponent, onset). The prior is flat in gamma and log c; instances are independent.
     """
     gamma, onset = np.broadcast_arrays(GAMMAS[:, None], horizon * ONSETS)
     times = runs.time[late]
@@ -227,7 +224,7 @@ def _unseen(
     share = np.exp(-gamma * length)
     likelihood = late.sum() * (np.log(gamma / (onset + start)) - np.log1p(-share)) - (gamma + 1) * logs
     best = np.unravel_index(int(np.argmax(likelihood)), likelihood.shape)
-    # score of a run in gamma: its log time less the mean under the law; runs of one instance add up
+    # score of a run in gamma: its log time minus the mean under the law; scores of one instance are summed
     excess = np.where(late, np.log1p(np.where(late, runs.time - start, 0.0) / (onset[best] + start)), 0.0)
     score = np.where(late, excess - excess[late].mean(), 0.0)
     inflation = max(1.0, float((score.sum(-1) ** 2).sum() / (score**2).sum()))
@@ -236,7 +233,7 @@ def _unseen(
 
 
 def _eventual(runs: RecoveryTimes, late: NDArray[np.bool_], start: float, unseen: float) -> Cells:
-    """Cells with the recoveries that are expected in the end."""
+    """Cells with the number of recoveries expected for infinite time."""
     early = runs.recovered & runs.counted & (runs.time <= start)
     possible = (runs.counted & np.isfinite(runs.time)).sum((1, 2)) - early.sum((1, 2))
     most = possible / np.maximum(late.sum((1, 2)), 1)
@@ -245,7 +242,7 @@ def _eventual(runs: RecoveryTimes, late: NDArray[np.bool_], start: float, unseen
 
 
 def _mixture(fits: list[CurveFit], name: str, level: float) -> tuple[float, float, float, float]:
-    """Median, interval and share of known values of normal laws of equal weight, one per fit."""
+    """Median, interval and share of finite values of an equal-weight mixture of normals, one for each fit."""
     normal = stats.norm.ppf((np.arange(SUMS) + 0.5) / SUMS)
     draws = []
     for fit in fits:

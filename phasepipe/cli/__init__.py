@@ -1,7 +1,7 @@
-"""Command line: one module for each command or two; :func:`main` is the entry point.
+"""Command line: each module defines one or two commands; :func:`main` is the entry point.
 
-Modules of commands import at their top what the help needs, and in their functions what a command needs
-when it runs: ``phasepipe --help`` does not load NumPy.
+Command modules import at the top only what the help text needs, and import the rest inside their functions,
+so that ``phasepipe --help`` does not load NumPy.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ app.command(name="schema")(print_schema)
 
 
 def main() -> None:
-    """Entry point: a mistake of the user is one sentence on standard error and exit code 1."""
+    """Entry point; an error that the user can fix gives one sentence on standard error and exit code 1."""
     try:
         app()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""``phasepipe check`` and ``schema``: the configuration alone."""
+"""``phasepipe check``, ``sweeps`` and ``schema``: commands that only read the configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phasepipe.cli.options import Config, chosen
 
 def check(
     sweep: Annotated[
-        str | None, typer.Argument(help="Sweep to check; default the one the file names.")
+        str | None, typer.Argument(help="Sweep to check; default: the key sweep of the file.")
     ] = None,
     config: Config = Path("config/config.yaml"),
 ) -> None:
@@ -24,11 +24,11 @@ def check(
     loaded = load_configuration([config], chosen(sweep))
     check_folder(loaded.sweep, loaded.results)
     runs, sizes = loaded.sweep.run_count(), loaded.sweep.N
-    typer.echo(f"sweep {loaded.sweep.name!r} is in order: {runs} runs at N = {sizes}")
+    typer.echo(f"sweep {loaded.sweep.name!r} is valid: {runs} runs at N = {sizes}")
 
 
 def sweeps(config: Config = Path("config/config.yaml")) -> None:
-    """List the sweeps of the configuration, one a line, each checked."""
+    """Check all sweeps of the configuration and list them, one per line."""
     from phasepipe.specification.configuration import load_sweep, read_configuration
 
     content = read_configuration(config)

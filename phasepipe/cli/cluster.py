@@ -1,4 +1,4 @@
-"""``phasepipe cluster``: workers for a whole workflow run."""
+"""``phasepipe cluster``: keep a Dask cluster running for a whole workflow."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from phasepipe.errors import SweepError
 
 
 def cluster(
-    scheduler_file: Annotated[Path, typer.Option(help="File that tells clients where the scheduler is.")],
-    sweep: Annotated[str | None, typer.Argument(help="Sweep whose cluster section is started.")] = None,
+    scheduler_file: Annotated[Path, typer.Option(help="File to write the scheduler address to.")],
+    sweep: Annotated[str | None, typer.Argument(help="Sweep whose cluster section is used.")] = None,
     config: Config = Path("config/config.yaml"),
 ) -> None:
-    """Hold a Dask cluster open for a whole workflow run, until interrupted."""
+    """Keep a Dask cluster running for a whole workflow, until interrupted."""
     from phasepipe.execution.cluster import connect, write_scheduler_file
     from phasepipe.specification.cluster import SchedulerAddress, SchedulerFile
     from phasepipe.specification.configuration import load_configuration
@@ -26,17 +26,17 @@ def cluster(
     specification = load_configuration([config], chosen(sweep)).sweep.cluster
     if isinstance(specification, SchedulerFile | SchedulerAddress):
         raise SweepError(
-            f"cluster.kind = {specification.kind} names a cluster that somebody else holds open; "
-            "take local or slurm for phasepipe cluster"
+            f"cluster.kind = {specification.kind} refers to an existing cluster; "
+            "phasepipe cluster needs local or slurm"
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is as good as Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # treat SIGTERM like Ctrl-C
     with connect(specification) as client:
         write_scheduler_file(client, scheduler_file)
-        typer.echo(f"cluster is open, scheduler file {scheduler_file}; end it with Ctrl-C")
+        typer.echo(f"cluster is running, scheduler file {scheduler_file}; stop it with Ctrl-C")
         try:
             while True:
                 time.sleep(1)
         except KeyboardInterrupt:
-            typer.echo("closing the cluster")
+            typer.echo("stopping the cluster")
         finally:
             scheduler_file.unlink(missing_ok=True)

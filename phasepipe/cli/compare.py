@@ -1,4 +1,4 @@
-"""``phasepipe compare``: whether two sweeps say the same."""
+"""``phasepipe compare``: whether two sweeps agree."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Folder of the other sweep.")],
     level: Annotated[float, typer.Option(help="Probability of calling equal sweeps different.")] = 0.01,
 ) -> None:
-    """Say whether two sweeps have the same bits, the same fates, compatible statistics, or differ."""
+    """Report whether two sweeps have the same bits, the same outcomes, compatible statistics, or differ."""
     if not 0 < level < 1:
-        raise SweepError(f"--level = {level} is no probability between 0 and 1; take for example 0.01")
+        raise SweepError(f"--level = {level} is not between 0 and 1; use for example 0.01")
     from phasepipe.results.compare import compare as compare_folders
     from phasepipe.store.folder import SweepFolder
 
@@ -36,10 +36,11 @@ def compare(
         table.add_row(*shown, *(f"{row[name]:.2g}" for name in ("p_value", "adjusted")))
     Console().print(table)
     if found.only_one:
-        typer.echo(f"{found.only_one} runs are in one of them only and are left out")
+        typer.echo(f"{found.only_one} runs exist in only one of the sweeps and are ignored")
     if found.paired:
         typer.echo(
-            f"of {found.runs} runs {found.bits_differ} have other bits, {found.fates_differ} other fates"
+            f"of {found.runs} common runs, {found.bits_differ} differ in some bits and "
+            f"{found.fates_differ} in their outcome"
         )
     else:
         typer.echo(f"{found.runs} runs; the seeds differ, so the instances are independent")

@@ -11,5 +11,5 @@ Config = Annotated[Path, typer.Option(help="Configuration file.")]
 
 
 def chosen(sweep: str | None) -> dict[str, str]:
-    """What a command line that names a sweep changes in the configuration."""
+    """Override of the configuration for a sweep named on the command line."""
     return {} if sweep is None else {"sweep": sweep}

@@ -1,4 +1,4 @@
-"""``phasepipe reduce``: finished sweeps made small enough to be kept."""
+"""``phasepipe reduce``: reduce finished sweeps to small tables."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 
 def reduce(
     sweeps: Annotated[list[Path], typer.Argument(help="Folders of sweeps, for example results/study/*.")],
-    to: Annotated[Path, typer.Option(help="Folder that gets one small folder per sweep.")],
+    to: Annotated[Path, typer.Option(help="Target folder; each sweep gets a subfolder.")],
 ) -> None:
-    """Keep of finished sweeps what the study asks: counts by instance, windows, mean curvature; kilobytes."""
+    """Reduce finished sweeps to the tables that the study needs: counts, windows, mean curvature."""
     from phasepipe.results.reduce import reduce_sweep
     from phasepipe.store.folder import SweepFolder
 
     for folder in sweeps:
         target = SweepFolder(to / folder.resolve().name)
         reduce_sweep(SweepFolder(folder), target)
-        typer.echo(f"{target.root} is written")
+        typer.echo(f"wrote {target.root}")

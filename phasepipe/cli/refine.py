@@ -1,4 +1,4 @@
-"""``phasepipe refine``: where more runs pay most."""
+"""``phasepipe refine``: which additional runs reduce the error of alpha_50 most."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from phasepipe.errors import SweepError
 def refine(
     budget: Annotated[float, typer.Option(help="Core-seconds to spend.")],
     sweep: Annotated[
-        str | None, typer.Argument(help="Finished sweep; default the one the file names.")
+        str | None, typer.Argument(help="Finished sweep; default: the key sweep of the file.")
     ] = None,
     config: Config = Path("config/config.yaml"),
     run: Annotated[bool, typer.Option("--run", help="Run the proposal now.")] = False,
 ) -> None:
-    """Propose the alphas and instances that most reduce the interval of alpha_50 at every N."""
+    """Propose the alphas and instances that most reduce the error of alpha_50 at every N."""
     if not 0 < budget < math.inf:
-        raise SweepError(f"--budget = {budget} will not do; name core-seconds, for example 3600")
+        raise SweepError(f"--budget = {budget} is not valid; give core-seconds, for example 3600")
     from phasepipe.results.refine import propose, refined_cells, write_refinement
     from phasepipe.specification.configuration import load_configuration
     from phasepipe.store.folder import check_folder
@@ -51,7 +51,7 @@ def refine(
             row["purpose"],
         )
         table.add_row(*map(str, values))
-    gain = Table("N", "error of alpha_50 now", "expected", title="What it buys")
+    gain = Table("N", "error of alpha_50 now", "expected", title="Expected improvement")
     for row in refinement.expected.to_dict("records"):
         gain.add_row(str(row["N"]), f"{row['error_before']:.4f}", f"{row['error_after']:.4f}")
     Console().print(table, gain)
@@ -61,5 +61,5 @@ def refine(
     command += ["--configfile", str(config), str(path), "--config", f"sweep={specification.name}"]
     if run:
         sys.exit(subprocess.run(command, check=False).returncode)
-    typer.echo(f"run it with --run, or with: {shlex.join(command)}")
-    typer.echo(f"keep it: copy the entries of {path} into the sweep")
+    typer.echo(f"run the proposal with --run, or with: {shlex.join(command)}")
+    typer.echo(f"to keep it, copy the entries of {path} into the sweep")

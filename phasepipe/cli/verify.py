@@ -1,4 +1,4 @@
-"""``phasepipe verify``: whether what is stored can be believed."""
+"""``phasepipe verify``: check stored results for damage."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from phasepipe.errors import SweepError
 
 def verify(
     results: Annotated[Path, typer.Argument(help="Folder of a sweep, for example results/demo.")],
-    sample: Annotated[int, typer.Option(min=0, help="Instances per N that are drawn and run again.")] = 4,
-    report_only: Annotated[bool, typer.Option("--report-only", help="Change nothing.")] = False,
+    sample: Annotated[int, typer.Option(min=0, help="Instances per N that are computed again.")] = 4,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Do not change anything.")] = False,
 ) -> None:
-    """Check all that a sweep has stored; damaged blocks are marked pending for the next run."""
+    """Check all stored results of a sweep; damaged blocks are marked as pending for the next run."""
     from phasepipe.results.verify import verify as verify_folder
     from phasepipe.store.folder import SweepFolder
 
-    found = verify_folder(SweepFolder(results), sample, mend=not report_only)
+    found = verify_folder(SweepFolder(results), sample, repair=not report_only)
     if not found:
-        raise SweepError(f"{results} holds no sweep; name the folder of one, for example results/demo")
-    table = Table("store", "chunks read", "damaged files", "damaged blocks", "what", title=str(results))
+        raise SweepError(f"{results} holds no sweep; give the folder of a sweep, for example results/demo")
+    table = Table("store", "chunks read", "damaged files", "damaged blocks", "details", title=str(results))
     for name, findings in found.items():
         what = [*findings.files[:2], *list(findings.blocks.values())[:2], *sorted(set(findings.notes))]
         numbers = (str(findings.chunks), str(len(findings.files)), str(len(findings.blocks)))
@@ -33,7 +33,7 @@ def verify(
     if any(findings.damaged for findings in found.values()):
         typer.echo(
             "damage was found; "
-            + ("nothing was changed" if report_only else "run the workflow again to mend it")
+            + ("nothing was changed" if report_only else "run the workflow again to repair it")
         )
         raise typer.Exit(1)
-    typer.echo("all is in order")
+    typer.echo("no damage found")

@@ -1,4 +1,4 @@
-"""Where blocks are computed: a Dask cluster of one's own, somebody else's, or SLURM jobs."""
+"""Dask clusters that compute the blocks: local workers, an existing scheduler, or SLURM jobs."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from phasepipe.store.atomic import replace_bytes
 
 logger = logging.getLogger("phasepipe")
 
-_ANSWER = 10.0  # seconds within which a scheduler should answer
-_FIRST_WORD, _NEXT_WORD = 10.0, 60.0  # seconds until it is told that there are no workers
+_CONNECT_TIMEOUT = 10.0  # seconds within which a scheduler must answer
+_FIRST_WARNING, _WARNING_INTERVAL = 10.0, 60.0  # seconds without workers before the first and next warnings
 
 _WORKER_ENVIRONMENT = {
-    # BLAS threads collapse on small products and fight over cores: one thread per worker process
+    # several BLAS threads slow small products down and compete for cores: one thread per worker process
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    # glibc would give arrays of more than 128 kB back at once, and every new one costs a fault per page:
-    # a third of a worker's faults in a short stage at N = 512, its start included
+    # by default glibc returns arrays above 128 kB to the system at once, and new arrays cause page faults: a
+    # third of all page faults of a worker in a short stage at N = 512, including its start
     **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(2**25)),
 }
 _CONFIG = {
@@ -48,22 +48,22 @@ _CONFIG = {
     "distributed.scheduler.allowed-failures": 3,
     "distributed.admin.tick.limit": "30 s",
     "distributed.worker.memory.terminate": 0.95,
-    # a look at every stack a hundred times a second, for a dashboard that is not there
+    # the profiler samples every stack a hundred times a second for a dashboard that is not started
     "distributed.worker.profile.enabled": False,
-    # fifty looks a second at the delay of every event loop, ten at memory: in idle processes these two alone
-    # took nearly a tenth of a core with two workers, and every look stops a computing thread
+    # by default Dask checks the delay of every event loop 50 times a second and memory 10 times: in idle
+    # processes with two workers this took nearly a tenth of a core, and each check stops a computing thread
     "distributed.admin.tick.interval": "500 ms",
     "distributed.worker.memory.monitor-interval": "500 ms",
 }
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_memory(spec: ClusterSpec) -> float:
-    """Memory limit of a worker of the cluster in bytes; infinite where somebody else decides it."""
+    """Memory limit of a worker in bytes; infinite for an existing cluster, whose limit is unknown."""
     if isinstance(spec, LocalSpec):
         return MEMORY_LIMIT / (spec.workers or available_cores())
     if isinstance(spec, SlurmCluster):
@@ -73,21 +73,21 @@ def worker_memory(spec: ClusterSpec) -> float:
 
 @contextmanager
 def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
-    """A client of the cluster that ``spec`` describes; what was started here is closed at the end.
+    """A client of the cluster that ``spec`` describes; processes started here are stopped at the end.
 
     Parameters
     ----------
     spec
         Cluster part of the sweep.
     cores
-        Worker processes of a local cluster if the specification names none; default all cores.
+        Worker processes of a local cluster if the specification does not set them; default all cores.
 
     Raises
     ------
     ClusterError
-        If a named cluster cannot be reached.
+        If an existing cluster cannot be reached.
     """
-    # tracebacks of a client that lost its scheduler: the stage says it in a sentence
+    # silence tracebacks of a client that lost its scheduler: the stage reports the error in one sentence
     for name in ("distributed.client", "distributed.batched"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_CONFIG):
@@ -105,7 +105,7 @@ def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for processes that are started meanwhile; Dask's own setting gives way to the user's."""
+    """Set environment variables for processes that start meanwhile; Dask would not override the user's."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -119,8 +119,8 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which a terminal sends to all: their parent ends them."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to all of them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -134,37 +134,36 @@ def _deaf_to_interrupts() -> Iterator[None]:
 @contextmanager
 def _local(workers: int) -> Iterator[Client]:
     with _environment(_WORKER_ENVIRONMENT):
-        with _deaf_to_interrupts():
+        with _ignoring_interrupts():
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # a port of its own: several stages may run at once
+                dashboard_address="127.0.0.1:0",  # any free port: several stages may run at once
                 scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.CRITICAL,  # tracebacks of dying workers: the stage says it in a sentence
+                silence_logs=logging.CRITICAL,  # the stage reports dying workers in one sentence
             )
-        # not the default of this process: what it reads of a store, it reads itself
+        # not the default client: this process reads stores itself
         with cluster, Client(cluster, set_as_default=False) as client:
             yield client
 
 
-# a job that ends at its time limit takes innocent blocks along, again and again in a long stage
+# in a long stage, jobs that end at their time limit repeatedly interrupt blocks that are not at fault
 _SLURM_CONFIG = {
     "distributed.scheduler.allowed-failures": 20,
-    # Dask would close a job whose worker has been away so long, even the new one that took its name
+    # Dask would close a job whose worker has been lost for this long, even a new job of the same name
     "distributed.deploy.lost-worker-timeout": "365 days",
 }
 
 
 def _security(files: TlsFiles | None) -> Security | None:
-    """TLS of scheduler, workers and client by the same files; None leaves it to Dask's configuration."""
+    """TLS settings of scheduler, workers and client; None leaves them to Dask's configuration."""
     if files is None:
         return None
     for key, path in files.model_dump().items():
         if not (Path(path).is_file() and os.access(path, os.R_OK)):
             raise ClusterError(
-                f"cluster.security.{key} = {path!r} is not a file that can be read; "
-                "give the path of a PEM file"
+                f"cluster.security.{key} = {path!r} is not a readable file; give the path of a PEM file"
             )
     paths = {key: str(Path(path).resolve()) for key, path in files.model_dump().items()}
     roles = {
@@ -175,9 +174,9 @@ def _security(files: TlsFiles | None) -> Security | None:
     security = Security(require_encryption=True, tls_ca_file=paths["ca_file"], **roles)
     try:
         security.get_connection_args("client")
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         raise ClusterError(
-            f"the files of cluster.security do not fit together ({error}); "
+            f"the files of cluster.security do not match ({error}); "
             "ca must have signed cert, and key must be its key"
         ) from error
     return security
@@ -186,11 +185,11 @@ def _security(files: TlsFiles | None) -> Security | None:
 @contextmanager
 def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
     if isinstance(spec, SchedulerFile):
-        # the client would wait for the file for ever, whatever its timeout
+        # the client would wait for the file forever, despite its timeout
         if not Path(spec.path).is_file():
             raise ClusterError(
                 f"cluster.path = {spec.path!r} does not exist; "
-                f"hold a cluster open with: phasepipe cluster --scheduler-file {spec.path}"
+                f"start a cluster with: phasepipe cluster --scheduler-file {spec.path}"
             )
         _check_scheduler_file(Path(spec.path))
         arguments, where = {"scheduler_file": spec.path}, spec.path
@@ -198,13 +197,15 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
         arguments, where = {"address": spec.address}, spec.address
     refused = None
     try:
-        # not the default of this process: a client that cannot connect would remain so
-        client = Client(**arguments, security=_security(spec.security), timeout=_ANSWER, set_as_default=False)
+        # not the default client: a client that failed to connect would remain the default
+        client = Client(
+            **arguments, security=_security(spec.security), timeout=_CONNECT_TIMEOUT, set_as_default=False
+        )
     except (OSError, OverflowError, ValueError, TypeError, RuntimeError) as error:
         refused = " ".join(str(error).split())
     if refused is not None:
-        # Dask closes the failed client when it is collected as garbage, with the lock of all event loops.
-        # By chance that could be in the starting thread of a next client, whose starter holds that lock.
+        # Dask closes the failed client when it is garbage-collected, and takes the lock of all event loops.
+        # Collect it now; otherwise this could happen in a thread that starts another client with that lock.
         gc.collect()
         raise ClusterError(
             f"no Dask scheduler answers at {where}: {refused}; "
@@ -212,12 +213,12 @@ def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
         )
     with client:
         _check_versions(client, where)
-        with _waiting_told(client, where):
+        with _warning_without_workers(client, where):
             yield client
 
 
 def _check_versions(client: Client, where: str) -> None:
-    """Refuse workers that cannot read what we send."""
+    """Reject workers that run another version of Dask and cannot read our messages."""
     versions: Any = client.get_versions()
     mine = versions["client"]["packages"]["distributed"]
     others = {"the scheduler": versions["scheduler"]} | {
@@ -233,14 +234,14 @@ def _check_versions(client: Client, where: str) -> None:
 
 
 @contextmanager
-def _waiting_told(client: Client, where: str) -> Iterator[None]:
-    """Say so, now and then, while the scheduler has no workers."""
+def _warning_without_workers(client: Client, where: str) -> Iterator[None]:
+    """Print a warning from time to time while the scheduler has no workers."""
     over = threading.Event()
 
     def watch() -> None:
-        pause = _FIRST_WORD
+        pause = _FIRST_WARNING
         while not over.wait(pause):
-            pause = _NEXT_WORD
+            pause = _WARNING_INTERVAL
             if not client.scheduler_info(n_workers=-1)["workers"]:
                 message = f"the cluster at {where} has no workers; waiting for them"
                 logger.warning("%s", message)
@@ -265,13 +266,13 @@ def _check_scheduler_file(path: Path) -> None:
         ) from error
     if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
         raise ClusterError(
-            f"cluster.path = {str(path)!r} is no scheduler file; it names no address. "
+            f"cluster.path = {str(path)!r} is not a scheduler file: it contains no address. "
             f"Write one with: phasepipe cluster --scheduler-file {path}"
         )
 
 
 def write_scheduler_file(client: Client, path: Path) -> None:
-    """Tell other processes where the scheduler of ``client`` is.
+    """Write the address of the scheduler of ``client`` to a file, for other processes.
 
     Raises
     ------
@@ -281,8 +282,8 @@ def write_scheduler_file(client: Client, path: Path) -> None:
     # Client.write_scheduler_file adds the metrics of the workers, which JSON cannot always hold
     content = json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]})
     try:
-        path.parent.stat()  # a folder that is not there is most likely a slip of the pen
-        # whoever reads the address can have code run by the cluster
+        path.parent.stat()  # a missing folder is most likely a typing mistake
+        # anyone who can read the address can run code on the cluster
         replace_bytes(path, content.encode(), mode=0o600)
     except OSError as error:
         raise ClusterError(

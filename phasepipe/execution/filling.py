@@ -18,7 +18,7 @@ from phasepipe.execution.progress import reporting
 from phasepipe.log import logger, logging_to
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.block_store import BlockStore, remove_drafts
-from phasepipe.store.integrity import find_holes, mark_pending
+from phasepipe.store.integrity import find_incomplete_blocks, mark_pending
 from phasepipe.store.layout import Block, Layout
 from phasepipe.store.lock import exclusive
 
@@ -115,9 +115,13 @@ def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
     """Lock and prepare a store; return its pending blocks."""
     locks.enter_context(exclusive(filling.path.with_suffix(".lock"), _PATIENCE))
     store = BlockStore.prepare(filling.path, sweep, filling.layout)
-    if holes := find_holes(filling.path):
-        logger.warning("%s: %d blocks lack what counts as done; computed again", filling.title, len(holes))
-        mark_pending(filling.path, holes)
+    if incomplete := find_incomplete_blocks(filling.path):
+        logger.warning(
+            "%s: %d blocks lack data that are marked as done; computing them again",
+            filling.title,
+            len(incomplete),
+        )
+        mark_pending(filling.path, incomplete)
     blocks = store.pending_blocks()
     pending, wanted = sum(block.count for block in blocks), int(store.wanted().sum())
     logger.info("%s: %d of %d stored, %d to compute", filling.title, wanted - pending, wanted, pending)

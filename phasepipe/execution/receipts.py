@@ -1,8 +1,9 @@
-"""Receipts of the workflow: what a rule has computed, in the words of the sweep.
+"""Receipts of the workflow: small output files that record which grid a rule has computed.
 
-A store has no place among the outputs of a Snakemake rule, because Snakemake would delete it before it grows.
-The outputs are receipts: small files that hold the grid that was asked for. The last one is named after a
-digest of the grid, so that a rule runs when another grid is asked for, whatever Snakemake remembers.
+A store cannot be an output of a Snakemake rule, because Snakemake would delete it before running the rule
+again to extend it. The outputs are receipts instead: small files that contain the requested grid. The last
+receipt is named after a digest of the grid, so that the rule runs when another grid is requested,
+independently of the metadata that Snakemake stores.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from typing import Any
 
 
 def write_receipts(receipts: Sequence[Path], grids: Sequence[Any]) -> None:
-    """Say that every grid is computed.
+    """Record that every grid is computed.
 
     Parameters
     ----------
     receipts
-        One for each of ``grids``, and last the one whose name ends in ``-<digest>.done``. Those of grids
-        asked for before are removed: going back to such a grid makes the tables anew.
+        One for each of ``grids``, and last the one whose name ends in ``-<digest>.done``. Digest receipts of
+        earlier grids are removed, so that the tables are made again if such a grid is requested again.
     grids
-        What was asked for.
+        The requested grids.
     """
     *each, whole = receipts
     for receipt, grid in zip(each, grids, strict=True):

@@ -1,7 +1,8 @@
-"""One workflow per sweep, and no script that outlives its workflow.
+"""Allow one workflow per sweep, and end scripts whose workflow has ended.
 
-Snakemake's own lock stays behind when Snakemake is killed and must then be removed by hand. This one names
-its process and is taken over when that is gone; the profile therefore switches Snakemake's off.
+Snakemake's own lock remains when Snakemake is killed and must then be removed by hand. The lock used here
+names its process and is taken over when that process has ended; the profile therefore disables Snakemake's
+lock.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ from phasepipe.store.lock import exclusive
 from phasepipe.store.process import identity_of_this_process, is_gone
 
 _VARIABLE = "PHASEPIPE_WORKFLOW"
-_INTERVAL = 0.5  # seconds between looks at the workflow
+_INTERVAL = 0.5  # seconds between checks of the workflow
 
 
 def guard_workflow(folder: Path) -> None:
-    """Hold ``folder`` for the workflow of this process until it ends, and tell the scripts whom to watch.
+    """Lock ``folder`` for the workflow of this process until it ends, and name this process to its scripts.
 
     Raises
     ------
     StoreLockedError
-        If another workflow writes into the folder.
+        If another workflow is writing into the folder.
     """
     held = ExitStack()
-    # absolute: Snakemake may leave the folder that it was started in
+    # absolute path: Snakemake may change its working directory
     held.enter_context(exclusive(folder.absolute() / "workflow.lock"))
-    remove_all_leftovers(folder)  # of writers that were killed
+    remove_all_leftovers(folder)  # drafts of killed writers
     atexit.register(held.close)
     os.environ[_VARIABLE] = json.dumps(identity_of_this_process())
 
 
 def end_with_workflow() -> None:
-    """Let SIGTERM reach this process when the workflow that started it is gone."""
+    """Send SIGTERM to this process when the workflow that started it has ended."""
     text = os.environ.get(_VARIABLE)
     if text:
         threading.Thread(target=_watch, args=(json.loads(text),), daemon=True).start()

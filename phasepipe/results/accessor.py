@@ -1,4 +1,4 @@
-"""``tree.phase``: the questions that are asked of a sweep again and again."""
+"""The accessor ``tree.phase``: frequent queries to the results of a sweep."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _START_KEYS = ("start_kind", "start_m0", "start_number")
 
 @xr.register_datatree_accessor("phase")  # type: ignore[no-untyped-call]
 class PhaseAccessor:
-    """Questions to a sweep that :func:`~phasepipe.open_sweep` has opened.
+    """Queries to a sweep that was opened by :func:`~phasepipe.open_sweep`.
 
-    Runs are named by ``N``, ``alpha``, ``instance`` and ``start``: an alpha that rounds to the same number
-    of measurements is the same, instances and starts are numbered from 0 in the order of the sweep.
-    Tables of runs are read anew from the folder of the sweep, not from arrays changed in the tree.
-    What is not in the sweep is refused with a :class:`~phasepipe.results.QueryError` that names the nearest.
+    Runs are identified by ``N``, ``alpha``, ``instance`` and ``start``. Alphas that round to the same number
+    of measurements are equal; instances and starts are numbered from 0 in the order of the sweep. Methods
+    read the runs from the folder of the sweep and ignore changes to the arrays of the tree. A query for
+    something that is not in the sweep raises a :class:`~phasepipe.results.QueryError` with the nearest match.
 
     Examples
     --------
@@ -61,9 +61,9 @@ class PhaseAccessor:
 
     @property
     def folder(self) -> SweepFolder:
-        """Where the sweep lies."""
+        """Folder of the sweep."""
         if "folder" not in self._tree.attrs:
-            raise QueryError("this tree is no sweep; open one with phasepipe.open_sweep")
+            raise QueryError("this tree is not a sweep; open one with phasepipe.open_sweep")
         return SweepFolder(Path(self._tree.attrs["folder"]))
 
     @property
@@ -83,12 +83,12 @@ class PhaseAccessor:
         return [size for size in stored_sizes(self._tree) if size in self.sweep.N]
 
     def _asked(self, N: int, names: Sequence[str], start: str | None) -> xr.Dataset:
-        """Some variables of the runs at ``N`` that the sweep asks for, for one kind of start, loaded."""
+        """Load some variables of the requested runs at ``N`` for one kind of start."""
         runs = asked_runs(self._stored(N)[list(names)], self.sweep, N)
         return group_named(self.sweep, start).select(runs).load()
 
     def _stored(self, N: int) -> xr.Dataset:
-        """The runs at ``N`` without Dask, whose tasks would take longer than reading."""
+        """The runs at ``N`` without Dask, whose overhead exceeds the time for reading."""
         require_size(self._tree, N)
         return open_store(self.folder.store("runs", N))
 
@@ -96,7 +96,7 @@ class PhaseAccessor:
         t_max = self.sweep.t_max
         if T is not None and not 0 < T <= t_max:
             raise QueryError(
-                f"T = {T:g} lies outside (0, t_max = {t_max:g}], the budgets the runs can answer for"
+                f"T = {T:g} lies outside (0, t_max = {t_max:g}], the range of time budgets of this sweep"
             )
         return t_max if T is None else float(T)
 
@@ -107,12 +107,12 @@ class PhaseAccessor:
         N: int | Sequence[int] | None = None,
         level: float = 0.95,
     ) -> xr.Dataset:
-        """P(recovery) within the time budget ``T`` against N and alpha, with intervals, from the runs.
+        """P(recovery) within the time budget ``T`` as a function of N and alpha, with confidence intervals.
 
         Parameters
         ----------
         T
-            Time budget, at most ``t_max``; default ``t_max``. Any, not only those of ``tree["success"]``.
+            Time budget, at most ``t_max``; default ``t_max``. It need not be one of ``tree["success"]``.
         start
             Kind of start, for example ``"random"`` or ``"warm starts, m0 = 0.5"``; default the first.
         N
@@ -136,7 +136,7 @@ class PhaseAccessor:
         True
         """
         budget, group, tables = self._budget(T), group_named(self.sweep, start), {}
-        # at t_max every run has ended: when is not read, a third of the chunks
+        # at t_max every run has ended: do not read end_time, a third of the chunks
         names = ["outcome", "recovery_time", *(["end_time"] if budget < self.sweep.t_max else [])]
         for size in self._sizes(N):
             runs = self._asked(size, names, start)
@@ -154,7 +154,7 @@ class PhaseAccessor:
     def alpha_50(
         self, start: str | None = None, T: float | None = None, N: int | Sequence[int] | None = None
     ) -> xr.Dataset:
-        """The alpha at which half of the runs recover within ``T``, and the width of the rise, against N.
+        """The alpha at which half of the runs recover within ``T``, and the width of the curve, for each N.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class PhaseAccessor:
         Returns
         -------
         Dataset with dimension N: ``alpha_50, alpha_50_lower, alpha_50_upper, alpha_50_error, width, ...``,
-        ``status`` and ``message``. Where the grid does not contain the crossing, ``alpha_50`` is NaN and
+        ``status`` and ``message``. If the grid does not contain the crossing, ``alpha_50`` is NaN and
         ``message`` says so.
 
         Raises
@@ -203,8 +203,8 @@ class PhaseAccessor:
 
         Returns
         -------
-        Dataset with dimensions (run, time), the records lazily; coordinates ``instance`` and ``start`` name
-        each run for :meth:`trajectory` and :meth:`rerun`.
+        Dataset with dimensions (run, time); records are loaded lazily. The coordinates ``instance`` and
+        ``start`` identify each run for :meth:`trajectory` and :meth:`rerun`.
 
         Examples
         --------
@@ -223,7 +223,7 @@ class PhaseAccessor:
         return cell.isel(instance=rows, start=columns).assign_attrs(cell.attrs)
 
     def trajectory(self, N: int, alpha: float, instance: int, start: int) -> xr.Dataset:
-        """The stored records of one run, beside the predicted edge and outlier of its Hessian.
+        """The stored records of one run, including the predicted edge and outlier of its Hessian.
 
         Parameters
         ----------
@@ -253,26 +253,25 @@ class PhaseAccessor:
         records_per_decade: int | None = None,
         snapshots: bool | Sequence[float] = False,
     ) -> xr.Dataset:
-        """Repeat one run exactly, with more records and points w(t) if wanted.
+        """Repeat one run exactly, optionally with more records and with points w(t).
 
-        What can be repeated to the bit is the set of starts of one instance that were computed together, so
-        that set is run again. Records are interpolated between the accepted steps: denser ones do not change
-        the path, and the stored record times stay among them.
+        All starts of the instance that were computed together are repeated. Records are interpolated between
+        accepted steps, so that denser records do not change the path; the stored record times are kept.
 
         Parameters
         ----------
         N, alpha, instance, start
             The run.
         records_per_decade
-            Record times per factor of ten, added to those of the sweep.
+            Additional record times per factor of ten.
         snapshots
-            Times at which the point w(t) is kept, or True for every record.
+            Times at which the point w(t) is stored, or True for every record.
 
         Returns
         -------
         Dataset with dimension (time,), as :meth:`trajectory`; ``snapshot`` has (snapshot_time, component).
-        The attribute ``repeats_stored_bits`` is ``"yes"`` if all records at the stored times are the
-        stored numbers to the bit, else it names what differs (another processor or version of BLAS).
+        The attribute ``repeats_stored_bits`` is ``"yes"`` if all records at the stored times equal the stored
+        numbers bit by bit; otherwise it names what differs (for example after a change of processor or BLAS).
 
         Examples
         --------
@@ -288,7 +287,7 @@ class PhaseAccessor:
             raise QueryError(str(error)) from error
 
     def problem(self, N: int, alpha: float, instance: int) -> Problem:
-        """Sensing matrix, signal and labels of one instance, drawn again and proved by their digest.
+        """Sensing matrix, signal and labels of one instance, drawn again and checked against their digest.
 
         Parameters
         ----------
@@ -307,7 +306,7 @@ class PhaseAccessor:
         return stored_problem(self.sweep, self.folder, N, int(cell["measurements"]), instance)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per computed run: cell, instance, start, outcome in words, times, evaluations, t_BBP.
+        """One row per computed run: cell, instance, start, outcome as text, times, evaluations, t_BBP.
 
         Examples
         --------
@@ -329,7 +328,7 @@ class PhaseAccessor:
         return table[order]
 
     def cite(self) -> str:
-        """How to cite this sweep: program, version, what decides its results, and the papers behind it.
+        """Text for citing this sweep: program, version, identity of the results, and the relevant papers.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Comparison of two results folders: same bits, same fates, statistically compatible, or different."""
+"""Compare two results folders: same bits, same outcomes, statistically compatible, or different."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class NothingInCommonError(UserError):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two sweeps have in common, and where they differ.
+    """Comparison of the runs that two sweeps share.
 
-    ``cells`` has one row per (N, alpha): runs, fates_differ, first, second (P of either), p_value, adjusted.
+    ``cells`` has one row per (N, alpha): runs, fates_differ, first and second (P(recovery) in each sweep),
+    p_value, adjusted (for multiple testing).
     """
 
     verdict: str
@@ -43,14 +44,15 @@ class Comparison:
 def compare(first: SweepFolder, second: SweepFolder, level: float) -> Comparison:
     """Compare the runs that both sweeps have computed.
 
-    Instances of equal seed are the same, and are compared in pairs; else as independent samples.
+    With equal seeds, both sweeps have the same instances, which are compared in pairs; otherwise the sweeps
+    are compared as independent samples.
 
     Parameters
     ----------
     first, second
-        Results.
+        Results folders.
     level
-        Probability of calling equal sweeps different, over all cells (Holm).
+        Probability of calling equal sweeps different, over all cells (Holm correction).
 
     Raises
     ------
@@ -90,7 +92,7 @@ def compare(first: SweepFolder, second: SweepFolder, level: float) -> Comparison
 
 
 def _runs(folder: SweepFolder, N: int) -> xr.Dataset:
-    """Runs at one N, named by M, instance and start."""
+    """Runs at one N, labelled by M, instance and start."""
     data = open_store(folder.store("runs", N))[["status", *ENGINE]].load()
     names = zip(*(data[key].values.tolist() for key in _RUN), strict=True)
     starts = [f"{kind}/{m0}/{number}" for kind, m0, number in names]
@@ -99,7 +101,7 @@ def _runs(folder: SweepFolder, N: int) -> xr.Dataset:
 
 
 def _other_bits(here: xr.Dataset, there: xr.Dataset) -> np.ndarray:
-    """Runs with any bit of any array that differs, records at common times included; shape of the runs."""
+    """Runs that differ in any bit of any array, including the records; shape of the runs."""
     differ = np.zeros(here["status"].shape, bool)
     for name in ENGINE:
         one, other = here[name].values, there[name].values

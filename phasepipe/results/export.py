@@ -1,7 +1,7 @@
-"""Writes a sweep for others: netCDF, CSV or one Zarr archive, and what a repository asks for beside it.
+"""Export a sweep for publication as netCDF, CSV or one Zarr archive.
 
-Every export is a folder that can be uploaded as it is: data, ``README.md``, ``datapackage.json`` and
-``.zenodo.json`` (:mod:`phasepipe.results.descriptor`).
+Every export is a folder that is ready to be uploaded to a data repository: data, ``README.md``,
+``datapackage.json`` and ``.zenodo.json`` (:mod:`phasepipe.results.descriptor`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from phasepipe.results.tree import STAGES, TABLES, open_sweep
 from phasepipe.store.atomic import replacing
 from phasepipe.store.folder import SweepFolder
 
-LEFT_OUT_OF_CSV = ("component", "measurement")  # dimensions of points and labels; netCDF and Zarr hold them
+LEFT_OUT_OF_CSV = ("component", "measurement")  # dimensions of points and labels; in netCDF and Zarr only
 
 Columns = dict[str, list[Field]]
 
 
 class Format(StrEnum):
-    """What a sweep can be exported to."""
+    """Formats of an export."""
 
     NETCDF = "netcdf"
     CSV = "csv"
@@ -48,29 +48,29 @@ def export_sweep(
     licence: str = "CC-BY-4.0",
     creators: Sequence[str] = (),
 ) -> Path:
-    """Write the sweep into the new folder ``target``, whole or not at all.
+    """Write the sweep atomically into the new folder ``target``.
 
     Parameters
     ----------
     folder
-        The sweep; what is not computed yet is said in the descriptor.
+        The sweep; the descriptor says which runs are not computed yet.
     to
         Format of the data.
     target
         Folder that must not exist.
     licence
-        SPDX name of the licence of the data.
+        SPDX identifier of the licence of the data.
     creators
-        Authors as "Family name, Given names"; without any, a placeholder to be replaced.
+        Authors as "Family name, Given names"; if empty, a placeholder that must be replaced.
 
     Raises
     ------
     ExportError
-        If ``target`` exists or the folder holds no sweep.
+        If ``target`` exists, or if the folder holds no sweep.
     """
-    folder.stores("runs")  # refuses what cannot be read
+    folder.stores("runs")  # raises an error if the folder cannot be read
     if target.exists():
-        raise ExportError(f"{target} exists; name another folder with --output, or remove it")
+        raise ExportError(f"{target} exists; choose another folder with --output, or remove it")
     try:
         tree = open_sweep(folder.root)
     except FileNotFoundError as error:
@@ -100,7 +100,7 @@ def _write_netcdf(tree: xr.DataTree, folder: SweepFolder, target: Path) -> Colum
 
 
 def _flat(data: xr.Dataset) -> xr.Dataset:
-    """Nested attributes as JSON: netCDF knows numbers, text and lists of them."""
+    """Convert nested attributes to JSON: netCDF supports only numbers, text and lists of them."""
     flat = data.copy()
     flat.attrs = _simple(flat.attrs)
     for variable in flat.variables.values():
@@ -108,7 +108,7 @@ def _flat(data: xr.Dataset) -> xr.Dataset:
     for variable in flat.variables.values():
         variable.encoding = {}
         if variable.dtype.kind == "f":
-            variable.encoding["_FillValue"] = None  # NaN is a value here, and stays one
+            variable.encoding["_FillValue"] = None  # NaN is a valid value here
     return flat
 
 
@@ -117,7 +117,7 @@ def _simple(attributes: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _write_csv(tree: xr.DataTree, _folder: SweepFolder, target: Path) -> Columns:
-    """One table for each set of dimensions of each node; the shortest digits that give the same bits."""
+    """Write one table for each set of dimensions of each node; numbers round-trip to the same bits."""
     columns: Columns = {}
     for node in tree.leaves:
         data = node.to_dataset()
@@ -138,7 +138,7 @@ def _write_csv(tree: xr.DataTree, _folder: SweepFolder, target: Path) -> Columns
 
 
 def _write_zarr_zip(_tree: xr.DataTree, folder: SweepFolder, target: Path) -> Columns:
-    """The stored files as they are: a zipped Zarr is a ZIP file, uncompressed, of the files of a store."""
+    """Write the stored files unchanged: a zipped Zarr store is an uncompressed ZIP file of its files."""
     stores = {f"{stage}/N{N}": path for stage in STAGES for N, path in folder.stores(stage).items()} | {
         name: folder.table(name) for name in TABLES if folder.table(name).exists()
     }

@@ -1,4 +1,4 @@
-"""Stage *reduction*: a sweep of gigabytes as a few zipped tables, kept with the project."""
+"""Reduce a sweep of gigabytes to a few zipped tables that are kept with the project."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _SPECTRA = (
     "outlier",
     "outlier_overlap",
 )
-# of the attributes of the runs, what says where they come from
+# attributes of the runs that describe their provenance
 _ORIGIN = (
     "sweep",
     "specification",
@@ -72,28 +72,28 @@ Table = Callable[[xr.Dataset], xr.Dataset]
 
 
 class NothingToReduceError(UserError):
-    """A folder holds no runs."""
+    """The folder holds no runs."""
 
 
 def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
     """Write the tables of the finished sweep in ``folder`` into ``target``.
 
-    Copied are theory, success and scaling where they exist; made from the runs are ``counts`` by instance,
-    ``window``, ``decision`` and ``fate``; where the sweep keeps snapshots also ``course`` and, once they are
-    diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`). Every table carries the origin of the
-    runs, and the commit and machine that reduced them.
+    The tables theory, success and scaling are copied if they exist. ``counts`` by instance, ``window``,
+    ``decision`` and ``fate`` are computed from the runs; if the sweep has snapshots, also ``course`` and,
+    once they are diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`). Every table contains the
+    provenance of the runs, and the commit and machine that reduced them.
 
     Raises
     ------
     NothingToReduceError
         If ``folder`` holds no runs.
     IncompleteError
-        If runs that the sweep asks for are not computed.
+        If requested runs are not computed.
     """
     stores = [open_store(path) for path in folder.stores("runs").values()]
     if not stores:
         raise NothingToReduceError(
-            f"{folder.root} holds no runs; name the folder of a sweep, for example results/demo"
+            f"{folder.root} holds no runs; give the folder of a sweep, for example results/demo"
         )
     sweep = last_asked(store.attrs for store in stores)
     newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
@@ -115,7 +115,7 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
 
 
 def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
-    """The tables made of the runs, over N, alpha and group of starts."""
+    """Tables computed from the runs, over N, alpha and group of starts."""
     made: dict[str, Table] = {"counts": _counts, "window": window_table, "decision": decision_table}
     if len(sweep.snapshot_indices()):
         made["course"] = course_table
@@ -144,7 +144,7 @@ def _counts(runs: xr.Dataset) -> xr.Dataset:
 
 
 def _spectra(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
-    """Spectra at one N with the fate of their runs and the curvature along the signal."""
+    """Spectra at one N with the outcome of their runs and the curvature along the signal."""
     measured = asked_alphas(open_store(folder.store("spectra", N))[list(_SPECTRA)], sweep, N).load()
     runs = read_runs(folder, sweep, N).isel(
         instance=slice(measured.sizes["instance"]), start=slice(measured.sizes["start"])
@@ -171,7 +171,7 @@ def _spectra(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
 
 
 def _here(folder: SweepFolder) -> dict[str, str]:
-    """When, from which commit and on which machine a sweep was reduced."""
+    """Time, commit and machine of the reduction."""
     commit = subprocess.run(
         ["git", "-C", str(folder.root), "describe", "--always", "--dirty", "--abbrev=40"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What a sweep has computed so far, and how long the rest will take; works while it is being written."""
+"""Progress of a sweep and an estimate of the remaining time; can be used while the sweep is running."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from phasepipe.store.layout import Status
 from phasepipe.store.lock import holder
 from phasepipe.store.tables import asked_runs, last_asked, open_store
 
-_FIRST_ESTIMATE = 0.02  # share of a stage's work that has to be done before its rate is believed
+_FIRST_ESTIMATE = 0.02  # share of the work that must be done before the remaining time is estimated
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Counts of the runs at one N and alpha; ``probability`` is NaN before any run counts."""
+    """Counts of the runs at one N and alpha; ``probability`` is NaN while there are no valid runs."""
 
     N: int
     alpha: float
@@ -46,14 +46,14 @@ class Census:
 
 
 def take_census(folder: SweepFolder) -> Census:
-    """Count the runs that a sweep asks for, also at the N whose store is not begun.
+    """Count the requested runs of a sweep, also at N whose store does not exist yet.
 
     Raises
     ------
     StoreMismatchError
-        If no store says what was asked for.
+        If no store contains the requested specification.
     DamagedStoreError
-        If a store cannot be read, or a run counts as done and has no outcome.
+        If a store cannot be read, or a run that is marked as done has no outcome.
     """
     stores = {N: open_store(path) for N, path in folder.stores("runs").items()}
     instances = (open_store(path) for path in folder.stores("instances").values())
@@ -77,7 +77,7 @@ def take_census(folder: SweepFolder) -> Census:
 
 
 def _cells(sweep: Sweep, N: int, stored: xr.Dataset | None) -> list[Cell]:
-    """Counts at one N, alpha ascending; ``stored`` is None where the store is not begun."""
+    """Counts at one N, alpha ascending; ``stored`` is None if the store does not exist yet."""
     starts = len(sweep.start_keys())
     asked = dict(sorted(sweep.instances_at(N).items()))
     codes = {M: np.empty(0, np.int64) for M in asked}
@@ -103,11 +103,11 @@ def _holders(folder: SweepFolder) -> dict[str, dict[str, Any]]:
 
 
 def _began(store: Path) -> float:
-    """When the process that is writing a store began, in seconds; infinite if none is."""
+    """Start of the process that is writing a store, as a timestamp in seconds; infinite if there is none."""
     owner = holder(store.with_suffix(".lock"))
     try:
         return datetime.fromisoformat(str(owner["since"])).timestamp() if owner else np.inf
-    except ValueError:  # a lock that does not say since when
+    except ValueError:  # a lock without a valid start time
         return np.inf
 
 
@@ -123,6 +123,6 @@ def _size(root: Path) -> int:
         for file in files:
             try:
                 total += (Path(place) / file).stat().st_size
-            except OSError:  # a draft that has been moved to its place, or a folder of somebody else
+            except OSError:  # a draft that was renamed meanwhile, or a folder of another user
                 continue
     return total

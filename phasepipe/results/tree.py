@@ -1,4 +1,4 @@
-"""The stores of a sweep as one labelled tree."""
+"""Open the stores of a sweep as one labelled tree."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from phasepipe.store.tables import open_chunked, refuse_mixture
 
 STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate")
-REDUCED = ("counts", "window", "decision", "course", "curvature")  # what phasepipe reduce makes of the runs
+REDUCED = ("counts", "window", "decision", "course", "curvature")  # tables of phasepipe reduce
 
 
 def open_sweep(path: str | Path) -> xr.DataTree:
-    """Everything a sweep has stored, as one lazily loaded tree.
+    """Open all stored results of a sweep as one lazily loaded tree.
 
     Parameters
     ----------
     path
-        Folder of the sweep, for example ``results/demo``, or of one that ``phasepipe reduce`` has made small.
+        Folder of the sweep, for example ``results/demo``, or folder written by ``phasepipe reduce``.
 
     Returns
     -------
     xarray.DataTree
         ``tree["runs/N256"]``, ``tree["instances/N256"]`` and, once computed, ``tree["success"]`` and so on.
         Arrays are read from disk when their values are used. Runs that are not computed have
-        ``status`` 0. Questions are asked through ``tree.phase``
+        ``status`` 0. Use the accessor ``tree.phase`` for queries
         (:class:`~phasepipe.results.accessor.PhaseAccessor`).
 
     Raises
@@ -36,7 +36,7 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     FileNotFoundError
         If the folder holds no sweep.
     DamagedStoreError, SweepError
-        If it holds one that cannot be read.
+        If it holds a sweep that cannot be read.
 
     Examples
     --------

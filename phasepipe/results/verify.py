@@ -1,4 +1,4 @@
-"""Verification of a results folder: nothing damaged is believed, and what is damaged is computed again."""
+"""Verify a results folder: find damaged results, and mark them so that the workflow computes them again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate")
 
 
-def verify(folder: SweepFolder, sample: int, mend: bool, seed: int = 0) -> dict[str, Findings]:
+def verify(folder: SweepFolder, sample: int, repair: bool, seed: int = 0) -> dict[str, Findings]:
     """Check every store of a sweep.
 
     Parameters
@@ -49,10 +49,10 @@ def verify(folder: SweepFolder, sample: int, mend: bool, seed: int = 0) -> dict[
     folder
         Results of a sweep.
     sample
-        Instances per N that are drawn again, and whose runs are run again.
-    mend
-        Put metadata back, mark damaged blocks as pending and, if there are any, remove all receipts, figures
-        and the report, which the next workflow makes again.
+        Instances per N that are drawn again, and whose runs are repeated.
+    repair
+        Restore metadata, mark damaged blocks as pending and, if there are any, remove all receipts, figures
+        and the report, which the next workflow creates again.
     seed
         Chooses the sample.
 
@@ -70,20 +70,20 @@ def verify(folder: SweepFolder, sample: int, mend: bool, seed: int = 0) -> dict[
     found = {}
     for stage in STAGES:
         for N, path in folder.stores(stage).items():
-            with _nobody_writing(path.with_suffix(".lock"), mend):
-                found[f"{stage}/N{N}"] = _verify_store(folder, stage, N, sample, mend, rng)
+            with _without_writers(path.with_suffix(".lock"), repair):
+                found[f"{stage}/N{N}"] = _verify_store(folder, stage, N, sample, repair, rng)
     for name in TABLES:
         if os.path.lexists(folder.table(name)):
             found[name] = _verify_table(folder, name)
-    if mend and any(findings.damaged for findings in found.values()):
-        _withdraw_receipts(folder)
+    if repair and any(findings.damaged for findings in found.values()):
+        _remove_receipts(folder)
     return found
 
 
 @contextmanager
-def _nobody_writing(lock: Path, mend: bool) -> Iterator[None]:
-    """Keep writers away; a folder that this user may only read is only looked at."""
-    if mend or os.access(lock.parent, os.W_OK):
+def _without_writers(lock: Path, repair: bool) -> Iterator[None]:
+    """Hold the lock of a store; if the folder is read-only for this user, only check that it is free."""
+    if repair or os.access(lock.parent, os.W_OK):
         with exclusive(lock):
             yield
         return
@@ -93,35 +93,35 @@ def _nobody_writing(lock: Path, mend: bool) -> Iterator[None]:
 
 
 def _verify_store(
-    folder: SweepFolder, stage: str, N: int, sample: int, mend: bool, rng: np.random.Generator
+    folder: SweepFolder, stage: str, N: int, sample: int, repair: bool, rng: np.random.Generator
 ) -> Findings:
     path = folder.store(stage, N)
     try:
-        found = check_skeleton(path, mend)
+        found = check_skeleton(path, repair)
         read_root(path)
-        if not mend and found.files:
-            found.notes.append("chunks are not read while the metadata are damaged")
+        if not repair and found.files:
+            found.notes.append("chunks were not read because the metadata are damaged")
             return found
         check_chunks(path, found)
         if stage == "runs" and not found.blocks:
             _check_runs(path, found)
         if stage != "spectra" and not found.blocks:
             _check_sample(path, stage, N, sample, found, rng)
-        if mend:
+        if repair:
             mark_pending(path, found.blocks)
             write_missing_records(path, found)
     except DamagedStoreError as error:
         return Findings(files=[str(error)])
-    except (KeyError, ValueError, TypeError, AssertionError, OSError) as error:  # of Zarr, on odd metadata
-        said = " ".join(str(error).split())
+    except (KeyError, ValueError, TypeError, AssertionError, OSError) as error:  # Zarr with invalid metadata
+        reason = " ".join(str(error).split())
         return Findings(
-            files=[f"{path} cannot be read as a store ({said}); remove it and run the sweep again"]
+            files=[f"{path} cannot be read as a store ({reason}); remove it and run the sweep again"]
         )
     return found
 
 
 def _check_runs(path: Path, found: Findings) -> None:
-    """What is done has values, and they do not contradict each other."""
+    """Check that finished runs have values that do not contradict each other."""
     names = ["status", "outcome", "recovery_time", "end_time", "evaluations", "overlap"]
     group: Any = zarr.open_group(str(path), mode="r")
     data = {name: np.asarray(group[name][...]) for name in names}
@@ -130,10 +130,10 @@ def _check_runs(path: Path, found: Findings) -> None:
     recovered = data["outcome"] == Outcome.RECOVERED
     whole = np.isfinite(data["end_time"]) & np.isfinite(data["overlap"][..., 0]) & (data["evaluations"] > 0)
     complaints = {
-        "a run that is done has no valid outcome": done & ~valid,
-        "a run has a recovery time and has not recovered, or the other way round": done
+        "a finished run has no valid outcome": done & ~valid,
+        "a run has a recovery time but has not recovered, or vice versa": done
         & (recovered != np.isfinite(data["recovery_time"])),
-        "a run that is done has missing values": done & ~whole,
+        "a finished run has missing values": done & ~whole,
     }
     for complaint, wrong in complaints.items():
         for block in blocks_where(path, wrong):
@@ -143,13 +143,13 @@ def _check_runs(path: Path, found: Findings) -> None:
 def _check_sample(
     path: Path, stage: str, N: int, sample: int, found: Findings, rng: np.random.Generator
 ) -> None:
-    """Draw instances again, and run their runs again."""
+    """Draw a sample of instances again, and repeat their runs."""
     group: Any = zarr.open_group(str(path), mode="r")
     try:
         sweep = stored_sweep(group, stage, N)
         check_identity(path, sweep, stage)
     except (UserError, ValidationError, KeyError) as error:
-        found.notes.append(f"nothing is computed again: {error}")
+        found.notes.append(f"no sample was computed again: {error}")
         return
     status = np.asarray(group["status"][...]) == Status.DONE
     cells = np.argwhere(status.reshape(*status.shape[:2], -1).any(axis=2))
@@ -166,13 +166,15 @@ def _check_sample(
         else:
             wrong = _differing_runs(group, sweep, problem, (row, column), status[row, column], found)
         for block in blocks_where(path, wrong):
-            found.blocks.setdefault(block, f"instance {instance} at alpha = {M / N:.4g} came out otherwise")
+            found.blocks.setdefault(
+                block, f"instance {instance} at alpha = {M / N:.4g} gave a different result when repeated"
+            )
 
 
 def _differing_runs(
     group: Any, sweep: Sweep, problem: Problem, cell: tuple[int, int], done: Any, found: Findings
 ) -> Any:
-    """Runs of one instance whose fate is not what is stored; other bits alone are a note."""
+    """Runs of one instance that end with another outcome than stored; a difference in bits is only noted."""
     keys = {key: np.asarray(group[key][...]) for key in ("start_kind", "start_m0", "start_number")}
     wrong = np.zeros(group["status"].shape, bool)
     starts = draw_starts(sweep, problem, chosen_keys(keys, done))
@@ -182,7 +184,9 @@ def _differing_runs(
     if any(
         stored[name].tobytes() != runs[name].values.astype(stored[name].dtype).tobytes() for name in stored
     ):
-        found.notes.append("runs computed again have other bits: other processor, or library")
+        found.notes.append(
+            "repeated runs differ in some bits, probably because of another processor or library"
+        )
     return wrong
 
 
@@ -192,7 +196,7 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
     Raises
     ------
     pydantic.ValidationError, KeyError
-        If the attributes do not describe one.
+        If the attributes do not describe a sweep.
     """
     starts: list[dict[str, Any]] = [{"kind": "random", "count": 1}]
     if stage == "runs":
@@ -212,24 +216,24 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
             "alpha": (M / N).tolist(),
             "instances": group["instance"].shape[0],
             "starts": starts,
-            # no part of what decides results, but runs have the same bits only on the same kind of device
+            # not part of the identity of a sweep, but runs repeat bitwise only on the same kind of device
             "device": group.attrs.get("asked", {}).get("device", "cpu"),
         }
     )
 
 
 def _verify_table(folder: SweepFolder, name: str) -> Findings:
-    """A table is small: it is read whole, with its seal, and made again if that fails."""
+    """Read a table completely and check its seal; a damaged table will be created again."""
     path = folder.table(name)
     found = Findings()
     try:
         found.chunks = len(open_store(path).variables)
         seal = read_seal(path)
         if seal is None:
-            old = check_skeleton(path, mend=False)
+            old = check_skeleton(path, repair=False)
             found.files, found.notes = old.files, old.notes
         elif seal["sources"] != sources_of(path):
-            found.files.append(f"{path.name} was made of other runs than those stored")
+            found.files.append(f"{path.name} was made from runs that differ from the stored ones")
         mine, others = read_attributes(path).get("specification_hash"), _specification_hashes(folder)
         if others and mine is not None and mine not in others:
             found.files.append(f"{path.name} belongs to another sweep")
@@ -239,7 +243,7 @@ def _verify_table(folder: SweepFolder, name: str) -> Findings:
 
 
 def _specification_hashes(folder: SweepFolder) -> set[str]:
-    """Settings of the runs, where they can be read."""
+    """Hashes of the settings of the run stores that can be read."""
     found = set()
     for path in folder.stores("runs").values():
         with suppress(DamagedStoreError):
@@ -247,11 +251,11 @@ def _specification_hashes(folder: SweepFolder) -> set[str]:
     return found
 
 
-def _withdraw_receipts(folder: SweepFolder) -> None:
-    """Make the next workflow look at every stage again, and draw what follows from what was damaged.
+def _remove_receipts(folder: SweepFolder) -> None:
+    """Remove receipts, figures and report, so that the next workflow checks every stage and makes them again.
 
-    Snakemake takes no notice of a receipt that is missing while all that was made from it is there. A
-    stage that finds nothing pending ends at once.
+    Snakemake ignores a missing receipt if all later outputs exist. A stage without pending blocks ends at
+    once.
     """
     for pattern in ("*.done", "*/N*.done", "figures/*", "report.html"):
         for path in folder.root.glob(pattern):

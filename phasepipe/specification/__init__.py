@@ -1,1 +1,1 @@
-"""The sweep file: one module for each key, typed and checked; knows neither Dask nor Zarr."""
+"""The configuration of a sweep: one typed and validated module for each key, without Dask or Zarr."""

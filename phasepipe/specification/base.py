@@ -1,7 +1,7 @@
-"""What the models of all keys share: the base model and the ranges of common numbers.
+"""Base model and common number types of all keys.
 
-The ranges end far beyond what any machine computes: what is larger is a slip of the pen, better told here
-than by a lack of memory.
+The upper limits of the number types lie far beyond what any machine can compute. A larger number is a typing
+error, which is better reported here than by running out of memory.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _number(value: Any) -> Any:
-    """Text and truth values are no numbers, although pydantic would turn ``"20"`` and ``yes`` into some."""
+    """Reject text and truth values, which pydantic would convert to numbers."""
     if isinstance(value, bool):
-        raise ValueError(f"= {value} will not do; yes, no, true and false mean nothing here, give a number")
+        raise ValueError(f"= {value} is not valid; give a number instead of yes, no, true or false")
     if isinstance(value, str):
-        raise ValueError(f"= {value!r} will not do; it is text, give a number without quotes")
+        raise ValueError(f"= {value!r} is not valid; it is text, give a number without quotes")
     return value
 
 
@@ -31,6 +31,6 @@ Few = Annotated[Whole, Field(ge=1, le=100_000)]
 
 
 class Model(BaseModel):
-    """A part of the specification: unknown keys are refused."""
+    """A part of the specification; unknown keys are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

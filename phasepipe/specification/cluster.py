@@ -1,4 +1,4 @@
-"""Where a sweep may be computed: the key ``cluster`` of its specification."""
+"""The key ``cluster``: where a sweep is computed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from pydantic import Field, field_validator, model_validator
 from phasepipe.specification.base import Few, Model, Whole
 from phasepipe.specification.paths import ExpandedPath
 
-_LINE = r"^[^\n]*$"  # what becomes a line of a job script
+_LINE = r"^[^\n]*$"  # text that becomes one line of a job script
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _LEAST_MEMORY, _MOST_MEMORY = 1e8, 1e14  # bytes
 _LONGEST_JOB = 366 * 24 * 3600  # seconds
 
 
 class TlsFiles(Model):
-    """Files of a certificate authority, a certificate and its key: encrypted and mutually authenticated."""
+    """TLS files for encrypted and mutually authenticated connections."""
 
-    ca_file: ExpandedPath = Field(
-        description="Certificate of the authority that signed the certificates of all"
-    )
+    ca_file: ExpandedPath = Field(description="Certificate of the authority that signed all certificates")
     cert: ExpandedPath = Field(description="Certificate of scheduler, workers and clients")
-    key: ExpandedPath = Field(description="Private key of the certificate, readable by its owner only")
+    key: ExpandedPath = Field(description="Private key of the certificate, readable only by its owner")
 
 
 class LocalCluster(Model):
-    """Every stage starts Dask workers of its own on this machine."""
+    """Dask workers on this machine, started separately by every stage."""
 
     kind: Literal["local"] = "local"
     workers: Annotated[Whole, Field(ge=1, le=4096)] | None = Field(
@@ -36,7 +34,7 @@ class LocalCluster(Model):
 
 
 class SchedulerFile(Model):
-    """A Dask cluster that another process holds open, found by its scheduler file."""
+    """A running Dask cluster, found by its scheduler file."""
 
     kind: Literal["scheduler_file"]
     path: ExpandedPath
@@ -44,7 +42,7 @@ class SchedulerFile(Model):
 
 
 class SchedulerAddress(Model):
-    """A Dask cluster that another process holds open, found by its address."""
+    """A running Dask cluster, found by its address."""
 
     kind: Literal["address"]
     address: str = Field(
@@ -60,7 +58,7 @@ class SchedulerAddress(Model):
         port = address.rpartition(":")[2]
         if len(port) > 5 or not 0 < int(port) < 2**16:
             raise ValueError(
-                f"= {address!r} will not do; a port is a number from 1 to 65535, for example 8786"
+                f"= {address!r} is not valid; a port is a number from 1 to 65535, for example 8786"
             )
         return address
 
@@ -69,9 +67,10 @@ class SlurmCluster(Model):
     """Dask workers submitted as SLURM jobs."""
 
     kind: Literal["slurm"]
-    jobs: Few = Field(default=1, description="SLURM jobs, at most")
+    jobs: Few = Field(default=1, description="Maximal number of SLURM jobs")
     minimum_jobs: Annotated[Whole, Field(ge=0, le=100_000)] | None = Field(
-        default=None, description="If given, jobs come and go with the work, and so many stay"
+        default=None,
+        description="If given, the number of jobs adapts to the work, between this number and jobs",
     )
     cores: Annotated[Whole, Field(ge=1, le=4096)] = Field(default=1, description="Cores per job")
     processes: Annotated[Whole, Field(ge=1, le=4096)] | None = Field(
@@ -91,7 +90,7 @@ class SlurmCluster(Model):
     )
     margin: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
-        description="Seconds before the walltime at which workers end politely; default a tenth, at most 300",
+        description="Seconds before the walltime at which workers stop; default a tenth, at most 300",
     )
     queue: str | None = Field(default=None, pattern=_LINE, description="SLURM partition", examples=["main"])
     account: str | None = Field(default=None, pattern=_LINE, examples=["physics"])
@@ -110,13 +109,13 @@ class SlurmCluster(Model):
     python: str | None = Field(
         default=None,
         pattern=r"^\S+$",
-        description="Interpreter of the workers; default the present one",
+        description="Python interpreter of the workers; default the current one",
         examples=["/opt/python/bin/python"],
     )
     log_directory: ExpandedPath = Field(
         default="slurm-logs",
         pattern=r"^\S+$",
-        description="Folder of the jobs' output, on a shared disk",
+        description="Folder for the output of the jobs, on a shared file system",
         examples=["slurm-logs"],
     )
     security: TlsFiles | None = Field(default=None, description="TLS files; default Dask's configuration")
@@ -126,7 +125,9 @@ class SlurmCluster(Model):
     def _memory_of_a_machine(cls, memory: str) -> str:
         number, unit = re.match(r"([\d.]+) ?([kKMGT]?)", memory).groups()  # type: ignore[union-attr]
         if not _LEAST_MEMORY <= float(number) * _UNITS[unit] <= _MOST_MEMORY:
-            raise ValueError(f"= {memory!r} will not do; a job has between 100MB and 100TB, for example 4GB")
+            raise ValueError(
+                f"= {memory!r} is not valid; a job needs between 100MB and 100TB, for example 4GB"
+            )
         return memory
 
     @field_validator("walltime")
@@ -134,7 +135,7 @@ class SlurmCluster(Model):
     def _walltime_of_a_job(cls, walltime: str) -> str:
         if _seconds(walltime) > _LONGEST_JOB:
             raise ValueError(
-                f"= {walltime!r} will not do; it is longer than a year, take for example '04:00:00'"
+                f"= {walltime!r} is not valid; it is longer than a year, use for example '04:00:00'"
             )
         return walltime
 
@@ -143,21 +144,22 @@ class SlurmCluster(Model):
         if self.minimum_jobs is not None and self.minimum_jobs > self.jobs:
             raise ValueError(
                 f"cluster.minimum_jobs = {self.minimum_jobs} exceeds cluster.jobs = {self.jobs}; "
-                "jobs is the largest number"
+                "jobs is the maximal number"
             )
         if self.processes is not None and self.processes > self.cores:
             raise ValueError(
                 f"cluster.processes = {self.processes} exceeds cluster.cores = {self.cores}; "
-                "take at most one process per core"
+                "use at most one process per core"
             )
         if self.margin is not None and self.margin >= self.walltime_seconds():
             raise ValueError(
-                f"cluster.margin = {self.margin} s leaves nothing of cluster.walltime = {self.walltime}; "
-                "take a fraction of it"
+                f"cluster.margin = {self.margin} s is not less than cluster.walltime = {self.walltime}; "
+                "use a fraction of it"
             )
         if self.walltime_seconds() < 60:
             raise ValueError(
-                f"cluster.walltime = {self.walltime} is less than a minute, in which SLURM counts; take more"
+                f"cluster.walltime = {self.walltime} is less than a minute, the time unit of SLURM; "
+                "increase it"
             )
         return self
 
@@ -171,7 +173,7 @@ class SlurmCluster(Model):
 
 
 def _seconds(walltime: str) -> int:
-    if len(walltime) > 30:  # more digits than any job has time
+    if len(walltime) > 30:  # longer than any valid walltime
         return _LONGEST_JOB + 1
     days, _, clock = walltime.rpartition("-")
     hours, minutes, seconds = (int(part) for part in clock.split(":"))

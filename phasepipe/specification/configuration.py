@@ -1,7 +1,7 @@
-"""The configuration file: reading it, its JSON schema, and its mistakes in one sentence each.
+"""Read and validate the configuration file, and generate its JSON schema.
 
-:func:`load_configuration` is the one way from files to a sweep, for the workflow and for every command, so
-that what ``phasepipe check`` reads is what runs.
+The workflow and all commands use :func:`load_configuration`, so that ``phasepipe check`` validates exactly
+what will run. Every mistake in the file is reported as one sentence.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.specification.yaml_reader import YamlError, parse_yaml
 
 DEFAULT_FILE = Path("config/config.yaml")
-_LARGEST_FILE = 500_000  # bytes, some ten thousand entries of refine; read in three seconds
+_LARGEST_FILE = 500_000  # bytes; about ten thousand entries of refine, read in three seconds
 
 
 class Configuration(BaseModel):
-    """The whole configuration file: named sweeps, and the one to run."""
+    """The configuration file: named sweeps, and the name of the sweep to run."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +39,7 @@ class Configuration(BaseModel):
     def _no_wildcard(cls, results: str) -> str:
         if "{" in results or "}" in results:
             raise ValueError(
-                f"{results!r} has braces, which Snakemake takes for wildcards; name another folder"
+                f"{results!r} contains braces, which Snakemake interprets as wildcards; choose another folder"
             )
         return results
 
@@ -56,20 +56,20 @@ class LoadedConfiguration:
 def load_configuration(
     files: Sequence[Path] = (DEFAULT_FILE,), overrides: Mapping[str, Any] | None = None
 ) -> LoadedConfiguration:
-    """Read a configuration and check the sweep to run.
+    """Read a configuration and validate the sweep to run.
 
     Parameters
     ----------
     files
-        The configuration file, alone: nothing is taken from any other. What follows it may only hold
-        entries of ``refine``, as ``phasepipe refine`` writes them, which replace those of their sweeps.
+        The configuration file; no other file provides defaults. Further files may only hold entries of
+        ``refine``, as written by ``phasepipe refine``, which replace those of the same sweep.
     overrides
-        The keys ``sweep`` and ``results``, where the command line names them.
+        Values of the keys ``sweep`` and ``results`` from the command line.
 
     Raises
     ------
     SweepError
-        With one sentence that names the key, the value and what would do.
+        With one sentence that names the key, the value and a remedy.
     """
     first, *others = files
     content = read_configuration(first)
@@ -89,12 +89,12 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
     config
         Content of the configuration file.
     name
-        Sweep to load; default the one named by the key ``sweep``.
+        Sweep to load; default: the value of the key ``sweep``.
 
     Raises
     ------
     SweepError
-        With one sentence that names the key, the value and what would do.
+        With one sentence that names the key, the value and a remedy.
     """
     try:
         configuration = Configuration.model_validate(dict(config))
@@ -109,7 +109,9 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
     if isinstance(loss, dict) and "kind" not in loss and "a" in loss:
         settings = settings | {"loss": {"kind": "normalised_quartic", **loss}}
     if "name" in settings:
-        raise SweepError(f"sweep {name!r}: unknown key 'name'; a sweep is named by its key under sweeps")
+        raise SweepError(
+            f"sweep {name!r}: unknown key 'name'; the name of a sweep is its key in the mapping sweeps"
+        )
     try:
         sweep = Sweep.model_validate({"name": name, **settings})
     except ValidationError as error:
@@ -135,7 +137,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SweepError(
             f"configuration {path} cannot be read ({error.strerror}); "
-            "run in the folder of the project, or name one with --config"
+            "run the command in the project folder, or choose a file with --config"
         ) from error
     if len(stored) > _LARGEST_FILE:
         raise SweepError(
@@ -156,17 +158,17 @@ def read_configuration(path: Path) -> dict[str, Any]:
 
 
 def _with_refinement(content: dict[str, Any], overlay: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content with the entries of ``refine`` of another file, which may hold nothing else."""
+    """Content with the entries of ``refine`` of another file, which may contain nothing else."""
     sweeps, changes = content.get("sweeps"), overlay.get("sweeps")
     alone = overlay.keys() == {"sweeps"}
     if not isinstance(changes, dict) or not alone or not all(map(_refines, changes.values())):
         raise SweepError(
-            f"configuration {path} comes after another file, and such a file holds only sweeps.NAME.refine, "
-            "as phasepipe refine writes it; put all of a sweep into one file"
+            f"configuration {path} follows another file and may only contain sweeps.NAME.refine, as written "
+            "by phasepipe refine; put all other keys of a sweep into the first file"
         )
     if not isinstance(sweeps, dict) or not changes.keys() <= sweeps.keys():
         unknown = ", ".join(map(str, changes.keys() - set(sweeps or ())))
-        raise SweepError(f"configuration {path} refines {unknown}, which the file before it does not hold")
+        raise SweepError(f"configuration {path} refines {unknown}, which the first file does not contain")
     merged = {
         name: {**settings, **changes.get(name, {})} if isinstance(settings, dict) else settings
         for name, settings in sweeps.items()
@@ -179,23 +181,25 @@ def _refines(settings: Any) -> bool:
 
 
 def _checked_overrides(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """What the command line may change; Snakemake hands words that look like numbers over as numbers."""
+    """Validated overrides from the command line; Snakemake converts text that looks like a number."""
     checked = dict(overrides)
     for key, value in checked.items():
         if key not in ("sweep", "results"):
             raise SweepError(
-                f"--config {key}={value}: only sweep and results can be chosen there; "
-                f"write {key} into the file"
+                f"--config {key}={value}: only sweep and results can be set on the command line; "
+                f"set {key} in the configuration file"
             )
         if isinstance(value, int | float) and key == "results":
-            raise SweepError(f"--config results={value}: this is read as a number; write results=./{value}")
+            raise SweepError(
+                f"--config results={value}: the value is read as a number; write results=./{value}"
+            )
     if not isinstance(checked.get("sweep", ""), str):
-        checked["sweep"] = _named(checked["sweep"], content.get("sweeps"))
+        checked["sweep"] = _original_name(checked["sweep"], content.get("sweeps"))
     return checked
 
 
-def _named(asked: Any, sweeps: Any) -> Any:
-    """The sweep whose name Snakemake turned into a number or a truth value, for example ``2024``."""
+def _original_name(asked: Any, sweeps: Any) -> Any:
+    """The sweep whose name Snakemake converted to a number or a truth value, for example ``2024``."""
 
     def reads_as_asked(name: str) -> bool:
         for convert in (int, float, lambda text: {"True": True, "False": False}[text]):

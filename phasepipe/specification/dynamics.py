@@ -14,15 +14,17 @@ class FlowSpec(Model):
 
     kind: Literal["flow"] = "flow"
     relative_tolerance: Real = Field(
-        default=1e-2, gt=0, le=0.1, description="Error of a step relative to |w|"
+        default=1e-2, gt=0, le=0.1, description="Allowed error of a step relative to |w|"
     )
 
 
 class DescentSpec(Model):
-    """Literal gradient descent with a fixed learning rate."""
+    """Gradient descent with a fixed learning rate."""
 
     kind: Literal["descent"]
-    learning_rate: Real = Field(gt=0, le=100, description="Fixed step, below 2 / lambda_max at the start")
+    learning_rate: Real = Field(
+        gt=0, le=100, description="Fixed step; must be below 2 / lambda_max at the start"
+    )
 
 
 DynamicsSpec = Annotated[FlowSpec | DescentSpec, Field(discriminator="kind")]

@@ -1,4 +1,4 @@
-"""The key ``dynamics_theory``: the dynamics for N to infinity, predicted for some alphas of a sweep."""
+"""The key ``dynamics_theory``: predict the dynamics for N to infinity at some alphas of a sweep."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from phasepipe.specification.grid import AlphaList
 
 
 class DynamicsTheory(Model):
-    """What is predicted, and how accurately; ``true`` in the file stands for all defaults.
+    """Range and accuracy of the prediction; ``true`` in the file means all defaults.
 
-    One alpha costs half a minute at t_max = 3, several minutes at t_max = 30 and small a: the work grows
+    One alpha takes half a minute at t_max = 3, and several minutes at t_max = 30 and small a: the cost grows
     with the third power of the number of time steps.
     """
 
@@ -21,18 +21,18 @@ class DynamicsTheory(Model):
         default=None, description="Signal-to-noise ratios to predict; default those of the grid"
     )
     t_max: float = Field(default=3.2, gt=0, le=100, description="Longest time and budget to predict")
-    accuracy: float = Field(default=0.03, ge=1e-4, le=0.2, description="Relative error aimed at")
+    accuracy: float = Field(default=0.03, ge=1e-4, le=0.2, description="Target relative error")
     samples: int = Field(default=2**14, ge=256, le=2**20, description="Samples of the effective process")
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Self:
         if self.samples & (self.samples - 1):
-            raise ValueError(f"samples = {self.samples} is not a power of two; take for example 16384")
+            raise ValueError(f"samples = {self.samples} is not a power of two; use for example 16384")
         return self
 
 
 def true_as_defaults(value: Any) -> Any:
-    """``true`` asks for the prediction with all defaults, ``false`` for none."""
+    """Convert ``true`` to all defaults and ``false`` to no prediction."""
     return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 

@@ -1,4 +1,4 @@
-"""The keys that span the grid: ``alpha``, ``snapshots`` and ``refine``."""
+"""The keys that define the grid: ``alpha``, ``snapshots`` and ``refine``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class AlphaRange(Model):
     def _of_sensible_length(self) -> Self:
         if (self.stop - self.start) / self.step > _LONGEST_RANGE:
             raise ValueError(
-                f"alpha.step = {self.step} makes more than {_LONGEST_RANGE} alphas; take a larger step"
+                f"alpha.step = {self.step} gives more than {_LONGEST_RANGE} alphas; use a larger step"
             )
         return self
 
     def values(self) -> list[float]:
-        """The alphas, rounded to 1e-9 against drift."""
+        """The alphas, rounded to 1e-9 to remove floating-point errors."""
         count = int(np.floor((self.stop - self.start) / self.step + 1e-9)) + 1
         return [round(self.start + index * self.step, 9) for index in range(max(count, 0))]
 
@@ -47,13 +47,13 @@ AlphaGrid = Annotated[
 
 
 def common_or_per_size(value: Any) -> str:
-    """Tell a grid for all N from a mapping of N to grids."""
+    """Distinguish a grid for all N from a mapping of N to grids."""
     per_size = isinstance(value, dict) and not set(value) & set(AlphaRange.model_fields)
     return "per_N" if per_size else "common"
 
 
 class SnapshotSpec(Model):
-    """Runs whose points w(t) are kept for diagonalisation: the first starts of the first instances."""
+    """Runs whose points w(t) are stored for diagonalisation: the first starts of the first instances."""
 
     instances: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0
     starts: Annotated[Whole, Field(ge=0, le=100_000)] = 0
@@ -61,8 +61,8 @@ class SnapshotSpec(Model):
 
 
 class RefinedCell(Model):
-    """One alpha at one N that gets instances of its own number: a finer grid where it matters."""
+    """One alpha at one N with its own number of instances."""
 
     N: Dimension
     alpha: Alpha
-    instances: Count = Field(description="Instances in all, not in addition")
+    instances: Count = Field(description="Total number of instances")

@@ -1,4 +1,4 @@
-"""The key ``loss``: the built-in losses and a loss of the user's own."""
+"""The key ``loss``: built-in losses and custom losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phasepipe.specification.base import Model, Real
 from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.time_limit import TooSlow, time_limit
 
-# a loss that is imported and evaluated once may take so long; PyTorch from a slow disk takes half of it
+# time limit for importing and evaluating a custom loss; importing PyTorch from a slow disk takes half of it
 _PROCESSOR_SECONDS, _SECONDS = 8, 60
 
 
@@ -43,21 +43,21 @@ class QuarticSpec(Model):
 
 
 class CustomLossSpec(Model):
-    """A loss of the user's own: a class or object with value, slope and curvature of (yhat, y)."""
+    """A custom loss: a class or object with value, slope and curvature as functions of (yhat, y)."""
 
     kind: Literal["custom"]
     path: str = Field(description="Dotted path of a class or object, for example my_losses.Amplitude")
     parameters: dict[str, float | int | str | bool] = Field(
-        default_factory=dict, description="Keyword arguments the class is called with"
+        default_factory=dict, description="Keyword arguments of the class"
     )
-    directory: ExpandedPath = Field(default=".", description="Folder searched first for the module")
+    directory: ExpandedPath = Field(default=".", description="Folder that is searched first for the module")
 
     @field_validator("parameters")
     @classmethod
     def _finite(cls, parameters: dict[str, Any]) -> dict[str, Any]:
         for name, value in parameters.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"loss.parameters.{name} = {value} will not do; take a finite number")
+                raise ValueError(f"loss.parameters.{name} = {value} is not valid; use a finite number")
         return parameters
 
     def build(self) -> Loss:
@@ -66,7 +66,7 @@ class CustomLossSpec(Model):
         Raises
         ------
         SweepError
-            If the path does not import, does not accept its parameters, or is no loss that can be descended.
+            If the import fails, the class does not accept the parameters, or the loss is not valid.
         """
         try:
             with time_limit(_PROCESSOR_SECONDS, _SECONDS):
@@ -79,7 +79,7 @@ class CustomLossSpec(Model):
     def _built(self) -> object:
         module_name, _, attribute = self.path.rpartition(".")
         if not module_name:
-            raise SweepError(f"loss.path = {self.path!r} has no module; take for example my_losses.Amplitude")
+            raise SweepError(f"loss.path = {self.path!r} has no module; use for example my_losses.Amplitude")
         target = getattr(self._module(module_name), attribute, None)
         if target is None:
             raise LossError(f"module {module_name} has no {attribute!r}; name a loss that it defines")
@@ -100,13 +100,13 @@ class CustomLossSpec(Model):
             return importlib.import_module(name)
         except TooSlow:
             raise
-        except BaseException as error:  # a module may exit, or raise KeyboardInterrupt, when it is imported
+        except BaseException as error:  # importing a module may exit or raise KeyboardInterrupt
             raise SweepError(
-                f"loss.path = {self.path!r} does not import ({_reason(error)}); "
+                f"loss.path = {self.path!r} cannot be imported ({_reason(error)}); "
                 f"put {name}.py into {directory} or install its package"
             ) from error
         finally:
-            # first for the module that was named; last for what is imported later, which nobody named
+            # search the directory first for the named module, but last for any later import
             sys.path.remove(directory)
             if directory not in sys.path:
                 sys.path.append(directory)
@@ -120,7 +120,7 @@ LossSpec = Annotated[NormalisedQuarticSpec | QuarticSpec | CustomLossSpec, Field
 
 
 def describe_loss(loss: LossSpec) -> str:
-    """Name of the loss for people."""
+    """Readable name of the loss."""
     if isinstance(loss, NormalisedQuarticSpec):
         return f"normalised quartic loss, a = {loss.a:g}"
     return "quartic loss" if isinstance(loss, QuarticSpec) else f"loss {loss.path}"

@@ -1,4 +1,4 @@
-"""One sentence for what is wrong with a configuration: the key, the value and what would do."""
+"""Error messages for invalid configurations: one sentence with the key, the value and a remedy."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pydantic_core import ErrorDetails
 from phasepipe.specification.base import Model
 from phasepipe.specification.grid import AlphaRange
 
-_WIDEST = 60  # characters of a value that are shown
+_WIDEST = 60  # maximal number of characters of a value in a message
 _MAPPING_TYPES = {"dict_type", "model_type", "model_attributes_type"}
 
 
 def sentence(where: str, error: ValidationError, model: type[BaseModel]) -> str:
-    """The first complaint of pydantic, for a user who never heard of pydantic.
+    """The first validation error of pydantic, in terms of the configuration file.
 
     Parameters
     ----------
     where
-        What is complained about, for example ``sweep 'demo'``.
+        Part of the configuration that was validated, for example ``sweep 'demo'``.
     error
-        The complaint.
+        The error of pydantic.
     model
         Model that was validated.
     """
@@ -39,27 +39,27 @@ def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "missing":
         return f"key {key!r} is missing"
     if kind == "union_tag_not_found":
-        return f"key '{key}.kind' is missing; take one of {', '.join(_kinds(path[0], model))}"
+        return f"key '{key}.kind' is missing; use one of {', '.join(_kinds(path[0], model))}"
     if kind == "union_tag_invalid":
-        return f"{key}.kind = {context['tag']!r} will not do; take one of {context['expected_tags']}"
+        return f"{key}.kind = {context['tag']!r} is not valid; use one of {context['expected_tags']}"
     if kind == "too_short":
-        return f"{key} is empty; name at least one"
+        return f"{key} is empty; give at least one value"
     if kind == "value_error":
         message = str(context["error"])
-        if message.startswith("= "):  # a range that the models check themselves
+        if message.startswith("= "):  # raised by validators of the models
             return f"{key} {message}"
         return message if not key or message.startswith(key) else f"{key}: {message}"
     if kind == "string_pattern_mismatch":
-        return f"{key} = {_shown(first['input'])} will not do; {_example(path, parent)}"
+        return f"{key} = {_shown(first['input'])} is not valid; {_example(path, parent)}"
     if kind == "string_type" and isinstance(first["input"], int | float):
-        return f"{key} = {_shown(first['input'])} will not do; it should be text, in quotes"
+        return f"{key} = {_shown(first['input'])} is not valid; it should be text, in quotes"
     cure = "a mapping of keys to values" if kind in _MAPPING_TYPES else None
     message = f"it should be {cure}" if cure else re.sub(r"^.*?should", "it should", first["msg"])
-    return f"{key} = {_shown(first['input'])} will not do; {message}"
+    return f"{key} = {_shown(first['input'])} is not valid; {message}"
 
 
 def _example(path: list[str], parent: type[BaseModel]) -> str:
-    """What would do, in the words of the key; nobody should have to read a regular expression."""
+    """Valid values as described by the key, instead of a regular expression."""
     fields = [parent.model_fields[part] for part in path if part in parent.model_fields]
     wanted = fields[-1].description if fields and fields[-1].description else "something of another form"
     examples = fields[-1].examples if fields else None
@@ -69,7 +69,7 @@ def _example(path: list[str], parent: type[BaseModel]) -> str:
 def _shown(value: object) -> str:
     try:
         text = " ".join(repr(value).split())
-    except ValueError:  # Python writes no integers of thousands of digits
+    except ValueError:  # Python refuses to print integers with thousands of digits
         text = "a number of thousands of digits"
     return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
@@ -91,9 +91,9 @@ def _kinds(section: str, model: type[BaseModel]) -> list[str]:
 
 
 def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """The key as the user wrote it, and the model it belongs to.
+    """The key as written in the file, and the model it belongs to.
 
-    pydantic puts the chosen branch of a union into the location, which no user ever wrote.
+    pydantic adds the chosen branch of a union to the location, which does not occur in the file.
     """
     branches: dict[int | str, type[BaseModel] | None]
     branches = {kind: part for part in Model.__subclasses__() if (kind := _kind(part))}

@@ -1,4 +1,4 @@
-"""Folders and files that a configuration names: ``~`` and variables of the environment are written out."""
+"""Paths in a configuration: expand ``~`` and environment variables."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 
 def expanded(text: str) -> str:
-    """A path with ``~``, ``$NAME`` and ``${NAME}`` written out.
+    """Expand ``~``, ``$NAME`` and ``${NAME}`` in a path.
 
     Raises
     ------
     ValueError
-        If it is empty, or names a variable or a user that this machine does not know.
+        If the path is empty, or contains an unknown environment variable or user.
     """
     if not text.strip() or "\0" in text or "\n" in text:
-        raise ValueError(f"{text!r} names no file or folder; write for example 'results'")
+        raise ValueError(f"{text!r} is not a file or folder; write for example 'results'")
 
     def value(found: re.Match[str]) -> str:
         name = found[1] or found[2]
         if not os.environ.get(name):
             raise ValueError(
-                f"{text!r} names the variable {name} of the environment, which is not set or empty; "
-                "set it, or write the path out"
+                f"{text!r} contains the environment variable {name}, which is unset or empty; "
+                "set it, or write the full path"
             )
         return os.environ[name]
 
     path = _VARIABLE.sub(value, text)
     if "$" in _VARIABLE.sub("", text):
         raise ValueError(
-            f"{text!r} has a $ that begins no name of a variable; write for example ${{SCRATCH}}/x"
+            f"{text!r} contains a $ without the name of a variable; write for example ${{SCRATCH}}/x"
         )
     if path.startswith("~"):
         try:
             path = str(Path(path).expanduser())
         except RuntimeError as error:
             user = path.split("/")[0]
-            raise ValueError(f"{text!r}: {user} is no user of this machine; write the path out") from error
+            raise ValueError(
+                f"{text!r}: {user} is not a user of this machine; write the full path"
+            ) from error
     return path
 
 

@@ -1,4 +1,4 @@
-"""Groups of equal starts in a sweep; success and scaling are estimated for each group alone."""
+"""Groups of starts of the same kind; success and scaling are estimated separately for each group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phasepipe.specification.sweep import Sweep
 
 @dataclass(frozen=True)
 class StartGroup:
-    """Starts of one kind (and one overlap ``m0``, NaN where the kind has none)."""
+    """Starts of one kind and one overlap ``m0`` (NaN if the kind has no overlap)."""
 
     position: int
     kind: StartKind
@@ -21,7 +21,7 @@ class StartGroup:
 
     @property
     def name(self) -> str:
-        """Name for people."""
+        """Readable name."""
         kind = f"{self.kind.name.lower()} starts"
         return kind if np.isnan(self.m0) else f"{kind}, m0 = {self.m0:g}"
 

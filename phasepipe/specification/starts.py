@@ -17,7 +17,7 @@ class RandomStarts(Model):
 
 
 class WarmStarts(Model):
-    """Starts of given overlap with the signal."""
+    """Starts with a given overlap with the signal."""
 
     kind: Literal["warm"]
     count: StartCount = Field(description="Starts per instance")
@@ -25,10 +25,10 @@ class WarmStarts(Model):
 
 
 class SpectralStarts(Model):
-    """The spectral start: top eigenvector of the optimally weighted covariance."""
+    """Spectral start: the top eigenvector of the optimally weighted covariance."""
 
     kind: Literal["spectral"]
-    count: Annotated[Whole, Field(ge=1, le=1)] = Field(default=1, description="An instance has one")
+    count: Annotated[Whole, Field(ge=1, le=1)] = Field(default=1, description="Always 1 per instance")
 
 
 class CurvatureStarts(Model):
@@ -39,7 +39,7 @@ class CurvatureStarts(Model):
 
 
 class ThresholdStarts(Model):
-    """Threshold states, prepared without signal for the time t_max, then planted."""
+    """Threshold states, prepared by a flow without signal for the time t_max, then planted."""
 
     kind: Literal["threshold"]
     count: StartCount = Field(description="Starts per instance")

@@ -1,7 +1,7 @@
-"""The specification of a sweep: typed and validated.
+"""The specification of a sweep, typed and validated.
 
-A sweep is one entry of ``sweeps`` in ``config/config.yaml``. What a user can get wrong is refused here,
-before any computing starts; :mod:`phasepipe.specification.configuration` turns the complaint into a sentence.
+A sweep is one entry of ``sweeps`` in ``config/config.yaml``. Mistakes of the user are rejected here, before
+any computation starts; :mod:`phasepipe.specification.configuration` turns the error into a sentence.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from phasepipe.specification.loss import LossSpec
 from phasepipe.specification.sensing import GaussianSensing, SensingSpec
 from phasepipe.specification.starts import StartSpec
 
-# kind, overlap m0 (NaN where the kind has none) and number of a start
+# kind, overlap m0 (NaN if the kind has none) and number of a start
 StartKey = tuple[int, float, int]
 
-_LONGEST_NAME = 100  # file systems take 255 bytes, with what is added for drafts and archives
+_LONGEST_NAME = 100  # file systems allow 255 bytes, including the suffixes of drafts and archives
 _RESERVED = {"instances", "runs", "spectra", "figures", "logs", "benchmarks"} | {"con", "prn", "aux", "nul"}
 _RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 _LARGEST_INSTANCE = 10**12  # bytes
@@ -50,7 +50,7 @@ class Sweep(Model):
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
-        description="letters, digits, _, . and -, as the name of a folder",
+        description="a valid folder name of letters, digits, _, . and -",
         examples=["demo"],
     )
     loss: LossSpec
@@ -59,36 +59,35 @@ class Sweep(Model):
         Annotated[AlphaGrid, Tag("common")]
         | Annotated[dict[int, AlphaGrid], Field(min_length=1), Tag("per_N")],
         Discriminator(common_or_per_size),
-    ] = Field(description="Signal-to-noise ratios: a list, a range, or one of either per N")
+    ] = Field(description="Signal-to-noise ratios: a list, a range, or a list or range for each N")
     instances: Count = Field(description="Instances per (N, alpha)")
     starts: Annotated[list[StartSpec], Field(min_length=1)]
     refine: list[RefinedCell] = Field(
-        default=[], description="Alphas with instances of their own number, added to the grid"
+        default=[], description="Additional alphas with their own number of instances"
     )
     dynamics: DynamicsSpec = FlowSpec()
     t_max: Time = Field(default=100.0, description="Time budget of a run")
     recovery_threshold: Real = Field(
-        default=0.99, gt=0, lt=1, description="|m| beyond which a run has recovered"
+        default=0.99, gt=0, lt=1, description="|m| above which a run has recovered"
     )
     gradient_tolerance: Real = Field(
-        default=1e-3, gt=0, le=1e3, description="|g|/sqrt(N) below which a run is examined as a trap"
+        default=1e-3, gt=0, le=1e3, description="|g|/sqrt(N) below which a run is tested for a trap"
     )
     records_per_decade: Whole = Field(default=8, ge=1, le=1000, description="Record times per decade of time")
     snapshots: SnapshotSpec = SnapshotSpec()
     zero_signal: StrictBool = Field(default=False, description="Labels independent of the sensing matrix")
     sensing: SensingSpec = Field(default=GaussianSensing(), description="Ensemble of the sensing matrix")
-    noise: Real = Field(
-        default=0.0, ge=0, le=1e3, description="Standard deviation of the noise of the labels"
-    )
-    store_sensing: StrictBool = Field(default=False, description="Keep the sensing matrices in the store")
-    seed: Whole = Field(default=0, ge=0, lt=2**63, description="Root seed of every random stream")
+    noise: Real = Field(default=0.0, ge=0, le=1e3, description="Standard deviation of the label noise")
+    store_sensing: StrictBool = Field(default=False, description="Store the sensing matrices")
+    seed: Whole = Field(default=0, ge=0, lt=2**63, description="Root seed of all random numbers")
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["cpu", "gpu"] = Field(
-        default="cpu", description="Where runs are computed; gpu needs PyTorch, and is cpu without a GPU"
+        default="cpu",
+        description="Device of the runs; gpu needs PyTorch, and falls back to cpu without a GPU",
     )
     dynamics_theory: OptionalDynamicsTheory = None
     block_instances: Count | None = Field(
-        default=None, description="Instances per Dask task and Zarr chunk; default chosen from N and alpha"
+        default=None, description="Instances per Dask task and Zarr chunk; default depends on N and alpha"
     )
     cluster: ClusterSpec = LocalCluster()
 
@@ -101,10 +100,10 @@ class Sweep(Model):
     @classmethod
     def _free_name(cls, name: str) -> str:
         if len(name) > _LONGEST_NAME:
-            raise ValueError(f"= {name[:20]}... has {len(name)} characters; take at most {_LONGEST_NAME}")
+            raise ValueError(f"= {name[:20]}... has {len(name)} characters; use at most {_LONGEST_NAME}")
         if name.lower().split(".")[0] in _RESERVED or name.endswith("."):
             raise ValueError(
-                f"= {name!r} is a name that folders of results or Windows keep for themselves; take another"
+                f"= {name!r} is reserved for folders inside results or by Windows; choose another name"
             )
         return name
 
@@ -113,7 +112,7 @@ class Sweep(Model):
     def _distinct_sizes(cls, sizes: list[int]) -> list[int]:
         for N in sizes:
             if sizes.count(N) > 1:
-                raise ValueError(f"N = {N} stands twice; name every N once")
+                raise ValueError(f"N = {N} occurs twice; list every N once")
         return sizes
 
     @model_validator(mode="after")
@@ -123,7 +122,7 @@ class Sweep(Model):
         if self.records_per_decade % self.snapshots.per_decade:
             raise ValueError(
                 f"snapshots.per_decade = {self.snapshots.per_decade} does not divide "
-                f"records_per_decade = {self.records_per_decade}; take a divisor of it"
+                f"records_per_decade = {self.records_per_decade}; use a divisor of it"
             )
         self._check_size()
         self.protocol()  # tolerance against dtype
@@ -132,11 +131,11 @@ class Sweep(Model):
     def _check_alphas(self) -> None:
         if isinstance(self.alpha, dict) and set(self.alpha) != set(self.N):
             raise ValueError(
-                f"alpha is given for N = {sorted(self.alpha)}, but N is {self.N}; name the same N in both"
+                f"alpha is given for N = {sorted(self.alpha)}, but N is {self.N}; use the same N in both"
             )
         for cell in self.refine:
             if cell.N not in self.N:
-                raise ValueError(f"refine names N = {cell.N}, but N is {self.N}; add it there first")
+                raise ValueError(f"refine contains N = {cell.N}, but N is {self.N}; add it to N first")
         for N in self.N:
             seen: dict[int, float] = {}
             if not self.alphas(N):
@@ -145,7 +144,7 @@ class Sweep(Model):
                 M = measurement_count(N, alpha)
                 if M in seen:
                     raise ValueError(
-                        f"alpha = {seen[M]} and alpha = {alpha} both give M = {M} at N = {N}; drop one"
+                        f"alpha = {seen[M]} and alpha = {alpha} both give M = {M} at N = {N}; remove one"
                     )
                 seen[M] = alpha
 
@@ -154,20 +153,20 @@ class Sweep(Model):
         for kind, m0 in keys:
             if keys.count((kind, m0)) > 1:
                 raise ValueError(
-                    f"starts of kind {kind} stand twice{'' if m0 is None else f' with m0 = {m0}'}; "
+                    f"starts of kind {kind} occur twice{'' if m0 is None else f' with m0 = {m0}'}; "
                     "add their counts"
                 )
             if kind in ("warm", "threshold") and self.zero_signal:
-                raise ValueError(f"{kind} starts need a signal; drop them or set zero_signal: false")
+                raise ValueError(f"{kind} starts need a signal; remove them or set zero_signal: false")
             if kind == "threshold" and not isinstance(self.sensing, GaussianSensing):
                 raise ValueError(
                     f"starts of kind threshold need sensing.kind = 'gaussian', not {self.sensing.kind!r}"
                 )
         if self.noise and self.zero_signal:
-            raise ValueError(f"noise = {self.noise} means nothing with zero_signal: true; drop either")
+            raise ValueError(f"noise = {self.noise} has no effect with zero_signal: true; remove one of them")
 
     def _check_size(self) -> None:
-        """Refuse what no machine holds or ends; block by block, the rest is a matter of patience."""
+        """Reject sweeps that exceed the memory or time of any machine."""
         starts = sum(start.count for start in self.starts)
         for N in self.N:
             M = max(self.measurements(N))
@@ -176,21 +175,21 @@ class Sweep(Model):
                 raise ValueError(
                     f"N = {N} with alpha = {max(self.alphas(N)):g} and {starts} starts needs "
                     f"{needed / 1e9:.0f} GB for one instance; {_LARGEST_INSTANCE / 1e9:.0f} GB is the limit, "
-                    "so take less of one of them"
+                    "so reduce one of them"
                 )
         if self.run_count() > _MOST_RUNS:
             raise ValueError(
-                f"the sweep has {self.run_count():.1e} runs, and {_MOST_RUNS:.0e} are the limit; "
-                "take fewer instances or starts"
+                f"the sweep has {self.run_count():.1e} runs, and the limit is {_MOST_RUNS:.0e}; "
+                "use fewer instances or starts"
             )
         if isinstance(self.dynamics, DescentSpec) and self.t_max / self.dynamics.learning_rate > _MOST_STEPS:
             raise ValueError(
-                f"dynamics.learning_rate = {self.dynamics.learning_rate:g} takes more than "
-                f"{_MOST_STEPS:.0e} steps to t_max = {self.t_max:g}; take a larger one"
+                f"dynamics.learning_rate = {self.dynamics.learning_rate:g} needs more than "
+                f"{_MOST_STEPS:.0e} steps to t_max = {self.t_max:g}; use a larger one"
             )
 
     def _grid(self, N: int) -> list[float]:
-        """Signal-to-noise ratios at ``N`` without those that ``refine`` adds."""
+        """Signal-to-noise ratios at ``N`` without those added by ``refine``."""
         grid = self.alpha[N] if isinstance(self.alpha, dict) else self.alpha
         return grid.values() if isinstance(grid, AlphaRange) else list(grid)
 
@@ -206,7 +205,7 @@ class Sweep(Model):
         return [measurement_count(N, alpha) for alpha in self.alphas(N)]
 
     def instances_at(self, N: int) -> dict[int, int]:
-        """Instances of every number of measurements at ``N``: those of the grid, more or fewer if refined."""
+        """Number of instances for every number of measurements at ``N``, including those of ``refine``."""
         refined = {measurement_count(N, cell.alpha): cell.instances for cell in self.refine if cell.N == N}
         counts = {measurement_count(N, alpha): self.instances for alpha in self._grid(N)}
         return refined | {M: max(count, refined.get(M, 0)) for M, count in counts.items()}
@@ -232,7 +231,7 @@ class Sweep(Model):
         return np.flatnonzero(np.isclose(times[:, None], wanted[None, :], rtol=1e-9).any(axis=1))
 
     def protocol(self) -> RunProtocol:
-        """What the engine is told to do."""
+        """Settings of the integrator for every run."""
         dynamics = (
             Flow(self.dynamics.relative_tolerance)
             if isinstance(self.dynamics, FlowSpec)
@@ -249,17 +248,17 @@ class Sweep(Model):
         )
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the result of a run; a store holds runs of one identity only.
+        """Settings that determine the result of a run; a store holds runs of one identity only.
 
-        N, alpha, instances and starts are absent: the grid may grow. So are the cluster and the size of
-        blocks, which decide nothing, and the device, which like the make of a processor decides no more than
-        rounding: a sweep may go on where there is no GPU, and there "gpu" means the CPU anyway.
+        N, alpha, instances and starts are excluded, because the grid may grow. The cluster and the block size
+        do not affect results. The device, like the type of processor, affects only rounding errors: a sweep
+        may be continued on a machine without a GPU, where "gpu" means the CPU anyway.
         """
         growing = {"name", "N", "alpha", "instances", "starts", "refine"}
         deciding_nothing = {"cluster", "block_instances", "device", "dynamics_theory"}
         settings = self.model_dump(mode="json", exclude=growing | deciding_nothing)
         settings["loss"].pop("directory", None)
-        # absent where they change nothing, so that stores from before these keys stay valid
+        # omit default values, so that stores made before these keys existed remain valid
         if isinstance(self.sensing, GaussianSensing):
             settings.pop("sensing")
         if not self.noise:
@@ -267,7 +266,7 @@ class Sweep(Model):
         return settings
 
     def grid_key(self, N: int) -> dict[str, Any]:
-        """What decides which runs exist at ``N`` and what they give; workflow rules depend on it."""
+        """Settings that determine the runs at ``N`` and their results; workflow rules depend on them."""
         return self.identity() | {
             "N": N,
             "measurements": self.measurements(N),
@@ -276,17 +275,17 @@ class Sweep(Model):
         }
 
     def grid_digest(self) -> str:
-        """Digest of :meth:`grid_key` at all N; another one means that there may be something to compute."""
+        """Digest of :meth:`grid_key` at all N; if it changes, there may be new runs to compute."""
         grids = json.dumps([self.grid_key(N) for N in self.N], sort_keys=True)
         return hashlib.sha256(grids.encode()).hexdigest()[:12]
 
     def dynamics_digest(self) -> str:
-        """Digest of what the prediction of the dynamics for N to infinity depends on."""
+        """Digest of the settings of the predicted dynamics for N to infinity."""
         wanted = self.dynamics_theory.model_dump(mode="json") if self.dynamics_theory else None
         text = json.dumps([self.grid_digest(), wanted], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def run_count(self) -> int:
-        """Runs at all N, with the instances that ``refine`` adds."""
+        """Number of runs at all N, including the instances added by ``refine``."""
         instances = sum(sum(self.instances_at(N).values()) for N in self.N)
         return instances * sum(start.count for start in self.starts)

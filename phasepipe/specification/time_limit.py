@@ -1,4 +1,4 @@
-"""A bound on the time that somebody else's code may take, where the system offers one."""
+"""A time limit for code of the user, on systems with interval timers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from types import FrameType
 
 
 class TooSlow(BaseException):
-    """The time is over; no Exception, because the code that it interrupts may catch those."""
+    """The time limit was exceeded; not an Exception, which the interrupted code might catch."""
 
 
 @contextmanager
 def time_limit(processor: float, clock: float) -> Iterator[None]:
-    """Interrupt the block after so many seconds of processor time, or on the clock.
+    """Interrupt the block after ``processor`` seconds of processor time or ``clock`` seconds of real time.
 
-    Signals reach the main thread alone: elsewhere, as in the tasks of a Dask worker, and on systems without
-    interval timers there is no limit.
+    Signals reach only the main thread. In other threads, such as the tasks of a Dask worker, and on systems
+    without interval timers there is no limit.
 
     Raises
     ------
     TooSlow
-        When the time is over.
+        When the limit is exceeded.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -40,7 +40,7 @@ def _alarm(timer: int, number: signal.Signals, seconds: float, what: str) -> Ite
         raise TooSlow(f"took more than {seconds:g} s of {what}")
 
     handler = signal.signal(number, over)
-    left, interval = signal.setitimer(timer, seconds)  # of a timer that somebody else has set
+    left, interval = signal.setitimer(timer, seconds)  # remember a timer that was set before
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""YAML as the core schema of YAML 1.2 reads it; what readers disagree about is refused.
+"""Read YAML by the core schema of YAML 1.2, and reject values that YAML readers interpret differently.
 
-PyYAML parses, but its values are those of YAML 1.1, where ``1e-2`` is text, ``064`` is 52, ``1:30`` is 90 and
-``yes`` is a truth value, and the second of two equal keys wins without a word. Here the parsed tree is turned
-into values under the rules of YAML 1.2, and what is refused has its place named. Merge keys (``<<``) work.
+PyYAML follows YAML 1.1, where ``1e-2`` is text, ``064`` is 52, ``1:30`` is 90 and ``yes`` is a truth value,
+and it silently keeps the second of two equal keys. Here PyYAML only parses the document; its values follow
+YAML 1.2, and error messages name the line and the key. Merge keys (``<<``) are supported.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 _DEEPEST = 30  # levels of nesting; a sweep has six
-_MOST_VALUES = 200_000  # with aliases written out
-_MOST_DIGITS = 400  # beyond the largest float
-_WIDEST = 40  # characters of a value that are shown
+_MOST_VALUES = 200_000  # with aliases expanded
+_MOST_DIGITS = 400  # more than the largest float has
+_WIDEST = 40  # maximal number of characters of a value in a message
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _TRUTH = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
@@ -27,7 +27,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)")
 _NOT_A_NUMBER = {".nan", ".NaN", ".NAN"}
 
-# what YAML 1.1 reads as something else
+# values that YAML 1.1 interprets differently
 _OLD_TRUTH = re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _OCTAL = re.compile(r"[-+]?0o[0-7]+")
@@ -39,16 +39,16 @@ _BASE_60 = re.compile(r"[-+]?([1-9][0-9_]*(:[0-5]?[0-9])+|[0-9][0-9_]*(:[0-5]?[0
 
 
 class YamlError(ValueError):
-    """What is wrong with a document, without the name of its file."""
+    """The document is not valid; the message does not contain the name of the file."""
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a document: mappings, lists, text, numbers, truth values and None.
+    """Value of a document: mappings, lists, text, numbers, truth values and None.
 
     Raises
     ------
     YamlError
-        If the text is no YAML, or holds what readers of YAML disagree about.
+        If the text is not valid YAML, or contains values that YAML readers interpret differently.
     """
     try:
         loader = _Parser(text)
@@ -67,7 +67,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Parser(yaml.SafeLoader):
-    """PyYAML's parser; refuses tags and deep nesting, and leaves what a value means to :class:`_Reader`."""
+    """PyYAML's parser without tags and deep nesting; :class:`_Reader` interprets the values."""
 
     depth = 0
 
@@ -76,7 +76,7 @@ class _Parser(yaml.SafeLoader):
         line = event.start_mark.line + 1
         tag = getattr(event, "tag", None)
         if tag is not None:
-            raise YamlError(f"has the tag {_shown(tag)} in line {line}; tags mean nothing here, drop it")
+            raise YamlError(f"has the tag {_shown(tag)} in line {line}; tags are not supported, remove it")
         self.depth += 1
         if self.depth > _DEEPEST:
             raise YamlError(f"is nested deeper than {_DEEPEST} levels in line {line}; a sweep has six")
@@ -86,7 +86,7 @@ class _Parser(yaml.SafeLoader):
 
 
 class _Reader:
-    """Turns the tree of a document into values; nodes that aliases repeat are read once."""
+    """Converts the tree of a document to values; nodes with several aliases are converted once."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, int]] = {}
@@ -96,15 +96,15 @@ class _Reader:
         return self._read(node, path)[0]
 
     def _read(self, node: Node, path: tuple[str, ...]) -> tuple[Any, int]:
-        """The value, and of how many it consists when aliases are written out."""
+        """The value of a node, and the number of values in it with aliases expanded."""
         if id(node) in self._open:
-            raise YamlError(f"{_place(node, path)} contains itself; write it out")
+            raise YamlError(f"{_place(node, path)} contains itself; replace the alias by a value")
         if id(node) not in self._known:
             self._open.add(id(node))
             value, size = self._fresh(node, path)
             if size > _MOST_VALUES:
                 raise YamlError(
-                    f"holds more than {_MOST_VALUES} values with its aliases written out; "
+                    f"contains more than {_MOST_VALUES} values with its aliases expanded; "
                     "split it into several files"
                 )
             self._known[id(node)] = value, size
@@ -157,24 +157,24 @@ class _Reader:
 
 
 def _comparable(key: Any) -> Any:
-    """Equal for keys that name the same: 64 and '64' are one N."""
+    """A value that is equal for equivalent keys, such as 64 and '64'."""
     text = str(key)
     return int(text) if _INTEGER.fullmatch(text) and len(text) < _MOST_DIGITS else key
 
 
 def _merged(value: Any, node: Node, path: tuple[str, ...]) -> dict[Any, Any]:
-    """What ``<<`` brings along; of several mappings the first wins."""
+    """Entries of a merge key ``<<``; earlier mappings take precedence."""
     parts = value if isinstance(value, list) else [value]
     if not all(isinstance(part, dict) for part in parts):
         raise YamlError(
-            f"{_place(node, path)} merges (<<) something that is no mapping; name the alias of one"
+            f"{_place(node, path)} merges (<<) a value that is not a mapping; use the alias of a mapping"
         )
     return {key: entry for part in reversed(parts) for key, entry in part.items()}
 
 
 def _scalar(node: ScalarNode, path: tuple[str, ...]) -> Any:
     text: str = node.value
-    if node.style is not None:  # in quotes, or a block of text
+    if node.style is not None:  # quoted, or block text
         return text
     if text in _NULL:
         return None
@@ -183,7 +183,7 @@ def _scalar(node: ScalarNode, path: tuple[str, ...]) -> Any:
     meant = _disputed(text)
     if meant is not None:
         raise YamlError(
-            f"{_place(node, path)} = {_shown(text)} is read differently by different readers of YAML; "
+            f"{_place(node, path)} = {_shown(text)} is interpreted differently by different YAML readers; "
             f"write {meant}, or '{_shown(text)}' in quotes if it is text"
         )
     if _INTEGER.fullmatch(text):
@@ -206,14 +206,14 @@ def _finite(text: str, node: ScalarNode, path: tuple[str, ...]) -> float:
     vanished = value == 0 and bool(re.search("[1-9]", re.split("[eE]", text)[0]))
     if math.isinf(value) or vanished:
         raise YamlError(
-            f"{_place(node, path)} = {_shown(text)} is beyond double precision; "
+            f"{_place(node, path)} = {_shown(text)} is outside the range of double precision; "
             "write a number between 1e-300 and 1e300"
         )
     return value
 
 
 def _disputed(text: str) -> str | None:
-    """What to write in place of a word that YAML 1.1 and 1.2 read differently."""
+    """Replacement for a value that YAML 1.1 and 1.2 interpret differently, or None."""
     if _OLD_TRUTH.fullmatch(text):
         return "true" if text.lower() in ("yes", "on") else "false"
     plain = text.replace("_", "")

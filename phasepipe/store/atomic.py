@@ -1,7 +1,8 @@
-"""Writes that happen whole or not at all: a draft beside the target is completed, then renamed onto it.
+"""Atomic replacement of files and folders: write a draft in the same folder, then rename it over the target.
 
-A rename is atomic within one file system, which a draft in the same folder ensures. Contents are flushed to
-the disk before the rename and the folder after it, so that a power cut leaves the old or the new version.
+A rename is atomic within one file system, and a draft in the same folder is on the same file system. The
+contents are flushed to disk before the rename and the folder after it, so that a power failure leaves either
+the old or the new version.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from pathlib import Path
 
 from phasepipe.store.process import exists, machine
 
-_DEPTH = 6  # folders that the chunk of an array may have been the first in
+_DEPTH = 6  # levels of parent folders that writing a chunk may have created
 _DRAFT = re.compile(r"\.[0-9a-f]{8}-\d+-[0-9a-f]{8}$")
 
 
 def draft_of(path: Path) -> Path:
-    """A hidden path beside ``path``, of its own for each call, where its replacement is prepared."""
+    """Hidden path in the same folder as ``path``, different for each call, for preparing its replacement."""
     return path.with_name(f".{path.name}.{machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def drafts_of(path: Path) -> Iterator[Path]:
-    """Drafts that any process has left for ``path``, those of earlier versions too."""
+    """Drafts of ``path`` that any process has left, including those of earlier versions of phasepipe."""
     return path.parent.glob(f".{glob.escape(path.name)}.*")
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the drafts for ``path`` of processes that have ended; what another machine left stays."""
+    """Remove drafts of ``path`` left by ended processes of this machine; keep those of other machines."""
     for draft in drafts_of(path):
         place, _, rest = draft.name.rpartition(".")[2].partition("-")
         number = rest.partition("-")[0]
@@ -43,7 +44,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def remove_all_leftovers(folder: Path) -> None:
-    """Remove the drafts of any process in ``folder`` and the folders in it; nobody may be writing there."""
+    """Remove all drafts in ``folder`` and its direct subfolders; no process may be writing there."""
     for depth in (".*.*-*-*", "*/.*.*-*-*"):
         for draft in folder.glob(depth):
             if _DRAFT.search(draft.name):
@@ -51,7 +52,7 @@ def remove_all_leftovers(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds, if it is there."""
+    """Remove a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -60,7 +61,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Prepare a file or folder that takes the place of ``path`` once the block has ended without an error.
+    """Prepare a file or folder that replaces ``path`` once the block has ended without an error.
 
     Yields
     ------
@@ -73,7 +74,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         flush(draft)
         if draft.is_dir() and path.exists():
-            path.rename(aside)  # a folder cannot be renamed onto one that holds something
+            path.rename(aside)  # a folder cannot be renamed onto a non-empty one
         draft.replace(path)
         flush_folder(path.parent)
     finally:
@@ -82,7 +83,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replace_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Write a file, whole or not at all; ``mode`` are its permissions, from which the umask takes away."""
+    """Write a file atomically; ``mode`` gives its permissions before the umask is applied."""
     with (
         replacing(path) as draft,
         open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file,
@@ -91,7 +92,7 @@ def replace_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 
 def flush(path: Path) -> None:
-    """Force a file, or a folder with all it holds, to the disk."""
+    """Flush a file, or a folder with its contents, to disk."""
     if path.is_dir():
         flush_all([file for file in path.rglob("*") if file.is_file()])
     else:
@@ -99,10 +100,10 @@ def flush(path: Path) -> None:
 
 
 def flush_all(files: Sequence[Path]) -> None:
-    """Force many files of one file system to the disk, with the folders that name them.
+    """Flush many files of one file system, and their folders, to disk.
 
-    Asked for one by one, every file waits for the disk to write its journal: 22 chunks of a block took 140 to
-    290 ms on a busy disk, their file system as a whole 3 to 11 ms.
+    If the files are flushed one by one, each waits for the journal of the file system: the 22 chunks of a
+    block took 140 to 290 ms on a busy disk, but flushing the whole file system took 3 to 11 ms.
     """
     if files and not _flush_file_system(files[0]):
         for file in files:
@@ -112,7 +113,7 @@ def flush_all(files: Sequence[Path]) -> None:
 
 
 def _flush_file_system(path: Path) -> bool:
-    """Force all that the file system of ``path`` has not written yet to the disk; False if it cannot."""
+    """Flush the file system of ``path`` to disk; returns False if the system has no call for this."""
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if sys.platform == "linux" else None
     if syncfs is None:
         return False
@@ -132,7 +133,7 @@ def _flush_file(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Force the entries of a folder to the disk, where the system can."""
+    """Flush the entries of a folder to disk, where the system supports it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

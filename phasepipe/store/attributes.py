@@ -1,4 +1,4 @@
-"""Attributes of coordinates and enumerations as the stores of a sweep carry them."""
+"""Attributes of the coordinates and enumerations in the stores of a sweep."""
 
 from __future__ import annotations
 

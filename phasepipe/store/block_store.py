@@ -1,8 +1,9 @@
 """Labelled Zarr stores that are filled block by block and whose axes can grow.
 
 One store holds one stage of one sweep at one N. A block is one Zarr chunk of every array, so blocks are
-written without locks. ``status`` is written when the data are on the disk: what counts as done is whole.
-Growing appends to an axis and never moves what is there; readers sort (:mod:`phasepipe.results`).
+written without locks. ``status`` is written only after the data have reached the disk, so every entry that
+is marked as done is complete. Growing appends to an axis and never moves existing entries; readers sort
+them (:mod:`phasepipe.results`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class BlockStore:
     def __init__(self, path: Path, layout: Layout) -> None:
         self.path = path
         self.layout = layout
-        # the arrays themselves: what the root says of them is for readers
+        # open the arrays directly; the consolidated metadata in the root are for readers
         self.group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
 
     @classmethod
@@ -49,7 +50,7 @@ class BlockStore:
             If the store was made with other settings or by other code.
         """
         if path.exists():
-            _mend(path)
+            _restore_metadata(path)
             check_identity(path, sweep, layout.stage)
         else:
             create(path, sweep, layout)
@@ -60,14 +61,15 @@ class BlockStore:
                 "give the sweep another name, or remove that folder"
             )
         store._grow()
-        # readers tell what is pending from what nobody asked for; where it is computed is no result
+        # lets readers tell pending entries from those outside the sweep; the cluster does not affect results
         asked = sweep.model_dump(mode="json", exclude={"cluster"})
         attributes = store.group.attrs.asdict()
         if attributes.get("asked") != asked:
             now = datetime.now(UTC).isoformat(timespec="microseconds")
             attributes |= {"asked": asked, "asked_at": now}
         content = root_content(path, attributes)
-        write_skeleton(path, store._coordinates(), content)  # first: what is cut off here is completed by it
+        # the copy comes first: if the process ends between these two lines, the next run restores from it
+        write_skeleton(path, store._coordinates(), content)
         publish(path, content)
         return store
 
@@ -90,9 +92,9 @@ class BlockStore:
             known = set(stored.names())
             new = [index for index, name in enumerate(wanted.names()) if name not in known]
             length = len(stored) + len(new)
-            # exactly this long: a growth that was cut short may have left more, which nothing names
+            # set the exact length: an interrupted growth may have left extra positions without keys
             self._resize(dimension, length)
-            # the first key comes last: where it is valid, the others are
+            # write the first key last: wherever it is valid, the others are too
             for key in reversed(list(wanted.keys)):
                 array = array_of(self.group, key)
                 if array.shape != (length,):
@@ -103,7 +105,7 @@ class BlockStore:
             self._resize(dimension, max(size, self._length(dimension)))
 
     def _arrays_along(self, dimension: str) -> Iterator[tuple[zarr.Array[Any], int]]:
-        """Data arrays that have ``dimension``, and at which place."""
+        """Data arrays that have ``dimension``, each with the index of that dimension."""
         for name in (*self.layout.variables, "status"):
             array = array_of(self.group, name)
             dims = dimensions(array)
@@ -127,7 +129,7 @@ class BlockStore:
         return found
 
     def status(self) -> NDArray[np.uint8]:
-        """Status of every position, shape of the axes."""
+        """Status of every position; one dimension for each axis."""
         lengths = tuple(len(self._stored_axis(dimension)) for dimension in self.layout.axes)
         return _values(array_of(self.group, "status"), tuple(slice(n) for n in lengths))
 
@@ -144,7 +146,7 @@ class BlockStore:
         return mask
 
     def pending_blocks(self) -> list[Block]:
-        """Blocks with entries that the sweep asks for and that are not done."""
+        """Blocks with requested entries that are not done."""
         stored = {dimension: self._stored_axis(dimension) for dimension in self.layout.axes}
         todo = self.wanted() & (self.status() != Status.DONE)
         chunks = tuple(array_of(self.group, "status").chunks)
@@ -162,14 +164,14 @@ class BlockStore:
 
 
 def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) -> None:
-    """Write the results of a block and its record and, once they are on the disk, its status.
+    """Write the results of a block and its record, flush them to disk, then write its status.
 
     Parameters
     ----------
     path
         The store.
     block
-        The block; entries outside ``block.todo`` keep what the store holds.
+        The block; entries outside ``block.todo`` keep their stored values.
     values
         For each variable the entries of ``block.todo`` in C order, shape (entries, *other dimensions).
     """
@@ -180,13 +182,13 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
     place = status_chunk(store.status, tuple(span.start for span in block.region))
     record = make_record(store, place, done)
     written = [path / key for key in record["chunks"]]
-    # before a power cut, done may not reach the disk earlier than what it is said of
+    # flush the data before the status, so that a power failure cannot leave entries marked done without data
     flush_all([*written, write_record(path, place, record)])
     _write_entries(store.status, block, np.full(block.count, Status.DONE, np.uint8))
 
 
 def _write_entries(array: zarr.Array[Any], block: Block, entries: NDArray[Any]) -> None:
-    # a chunk of fill values is written too: what is done has a file, so that a lost file is noticed
+    # write chunks of fill values too: every finished entry has a file, so that a lost file is noticed
     array = array.with_config({"write_empty_chunks": True})
     region = (*block.region, *(slice(size) for size in entries.shape[1:]))
     if block.todo.all():
@@ -198,19 +200,19 @@ def _write_entries(array: zarr.Array[Any], block: Block, entries: NDArray[Any]) 
 
 
 def remove_drafts(path: Path) -> None:
-    """Remove what writes cut off have left: Zarr writes a draft beside a chunk, then renames it."""
+    """Remove drafts of interrupted writes: Zarr writes a chunk to a ``.partial`` file, then renames it."""
     for draft in (*path.rglob("*.partial"), *records_folder(path).glob("*.partial")):
         draft.unlink(missing_ok=True)
 
 
-def _mend(path: Path) -> None:
-    """Put back metadata and coordinates that differ from their copy: flipped bits, or a growth cut short.
+def _restore_metadata(path: Path) -> None:
+    """Restore metadata and coordinates that differ from their copy: flipped bits or an interrupted growth.
 
-    What a cut growth had added holds no results yet, so going back loses nothing.
+    Positions added by an interrupted growth hold no results yet, so restoring loses nothing.
     """
     skeleton = read_skeleton(path)
     if skeleton and (damaged := differing_files(path, skeleton)):
-        logger.warning("%s: %s put back from the copy beside the store", path, ", ".join(damaged))
+        logger.warning("%s: restored %s from the metadata copy", path, ", ".join(damaged))
         restore(path, skeleton)
 
 

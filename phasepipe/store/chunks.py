@@ -1,4 +1,4 @@
-"""Which chunk files belong to which block: a block is one chunk of ``status``, and all that lies over it."""
+"""Chunk files of a block: a block is one chunk of ``status`` and all data chunks of the same entries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class OpenedStore:
-    """A store with its arrays, opened once: it takes longer than to read a chunk of each."""
+    """A store with its arrays, opened once, because opening takes longer than reading a chunk of each."""
 
     path: Path
     attributes: Mapping[str, Any]
@@ -29,7 +29,7 @@ class OpenedStore:
 
     @property
     def status(self) -> zarr.Array[Any]:
-        """Whether entries are computed; a chunk of it is a block."""
+        """The array that marks computed entries; each of its chunks is a block."""
         return self.arrays["status"]
 
 
@@ -41,20 +41,20 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 
 def arrays_of_data(store: OpenedStore) -> Iterator[tuple[str, zarr.Array[Any]]]:
-    """The arrays that are cut along the blocks, in order of their names; not ``status``, no coordinates."""
+    """The data arrays, in order of their names, without ``status`` and coordinates."""
     for name, array in store.arrays.items():
         if name != "status" and array.ndim >= store.status.ndim:
             yield name, array
 
 
 def block_of(array: zarr.Array[Any], status: zarr.Array[Any], place: Place) -> Place:
-    """Block that a chunk of an array belongs to; chunks of snapshots hold one instance each."""
+    """Block that a chunk of an array belongs to; a block has one snapshot chunk for each instance."""
     first = [index * size for index, size in zip(place, array.chunks, strict=True)][: status.ndim]
     return status_chunk(status, tuple(first))
 
 
 def status_chunk(status: zarr.Array[Any], position: tuple[int, ...]) -> Place:
-    """Place of the block that holds a position."""
+    """Index of the block that holds a position."""
     return tuple(int(i) // size for i, size in zip(position, status.chunks, strict=True))
 
 
@@ -71,7 +71,7 @@ def chunk_key(name: str, array: zarr.Array[Any], place: Place) -> str:
 
 
 def places_of_block(array: zarr.Array[Any], status: zarr.Array[Any], block: Place) -> Iterator[Place]:
-    """Places of the chunks of an array that lie over a block."""
+    """Indices of the chunks of an array that belong to a block."""
     spans = [range(count) for count in array.cdata_shape]
     for at, (index, width) in enumerate(zip(block, status.chunks, strict=True)):
         size, first = array.chunks[at], index * width
@@ -82,7 +82,7 @@ def places_of_block(array: zarr.Array[Any], status: zarr.Array[Any], block: Plac
 
 
 def files_of_block(store: OpenedStore, block: Place) -> Iterator[str]:
-    """The files of the chunks of data of a block that are there, relative to the store."""
+    """The existing data chunk files of a block, relative to the store."""
     for name, array in arrays_of_data(store):
         for place in places_of_block(array, store.status, block):
             key = chunk_key(name, array, place)

@@ -1,4 +1,4 @@
-"""Creation of a block-wise store: arrays, coordinates, attributes, codecs."""
+"""Create a block store: arrays, coordinates, attributes and codecs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from phasepipe.store.publishing import publish
 from phasepipe.store.records import RECORDED, forget_records
 from phasepipe.variables import Variable
 
-CHECKSUM = Crc32cCodec()  # last codec of every array: a flipped bit is an error, never a number
+CHECKSUM = Crc32cCodec()  # last codec of every array, so that a flipped bit raises an error when it is read
 CODECS = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)
 
 
 def fill_value(dtype: np.dtype[Any], key: bool = False) -> Any:
-    """What stands where nothing was written; no ``key`` of an axis ever equals it."""
+    """Value of entries that were never written; a ``key`` of an axis never equals it."""
     if dtype.kind == "f":
         return np.nan
     if key:
@@ -33,10 +33,10 @@ def fill_value(dtype: np.dtype[Any], key: bool = False) -> Any:
 
 
 def create(path: Path, sweep: Sweep, layout: Layout) -> None:
-    """Make the store beside its place, then move it there: it exists whole or not at all."""
-    for left_over in drafts_of(path):  # by a process that was killed; we hold the lock
+    """Create the store atomically: build it under a temporary name, then rename it."""
+    for left_over in drafts_of(path):  # by a killed process; the caller holds the lock
         remove(left_over)
-    forget_records(path)  # of a store that was removed
+    forget_records(path)  # those of a removed store of the same name
     with replacing(path) as draft:
         _fill(zarr.create_group(str(draft)), sweep, layout)
         publish(draft)
@@ -66,7 +66,7 @@ def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
     for name, (dims, values, attributes) in layout.coordinates.items():
         _create_coordinate(group, name, dims, values, attributes)
         others += [name] * (dims != (name,))
-    # xarray reads the names of coordinates that are no dimensions from this attribute
+    # xarray reads the names of non-dimension coordinates from this attribute
     group.attrs.update(
         provenance(sweep)
         | {"code": code_hashes(sweep, layout.stage), "coordinates": " ".join(others), RECORDED: 1}

@@ -1,4 +1,4 @@
-"""Where the results of a sweep lie."""
+"""Paths of the results of a sweep."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SweepFolder:
         Raises
         ------
         SweepError
-            If the folder cannot be read, or holds what looks like a store and is none of the sweep.
+            If the folder cannot be read, or contains a folder whose name resembles, but is not, a store name.
         """
         place = self.root / stage
         found = {}
@@ -37,7 +37,7 @@ class SweepFolder:
                 found[int(matched[1])] = place / name
             elif name.startswith("N") and name.endswith(".zarr"):
                 raise SweepError(
-                    f"{place / name} is no store of the sweep, perhaps a copy of one; "
+                    f"{place / name} is not a store of this sweep (perhaps a copy of one); "
                     "move it out of that folder, or remove it"
                 )
         return dict(sorted(found.items()))
@@ -47,7 +47,7 @@ class SweepFolder:
         return self.root / f"{name}.zarr"
 
     def archive(self, name: str) -> Path:
-        """The same as one zipped file, as a reduced sweep holds it."""
+        """The same result as one zipped file, as a reduced sweep holds it."""
         return self.root / f"{name}.zarr.zip"
 
 
@@ -55,16 +55,16 @@ _STORE = re.compile(r"N([1-9]\d{0,8})\.zarr")
 
 
 def _entries(root: Path, place: Path) -> list[str]:
-    """Names in a folder of a sweep; none where it is not there."""
+    """Names in a folder of a sweep; empty if that folder does not exist."""
     try:
-        os.listdir(root)  # a folder that cannot be read is another thing than one without a stage
+        os.listdir(root)  # distinguishes an unreadable folder from one without this stage
         return os.listdir(place)
     except FileNotFoundError:
         return []
     except NotADirectoryError:
         wrong = place if root.is_dir() else root
         raise SweepError(
-            f"{wrong} is no folder; name the folder of a sweep, for example results/demo"
+            f"{wrong} is not a folder; give the folder of a sweep, for example results/demo"
         ) from None
     except OSError as error:
         raise SweepError(f"{_shown(place)} cannot be read ({error.strerror})") from None
@@ -76,7 +76,7 @@ def _shown(path: Path) -> str:
 
 
 def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
-    """The folder of ``sweep``, if it can be written and holds nothing else.
+    """The folder of ``sweep``, after checking that it is writable and does not hold a different sweep.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise SweepError(
             f"results folder {folder.root} cannot be written ({existing} is not a writable folder); "
-            "choose another with the key results"
+            "choose another folder with the key results"
         )
     for N in sweep.N:
         for stage in ("instances", "runs"):

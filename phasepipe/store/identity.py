@@ -1,4 +1,4 @@
-"""What a store was made for and by: a difference is refused, and named."""
+"""Check that a store was made with the settings and the code of the current sweep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phasepipe.store.provenance import code_hashes, differences
 
 
 class StoreMismatchError(UserError, ValueError):
-    """The store holds something else than the sweep asks for; the message says what differs."""
+    """The store does not match the sweep; the message says what differs."""
 
 
 def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
@@ -25,13 +25,14 @@ def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
     stored = read_attributes(path)
     if found := differences(stored.get("specification", {}), sweep.identity()):
         raise StoreMismatchError(
-            f"{path} holds another sweep: {'; '.join(found)}. Results of different settings do not mix: "
-            "give the sweep another name, or remove that folder"
+            f"{path} holds a different sweep: {'; '.join(found)}. Results of different settings cannot be "
+            "mixed: give the sweep another name, or remove that folder"
         )
     code = differences(stored.get("code", {}), code_hashes(sweep, stage))
     if code:
         files = ", ".join(entry.split(" is ")[0] for entry in code)
         raise StoreMismatchError(
-            f"{path} was computed by other code ({files} changed since {stored.get('created')}). "
-            "Give the sweep another name, remove that folder, or go back to that version"
+            f"{path} was computed by a different version of the code ({files} changed since "
+            f"{stored.get('created')}). Give the sweep another name, remove that folder, or return to that "
+            "version"
         )

@@ -1,4 +1,4 @@
-"""Finds damage in a store and marks what is damaged as pending, so that the next run computes it again."""
+"""Find damage in a store and mark damaged blocks as pending, so that the next run computes them again."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Findings:
     files
         Files of metadata and coordinates that differ from their copy.
     blocks
-        Damaged blocks: place of the status chunk, and why.
+        Damaged blocks: index of the status chunk, and the reason.
     notes
         What could not be checked.
     """
@@ -73,27 +73,27 @@ class Findings:
         return bool(self.files or self.blocks)
 
 
-def check_skeleton(store: Path, mend: bool) -> Findings:
-    """Compare metadata and coordinates with their copy; put them back if ``mend``."""
+def check_skeleton(store: Path, repair: bool) -> Findings:
+    """Compare metadata and coordinates with their copy; restore them if ``repair``."""
     found = Findings()
     copies = [path.name for path in damaged_copies(store)]
-    if mend:
+    if repair:
         repair_copies(store)
     skeleton = read_skeleton(store)
     if skeleton is None:
-        found.notes.append("no whole copy of metadata; the next run writes one")
+        found.notes.append("no intact copy of the metadata; the next run writes one")
         found.files = copies
         return found
     found.files = copies + differing_files(store, skeleton)
-    if mend:
+    if repair:
         restore(store, skeleton)
     return found
 
 
 def check_chunks(store: Path, found: Findings) -> None:
-    """Read every chunk of every array of data, and compare what is done with the records.
+    """Read every chunk of every data array, and compare the finished blocks with their records.
 
-    A block with a chunk that is lost, unreadable or not the one that was written is damaged.
+    A block is damaged if one of its chunks is missing, unreadable or not the one that was written.
     """
     opened = OpenedStore.at(store)
     status = opened.status
@@ -103,12 +103,12 @@ def check_chunks(store: Path, found: Findings) -> None:
             block = block_of(array, status, place)
             if not (store / chunk_key(name, array, place)).exists():
                 if done[region_of(array, place)[: done.ndim]].any():
-                    found.blocks.setdefault(block, f"{name}: a chunk is lost")
+                    found.blocks.setdefault(block, f"{name}: a chunk is missing")
                 continue
             found.chunks += 1
             try:
                 array[region_of(array, place)]
-            except Exception as error:  # every codec has errors of its own
+            except Exception as error:  # each codec raises its own type of error
                 found.blocks.setdefault(block, f"{name}: {error}")
     for block in np.ndindex(*status.cdata_shape):
         here = done[region_of(status, block)]
@@ -116,13 +116,13 @@ def check_chunks(store: Path, found: Findings) -> None:
             try:
                 wrong = complaint(opened, block, here)
             except (KeyError, TypeError, ValueError) as error:
-                wrong = f"its record is no record ({type(error).__name__})"
+                wrong = f"its record is malformed ({type(error).__name__})"
             if wrong is not None:
                 found.blocks[block] = wrong
 
 
 def write_missing_records(store: Path, found: Findings) -> None:
-    """Let a store of an earlier version, in which nothing is wrong, have the records of all its blocks."""
+    """Add the missing block records to an undamaged store of an earlier version."""
     opened = OpenedStore.at(store)
     if opened.attributes.get(RECORDED) or found.damaged:
         return
@@ -135,21 +135,21 @@ def write_missing_records(store: Path, found: Findings) -> None:
             files.append(write_record(store, block, make_record(opened, block, here)))
     flush_all(files)
     publish(store, root_content(store, {RECORDED: 1}))
-    found.notes.append("made by an earlier version; its blocks are bound by records from now on")
+    found.notes.append("made by an earlier version; block records were added")
 
 
-def find_holes(store: Path) -> Blocks:
-    """Blocks that count as done and lack a chunk or an outcome; what a quick look at a whole store sees."""
+def find_incomplete_blocks(store: Path) -> Blocks:
+    """Blocks marked as done that lack a chunk or an outcome: a quick check that reads few chunks."""
     opened = OpenedStore.at(store)
     status = opened.status
     found = Findings()
     done = _readable_status(status, found)
-    holes: Blocks = set(found.blocks)
+    incomplete: Blocks = set(found.blocks)
     for block in np.ndindex(*status.cdata_shape):
         here = done[region_of(status, block)]
         if here.any() and (_lacks_chunk(opened, block, done) or _lacks_outcome(opened, block, here)):
-            holes.add(block)
-    return holes
+            incomplete.add(block)
+    return incomplete
 
 
 def _lacks_chunk(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> bool:
@@ -166,37 +166,38 @@ def _lacks_outcome(store: OpenedStore, block: Place, done: NDArray[np.bool_]) ->
         return False
     try:
         outcome = np.asarray(store.arrays["outcome"][region_of(store.status, block)])
-    except Exception:  # every codec has errors of its own
+    except Exception:  # each codec raises its own type of error
         return True
     return bool((done & (outcome == Outcome.PENDING)).any())
 
 
-def withdraw_holed_receipts(root: Path) -> None:
-    """Let the next workflow in the folder of a sweep run the stages whose stores have holes.
+def remove_stale_receipts(root: Path) -> None:
+    """Remove the receipts of stages with incomplete stores, so that the next workflow runs these stages.
 
-    A stage that runs finds the holes itself and computes them again, but Snakemake runs none whose receipts
-    are there. Nothing is done while somebody writes, or where a store cannot be read: the stage will say so.
+    A running stage finds incomplete blocks and computes them again, but Snakemake skips a stage whose
+    receipts exist. Nothing is done while another process writes, or if a store cannot be read: the stage
+    itself reports that.
     """
     if holder(root / "workflow.lock") is not None:
         return
     for stage in ("instances", "runs", "spectra"):
         receipts = sorted(root.glob(f"{stage}/N*.done"))
         stores = sorted(root.glob(f"{stage}/N*.zarr")) if receipts else []
-        if any(_has_holes(store) for store in stores):
-            logger.warning("%s lacks what counts as done; it is computed again", root / stage)
+        if any(_is_incomplete(store) for store in stores):
+            logger.warning("%s lacks data that are marked as done; they are computed again", root / stage)
             for receipt in receipts:
                 receipt.unlink(missing_ok=True)
 
 
-def _has_holes(store: Path) -> bool:
+def _is_incomplete(store: Path) -> bool:
     try:
-        return holder(store.with_suffix(".lock")) is None and bool(find_holes(store))
-    except Exception:  # Zarr has many errors for a store that is none
+        return holder(store.with_suffix(".lock")) is None and bool(find_incomplete_blocks(store))
+    except Exception:  # Zarr raises many types of errors for a folder that is not a store
         return False
 
 
 def mark_pending(store: Path, blocks: Iterable[Place]) -> None:
-    """Take the results of ``blocks`` out of the store: status first, then chunks and records."""
+    """Remove the results of ``blocks`` from the store: status first, then chunks and records."""
     opened = OpenedStore.at(store)
     status = opened.status
     chosen = set(blocks)
@@ -210,13 +211,13 @@ def mark_pending(store: Path, blocks: Iterable[Place]) -> None:
 
 
 def blocks_where(store: Path, wrong: NDArray[np.bool_]) -> Blocks:
-    """Blocks with a ``wrong`` entry; shape of ``wrong`` is that of status."""
+    """Blocks with a ``wrong`` entry; ``wrong`` has the shape of ``status``."""
     status = OpenedStore.at(store).status
     return {status_chunk(status, tuple(position)) for position in np.argwhere(wrong)}
 
 
 def _readable_status(status: zarr.Array[Any], found: Findings) -> NDArray[np.bool_]:
-    """Which entries are done, as far as can be read; shape of status."""
+    """Which entries are done, as far as their chunks can be read; shape of ``status``."""
     done = np.zeros(status.shape, bool)
     for place in np.ndindex(*status.cdata_shape):
         found.chunks += 1
@@ -227,6 +228,6 @@ def _readable_status(status: zarr.Array[Any], found: Findings) -> NDArray[np.boo
             found.blocks[place] = f"status: {error}"
             continue
         if (values > max(Status)).any():
-            found.blocks[place] = f"status: value {values.max()} is none"
+            found.blocks[place] = f"status: {values.max()} is not a valid value"
         done[region] = values == Status.DONE
     return done

@@ -1,4 +1,4 @@
-"""What is stored and how it is cut: axes that can grow, the layout of a store, and blocks."""
+"""Layout of a store: axes that can grow, arrays and their chunks, and blocks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class Axis:
-    """A dimension that blocks are cut along.
+    """A dimension that is divided into blocks.
 
-    ``keys`` are coordinate arrays of equal length that together name each position; the first is never
-    equal to its fill value, so that a half-written extension is recognised.
+    ``keys`` are coordinate arrays of equal length that together identify each position; the first is never
+    equal to its fill value, so that an interrupted extension can be recognised.
     """
 
     keys: Mapping[str, NDArray[Any]]
@@ -35,7 +35,7 @@ class Axis:
         return len(next(iter(self.keys.values())))
 
     def names(self) -> list[tuple[str, ...]]:
-        """Hashable name of every position."""
+        """Hashable identifier of every position."""
         return [
             tuple(repr(value) for value in row)
             for row in zip(*map(np.ndarray.tolist, self.keys.values()), strict=True)
@@ -51,19 +51,19 @@ class Layout:
     stage
         ``instances``, ``runs`` or ``spectra``.
     axes
-        Dimensions that blocks are cut along, in order; ``status`` has exactly these.
+        Dimensions that are divided into blocks, in order; ``status`` has exactly these.
     sizes
         Other dimensions.
     selected
-        Which entries are asked for, over the leading ``axes``; default all.
+        Which entries are requested, over the leading ``axes``; default all.
     chunks
-        Chunk lengths along ``sizes`` that are not one chunk.
+        Chunk lengths along those ``sizes`` that are split into several chunks.
     variables
         Arrays, by name; dimensions from ``axes`` and ``sizes``.
     coordinates
         Coordinates of ``sizes``: name to (dimensions, values, attributes).
     attributes
-        Attributes of key coordinates and of variables beyond long name and units.
+        Attributes of key coordinates, and attributes of variables other than long name and units.
     """
 
     stage: str
@@ -78,7 +78,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Block:
-    """One Dask task and one Zarr chunk: positions on every axis, and what is still to do there.
+    """One Dask task and one Zarr chunk: positions on every axis, and the entries still to be computed.
 
     ``todo`` is a bool array over the block; ``keys`` are the axis coordinates of its positions.
     """

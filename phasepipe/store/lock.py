@@ -1,13 +1,15 @@
-"""A lock file that refuses a second writer and recognises a dead one.
+"""A lock file that keeps out a second writer and recognises when its owner has ended.
 
-A killed workflow can leave the script of a stage running and writing; the lock says who it is. The file is
-written beside its place, flushed and linked there: it appears once, whole, on network file systems too. Where
-there are no hard links (exFAT, SMB, some container mounts) it is created in its place, exclusively.
+A killed workflow can leave the script of a stage running and writing; the lock file names that process. The
+file is written under a temporary name, flushed and hard-linked to its final name, so that it appears with
+its full content, also on network file systems. Without hard links (exFAT, SMB, some container mounts) it is
+created under its final name with ``O_EXCL``.
 
-Two things say that an owner is dead: its host sees no such process (:mod:`phasepipe.store.process`), or
-nobody holds the ``flock`` that the owner held on this very file from before it appeared. The kernel drops it
-when a process ends, and sees it across containers. Without either the owner counts as alive. Who takes a
-dead owner's file away holds that ``flock``, so that of two the second sees the file of the first.
+The owner is considered dead in two cases: its host has no such process any more
+(:mod:`phasepipe.store.process`), or no process holds the ``flock`` that the owner took on the file before it
+appeared. The kernel releases a ``flock`` when its process ends, and shows it across containers. Otherwise the
+owner is considered alive. A process that removes the file of a dead owner holds its ``flock`` meanwhile, so
+that two processes cannot both take over.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ from phasepipe.store.atomic import draft_of, flush_folder, remove_leftovers
 from phasepipe.store.process import boot, identity_of_this_process, is_gone
 
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_BRIEFLY = 0.3  # seconds: somebody else may be looking at the file, too
-_TO_WRITE = 10.0  # seconds within which a lock file that is created in its place has its content
-_PAUSE = 0.1  # seconds between two looks
+_BRIEFLY = 0.3  # seconds to wait for the flock, which another process may hold while it inspects the file
+_TO_WRITE = 10.0  # seconds after which a lock file created under its final name must have its content
+_PAUSE = 0.1  # seconds between two attempts
 _UNNAMED = {"pid": "?", "host": "?", "since": "?"}
 
 
@@ -48,14 +50,14 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     path
         The lock file.
     patience
-        Seconds to wait for a holder: what a killed workflow has left behind ends itself soon.
+        Seconds to wait for the holder: a process left by a killed workflow soon ends on its own.
 
     Raises
     ------
     StoreLockedError
-        If a living process, or one that cannot be seen from here, holds it, or the folder cannot be written.
+        If the folder is not writable, or a process holds the lock that is alive or cannot be seen from here.
     """
-    path = path.absolute()  # the process may change its folder while it holds the lock
+    path = path.absolute()  # the process may change its working directory while it holds the lock
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held, mine = _acquire(path, time.monotonic() + patience)
@@ -67,7 +69,7 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        # on a disk that fails it stays, and the next run sees that its holder is gone
+        # if the disk fails, the file stays, and the next run sees that its owner has ended
         with suppress(OSError):
             if _is_at(held, path) and _read(held) == mine:
                 path.unlink(missing_ok=True)
@@ -76,7 +78,7 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 def holder(path: Path) -> dict[str, Any] | None:
-    """Who holds the lock file ``path`` (pid, host, since), or None if nobody living does."""
+    """The process that holds the lock file ``path`` (pid, host, since), or None if there is none."""
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -91,14 +93,14 @@ def holder(path: Path) -> dict[str, Any] | None:
 
 
 def _acquire(path: Path, deadline: float) -> tuple[int, dict[str, Any]]:
-    """Make the lock file; returns it opened, with its ``flock``, and what it says."""
+    """Create the lock file; returns its descriptor, which holds the ``flock``, and its content."""
     while True:
         with suppress(FileExistsError):
             return _make(path)
         owner = _clear_away(path)
         if owner is None:
             continue
-        # whether one without a name is dead is known a moment after it was made
+        # an owner that the file does not name can be judged only some seconds after the file was made
         if time.monotonic() >= deadline and (owner is not _UNNAMED or _age(path) > _TO_WRITE + _PAUSE):
             raise StoreLockedError(_refusal(path, owner))
         time.sleep(_PAUSE)
@@ -138,7 +140,7 @@ def _make(path: Path) -> tuple[int, dict[str, Any]]:
 
 
 def _create(path: Path) -> tuple[int, dict[str, Any]]:
-    """Create a file, take its ``flock``, where the file system has it, then say who holds it."""
+    """Create a file, take its ``flock`` if the file system supports it, then write the owner into it."""
     mine = identity_of_this_process() | {"since": datetime.now(UTC).isoformat(timespec="seconds")}
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -157,22 +159,22 @@ def _create(path: Path) -> tuple[int, dict[str, Any]]:
 
 
 def _clear_away(path: Path) -> dict[str, Any] | None:
-    """Remove the lock file of an owner that is dead; returns the owner if it lives, else None."""
+    """Remove the lock file if its owner is dead; returns the owner if it is alive, else None."""
     try:
         file = _open(path)
     except FileNotFoundError:
         return None
     try:
-        if not _is_at(file, path):  # somebody else was first: look again
+        if not _is_at(file, path):  # another process has replaced the file: try again
             return None
         owner = _read(file)
         if not _is_dead(file, owner, _now(path)):
             return owner or _UNNAMED
-        # while it was judged, its owner may have ended, and another have come
+        # meanwhile the owner may have ended and another process may have created a new file
         if not _is_at(file, path):
             return None
         if owner is None:
-            logger.warning("%s does not say who made it, and nobody holds it: it is taken over", path)
+            logger.warning("%s does not name its owner, and no process holds it: taking it over", path)
         path.unlink(missing_ok=True)
         return None
     finally:
@@ -181,25 +183,25 @@ def _clear_away(path: Path) -> dict[str, Any] | None:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR)  # on network file systems a flock asks for it
+        return os.open(path, os.O_RDWR)  # flock needs write access on network file systems
     except PermissionError:  # a lock of another user
         return os.open(path, os.O_RDONLY)
 
 
 def _is_dead(file: int, owner: dict[str, Any] | None, now: float) -> bool:
-    """Whether nobody living holds the opened lock file; takes its ``flock`` if so."""
+    """Whether the owner of the opened lock file is dead; takes its ``flock`` if so."""
     free = _is_free(file)
     if free is False:
         return False
     if owner is None:
-        # left by a power cut, or being written at this moment, which takes no time; clocks may have jumped
+        # left by a power failure, or being written right now, which is quick; the clock may have jumped
         return abs(now - os.fstat(file).st_mtime) >= _TO_WRITE
     same_kernel = owner.get("boot") == boot() != "unknown"
     return is_gone(owner) or bool(free and same_kernel and owner.get("flock"))
 
 
 def _is_free(file: int) -> bool | None:
-    """Whether nobody holds the ``flock`` of the file; None where the file system does not know it."""
+    """Whether no process holds the ``flock`` of the file; None if the file system does not support it."""
     until = time.monotonic() + _BRIEFLY
     while True:
         try:
@@ -215,7 +217,7 @@ def _is_free(file: int) -> bool | None:
 
 
 def _read(file: int) -> dict[str, Any] | None:
-    """Who made the lock file; None if it does not say."""
+    """The owner that the lock file names, or None."""
     try:
         owner = json.loads(os.pread(file, 2**16, 0))
     except ValueError:
@@ -241,7 +243,7 @@ def _age(path: Path) -> float:
 
 
 def _now(path: Path) -> float:
-    """Time by the clock of the file system, which may be another host's."""
+    """Time by the clock of the file system, which may be that of another host."""
     probe = draft_of(path)
     try:
         probe.touch()

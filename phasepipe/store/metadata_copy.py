@@ -1,9 +1,9 @@
-"""A copy of the small files that say what a store is: its metadata and its coordinates.
+"""A backup copy of the metadata and coordinates of a store.
 
-The chunks of data carry checksums and can be computed again. The metadata carry none, and a flipped bit in
-a shape or a fill value would change what is read without an error. So a store has a copy of these files
-beside it, with a digest of its own: what differs is put back, byte for byte. The copy has a twin, so that a
-flipped bit in either of them leaves one that is whole.
+Data chunks have checksums and can be computed again. Metadata files have none, and a flipped bit in a shape
+or a fill value would change the values that are read without an error. Therefore a copy of these files, with
+a digest, lies next to each store, and files that differ are restored from it byte for byte. There are two
+copies, so that a flipped bit in one of them leaves the other intact.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from phasepipe.store.publishing import ROOT
 
 
 def skeleton_files(store: Path) -> tuple[Path, Path]:
-    """Where the copy for ``store`` lies, and its twin."""
+    """Paths of the two copies for ``store``."""
     return store.with_suffix(".skeleton.json"), store.with_suffix(".skeleton-twin.json")
 
 
 def write_skeleton(store: Path, coordinates: Iterable[str] = (), root: bytes | None = None) -> None:
-    """Copy the metadata of ``store``, its root's as they are to become, and the chunks of ``coordinates``."""
+    """Copy the metadata of ``store`` and the chunks of ``coordinates``; ``root`` is the new root metadata."""
     files = sorted(store.rglob("zarr.json"))
     for name in coordinates:
         files += sorted(file for file in (store / name / "c").rglob("*") if file.is_file())
@@ -42,7 +42,7 @@ def write_skeleton(store: Path, coordinates: Iterable[str] = (), root: bytes | N
 
 
 def read_skeleton(store: Path) -> dict[str, bytes] | None:
-    """Content of the copied files by their place in the store; None if there is no copy, or no whole one."""
+    """Content of the copied files by their path in the store; None if there is no intact copy."""
     for path in skeleton_files(store):
         if (content := _read(path)) is not None:
             return content
@@ -50,13 +50,13 @@ def read_skeleton(store: Path) -> dict[str, bytes] | None:
 
 
 def damaged_copies(store: Path) -> list[Path]:
-    """The copy or its twin, where it is not whole or, the other being there, is missing."""
+    """Copies that are damaged, or missing while the other exists."""
     there = [path for path in skeleton_files(store) if path.exists()]
     return [path for path in skeleton_files(store) if there and _read(path) is None]
 
 
 def repair_copies(store: Path) -> None:
-    """Put a whole copy in the place of a damaged one; without a whole one, remove both."""
+    """Replace a damaged copy by the intact one; if neither is intact, remove both."""
     paths = skeleton_files(store)
     whole = next((path for path in paths if _read(path) is not None), None)
     for path in damaged_copies(store):
@@ -73,19 +73,19 @@ def _read(path: Path) -> dict[str, bytes] | None:
         if stored["digest"] != _digest(content):
             return None
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in content):
-            return None  # it would be put back outside the store
+            return None  # it would be restored outside the store
         return {name: base64.b64decode(text) for name, text in content.items()}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def differing_files(store: Path, skeleton: dict[str, bytes]) -> list[str]:
-    """Files of the store that are not what the copy says, or are missing."""
+    """Files of the store that are missing or differ from the copy."""
     return [name for name, content in skeleton.items() if _content(store / name) != content]
 
 
 def restore(store: Path, skeleton: dict[str, bytes]) -> None:
-    """Put back the files that differ."""
+    """Restore the files that differ."""
     for name in differing_files(store, skeleton):
         path = store / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The one way to open a store for reading: what is damaged is one sentence, never a traceback or a number."""
+"""Open a store for reading; damage is reported as one sentence instead of a traceback or a wrong number."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def read_attributes(path: Path) -> dict[str, Any]:
     Raises
     ------
     DamagedStoreError
-        If there is no whole store.
+        If there is no intact store.
     """
     attributes: dict[str, Any] = read_root(path)["attributes"]
     return attributes
 
 
 def read_root(path: Path) -> dict[str, Any]:
-    """Root metadata of a store, proved by their digest where they have one.
+    """Root metadata of a store, checked against their digest if they have one.
 
     Raises
     ------
     DamagedStoreError
-        If they cannot be read; says what is there instead.
+        If they cannot be read; the message says why.
     """
     try:
         if not path.is_dir():
-            raise DamagedStoreError(f"{path} is no store of phasepipe but a file; {cure(path)}")
+            raise DamagedStoreError(f"{path} is a file, not a store of phasepipe; {cure(path)}")
         content = (path / ROOT).read_bytes()
     except FileNotFoundError:
         raise DamagedStoreError(
-            f"{path} is no store of phasepipe: it has no {ROOT}, so it is empty or its metadata are lost; "
+            f"{path} is not a store of phasepipe: it has no {ROOT}, so it is empty or its metadata are lost; "
             f"{cure(path)}"
         ) from None
     except OSError as error:
@@ -49,17 +49,17 @@ def read_root(path: Path) -> dict[str, Any]:
     try:
         root = json.loads(content)
         if root["node_type"] != "group" or not isinstance(root["attributes"], dict):
-            raise ValueError("it describes no group")
+            raise ValueError("it does not describe a Zarr group")
         stated = root["attributes"].get(DIGEST)
         if stated is not None and stated != metadata_digest(root):
-            raise ValueError("it is not what was written")
+            raise ValueError("its content does not match its digest")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedStoreError(f"{path / ROOT} is damaged ({_short(error)}); {cure(path)}") from None
     return dict(root)
 
 
 def open_guarded(path: Path) -> xr.Dataset:
-    """A store, zipped or not, as a lazy dataset; a chunk that is lost or damaged is an error when it is read.
+    """A store, zipped or not, as a lazy dataset; reading a lost or damaged chunk raises an error.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def open_guarded(path: Path) -> xr.Dataset:
         data: xr.Dataset = xr.open_zarr(guarded, chunks=None, consolidated=consolidated)
     except UserError:
         raise
-    except Exception as error:  # Zarr, its codecs and xarray each have errors of their own
+    except Exception as error:  # Zarr, its codecs and xarray each raise their own types of errors
         raise DamagedStoreError(f"{path} is damaged ({_short(error)}); {cure(path)}") from error
     data.attrs.pop(DIGEST, None)
     return data
 
 
 def _arrays(path: Path) -> dict[str, dict[str, Any]]:
-    """Metadata of the arrays of a store that earlier versions made, one file each."""
+    """Metadata of the arrays of a store of an earlier version, which has one file for each."""
     found = {}
     for folder in sorted(path.iterdir()):
         if folder.is_dir():
@@ -100,7 +100,7 @@ def _arrays(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _short(error: BaseException) -> str:
-    """An error of a library in a few words on one line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    said = f"no entry {said}" if isinstance(error, KeyError) else said
-    return said if len(said) <= 160 else f"{said[:160]}..."
+    """Message of a library error, shortened to one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = f"no entry {text}" if isinstance(error, KeyError) else text
+    return text if len(text) <= 160 else f"{text[:160]}..."

@@ -1,7 +1,7 @@
-"""What names a process among all that ever ran, and whether it has ended.
+"""Identify a process uniquely, and determine whether it has ended.
 
-Unknown means alive: a process of another host, of another container, or one that the system hides, is never
-said to have ended.
+A process whose state is unknown (on another host, in another container, or hidden by the system) counts as
+alive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UNKNOWN = "unknown"
 
 
 def identity_of_this_process() -> dict[str, Any]:
-    """Pid and user; the host, its boot and the pid namespace that make the pid one of a kind; its start."""
+    """Pid, user and start time, with the host, boot and pid namespace that make the pid unique."""
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -29,28 +29,28 @@ def identity_of_this_process() -> dict[str, Any]:
 
 
 def boot() -> str:
-    """What names the time since this machine was started."""
+    """Identifier of the current boot of this machine."""
     return _content("/proc/sys/kernel/random/boot_id")
 
 
 def machine() -> str:
-    """What tells the processes of this boot and pid namespace from all others, in eight letters."""
-    told = f"{socket.gethostname()}/{boot()}/{_namespace()}"
-    return hashlib.sha256(told.encode()).hexdigest()[:8]
+    """Identifier of this host, boot and pid namespace: eight hexadecimal digits."""
+    text = f"{socket.gethostname()}/{boot()}/{_namespace()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def exists(pid: int) -> bool:
-    """Whether a process of this boot and pid namespace has that number now."""
+    """Whether a process with this pid exists in the current boot and pid namespace."""
     return _start_of(pid) is not None
 
 
 def is_gone(owner: dict[str, Any]) -> bool:
-    """Whether a process named by :func:`identity_of_this_process` has ended, as far as can be seen here."""
+    """Whether a process identified by :func:`identity_of_this_process` is known to have ended."""
     if owner.get("host") != socket.gethostname():
         return False
     if owner.get("boot", boot()) != boot():
         return True
-    # earlier versions did not name the namespace
+    # earlier versions did not store the namespace
     if owner.get("namespace", _namespace()) != _namespace():
         return False
     start = _start_of(int(owner["pid"]))
@@ -58,14 +58,14 @@ def is_gone(owner: dict[str, Any]) -> bool:
 
 
 def _start_of(pid: int) -> str | None:
-    """Start of a process in clock ticks since boot; None if it is gone, "unknown" if it is hidden."""
+    """Start of a process in clock ticks since boot; None if it has ended, "unknown" if it is hidden."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         pass
     else:
-        return None if fields[0] in "ZX" else fields[19]  # a zombie writes no more
-    # no /proc on this system, or one that hides the processes of others: signals tell what is there
+        return None if fields[0] in "ZX" else fields[19]  # a zombie no longer writes
+    # without /proc, or if it hides the processes of other users, signal 0 shows whether the process exists
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -76,7 +76,7 @@ def _start_of(pid: int) -> str | None:
 
 
 def _namespace() -> str:
-    """Containers count their processes from 1: the same pid on the same host may be another process."""
+    """Pid namespace of this process: containers reuse the same pids, so a pid alone is ambiguous."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -86,7 +86,7 @@ def _namespace() -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a user that the system has no name for
+    except (OSError, KeyError):  # a user without a name
         return str(os.getuid())
 
 

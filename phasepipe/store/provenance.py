@@ -1,4 +1,4 @@
-"""What produced a store: hashes of the code that decides results, versions of the packages."""
+"""Provenance of a store: hashes of the code that determines results, and package versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("phasepipe", "numpy", "scipy", "xarray", "zarr", "dask", "distribute
 
 
 def _structure(node: ast.AST) -> str:
-    """Syntax tree as text, less docstrings and whatever is empty, so that all Pythons agree on it."""
+    """Syntax tree as text, without docstrings and empty fields, so that all Python versions agree on it."""
     body = getattr(node, "body", None)
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and isinstance(body, list):
         first = body[0] if body else None
@@ -40,7 +40,7 @@ def _structure(node: ast.AST) -> str:
 
 
 def source_hash(source: str) -> str:
-    """Hash of Python source that comments, layout and docstrings do not change."""
+    """Hash of Python source that does not depend on comments, layout and docstrings."""
     return hashlib.sha256(_structure(ast.parse(source)).encode()).hexdigest()[:16]
 
 
@@ -52,7 +52,7 @@ _RUNS = (
     "simulation/prediction.py",
     "simulation/runs.py",
 )
-# source files that decide what a stage stores, relative to the package
+# source files that determine the results of a stage, relative to the package
 _DECIDING = {
     "instances": ("physics/ensembles.py", "physics/problem.py", "physics/streams.py", "simulation/draws.py"),
     "runs": _RUNS,
@@ -67,7 +67,7 @@ def _package_hashes(stage: str) -> dict[str, str]:
 
 
 def _specification_hashes(sweep: Sweep) -> dict[str, str]:
-    """Hashes of the few methods of the specification that turn settings into what the engine runs."""
+    """Hashes of the methods of the specification that turn settings into arguments of the simulation."""
     methods: list[Callable[..., object]] = [Sweep.times, Sweep.snapshot_indices, Sweep.protocol]
     methods += [type(part).build for part in (sweep.loss, sweep.sensing) if part.kind != "custom"]
     return {
@@ -76,25 +76,25 @@ def _specification_hashes(sweep: Sweep) -> dict[str, str]:
 
 
 def theory_hash() -> str:
-    """Hash of all code of the theory: results for N to infinity are kept only as long as it stays."""
+    """Hash of all theory code; stored results for N to infinity are recomputed when it changes."""
     files = [*sorted((_PACKAGE / "theory").glob("*.py")), _PACKAGE / "physics" / "losses.py"]
     return hashlib.sha256("".join(source_hash(file.read_text()) for file in files).encode()).hexdigest()[:16]
 
 
 def loss_identity(spec: LossSpec) -> dict[str, Any]:
-    """The settings that decide the values of a loss, and for the user's own the hash of its code."""
+    """The settings that determine a loss function, and the hash of the code of a custom loss."""
     settings = spec.model_dump(mode="json", exclude={"directory"})
     return settings | ({"code": _loss_hash(spec)} if isinstance(spec, CustomLossSpec) else {})
 
 
 def _declared_types(stage: str) -> str:
-    """Hash of the dimensions and data types of the arrays of a stage; their long names decide nothing."""
+    """Hash of the dimensions and data types of the arrays of a stage; long names do not affect results."""
     declared = {name: (variable.dims, variable.dtype) for name, variable in STORES[stage].items()}
     return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def code_hashes(sweep: Sweep, stage: str) -> dict[str, str]:
-    """Hash of all code that decides what a stage stores, the user's loss included."""
+    """Hash of all code that determines the results of a stage, including a custom loss."""
     hashes = _package_hashes(stage) | _specification_hashes(sweep) | {"variables.py": _declared_types(stage)}
     if stage != "instances" and isinstance(sweep.loss, CustomLossSpec):
         hashes[sweep.loss.path] = _loss_hash(sweep.loss)
@@ -102,7 +102,7 @@ def code_hashes(sweep: Sweep, stage: str) -> dict[str, str]:
 
 
 def _loss_hash(spec: CustomLossSpec) -> str:
-    """Hash of the files that define the user's loss: the module of its path, and that of its class."""
+    """Hash of the files that define a custom loss: the module of its path, and that of its class."""
     loss = spec.build()
     modules = {spec.path.rpartition(".")[0], type(loss).__module__}
     files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
@@ -111,12 +111,12 @@ def _loss_hash(spec: CustomLossSpec) -> str:
 
 
 def identity_hash(sweep: Sweep) -> str:
-    """Hash of the settings that decide the results of a sweep."""
+    """Hash of the settings that determine the results of a sweep."""
     return hashlib.sha256(json.dumps(sweep.identity(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def provenance(sweep: Sweep) -> dict[str, Any]:
-    """Attributes that every store carries at its root."""
+    """Root attributes of every store."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "sweep": sweep.name,
@@ -130,7 +130,7 @@ def provenance(sweep: Sweep) -> dict[str, Any]:
 
 
 def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two nested mappings, as ``key: stored value, wanted value``."""
+    """Differences between two nested mappings, as sentences with the key and both values."""
     found = []
     for key in sorted(stored.keys() | wanted.keys()):
         old, new = stored.get(key), wanted.get(key)

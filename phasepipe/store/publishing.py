@@ -1,8 +1,8 @@
-"""The one file that says what a store is: its root metadata, replaced as a whole.
+"""Root metadata of a store, replaced atomically.
 
-Readers take the metadata of all arrays from ``zarr.json`` of the root (Zarr calls them consolidated), so they
-see the store before or after a growth, never between: arrays and coordinates are extended first, which
-nobody sees, and this file is replaced last. A digest in it tells a changed character.
+Readers take the metadata of all arrays from the root ``zarr.json`` (Zarr calls them consolidated metadata).
+Arrays and coordinates are extended first, which readers do not see, and this file is replaced last, so that
+readers see the store either before or after a growth. A digest in the file reveals a changed character.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIGEST = "metadata_digest"  # root attribute
 
 
 def root_content(store: Path, attributes: Mapping[str, Any] | None = None) -> bytes:
-    """Root metadata that name every array as it is now; ``attributes`` are added or changed."""
+    """Root metadata with the current metadata of every array; ``attributes`` are added or changed."""
     root = json.loads((store / ROOT).read_text())
     found = sorted(store.glob(f"*/{ROOT}"))
     root["attributes"] = root.get("attributes", {}) | dict(attributes or {})
@@ -34,13 +34,13 @@ def root_content(store: Path, attributes: Mapping[str, Any] | None = None) -> by
 
 
 def publish(store: Path, content: bytes | None = None) -> None:
-    """Let readers see the arrays as they are now, or as ``content`` says."""
+    """Replace the root metadata by ``content`` (default: the current state of the arrays)."""
     content = root_content(store) if content is None else content
     if (store / ROOT).read_bytes() != content:
         replace_bytes(store / ROOT, content)
 
 
 def metadata_digest(root: Mapping[str, Any]) -> str:
-    """Digest of root metadata, without the attribute that holds it."""
+    """Digest of root metadata, excluding the attribute that holds the digest."""
     attributes = {name: value for name, value in root["attributes"].items() if name != DIGEST}
     return digest_of({**root, "attributes": attributes})

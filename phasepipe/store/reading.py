@@ -1,9 +1,9 @@
-"""Reading chunks so that a hole is never a number.
+"""Read chunks such that missing data raise an error instead of being read as fill values.
 
-To Zarr a chunk without a file is full of fill values: right for what is not computed yet, wrong for a file
-that was lost. Here it is an error if ``status`` says that an entry of the chunk is done; so are a run that is
-done and has no outcome, a chunk with a wrong checksum, a cut one, and one that cannot be read. Each is one
-sentence, wherever the value is used: in a command, a stage, or a notebook.
+Zarr reads a chunk without a file as fill values. This is right for entries that are not computed yet, but
+wrong for a file that was lost. Here a missing file is an error if ``status`` marks an entry of the chunk as
+done. Other errors are a finished run without an outcome, a chunk with a wrong checksum, a truncated chunk,
+and a chunk that cannot be read. Each error is one sentence, in commands, stages and notebooks alike.
 """
 
 from __future__ import annotations
@@ -28,35 +28,33 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
 _STATUS, _OUTCOME = "status", "outcome"
-_PENDING = 0  # of the outcomes
+_PENDING = 0  # value of the pending outcome
 _CHECKSUM = 4  # bytes at the end of a chunk
 
 
 class DamagedStoreError(UserError):
-    """What a store holds cannot be believed; the message names the file and what to do."""
+    """The content of a store is damaged; the message names the file and says what to do."""
 
 
 def cure(path: Path) -> str:
-    """What to do about a damaged store or table of a sweep."""
+    """Advice for repairing a damaged store or table of a sweep."""
     if path.suffix == ".zip":
-        return f"remove {path.parent} and make it again with phasepipe reduce"
+        return f"remove {path.parent} and create it again with phasepipe reduce"
     sweep = path.parent.parent if path.parent.name in ("instances", "runs", "spectra") else path.parent
-    return (
-        f"run phasepipe verify {sweep}, then the workflow again; if that does not mend it, remove {path.name}"
-    )
+    return f"run phasepipe verify {sweep}, then the workflow again; if that does not help, remove {path.name}"
 
 
 class GuardedStore(WrapperStore["Store"]):
-    """A Zarr store that is read as above.
+    """A Zarr store with the checks described in this module.
 
     Parameters
     ----------
     store
         The store.
     path
-        Where it lies, for messages.
+        Its path, for messages.
     arrays
-        Metadata of its arrays; those that are not named here are read as Zarr does.
+        Metadata of the arrays to check; other arrays are read without checks.
     """
 
     def __init__(self, store: Store, path: Path, arrays: Mapping[str, Mapping[str, Any]]) -> None:
@@ -75,15 +73,15 @@ class GuardedStore(WrapperStore["Store"]):
         if not slash or name not in self._arrays or byte_range is not None:
             return await self._content(key, prototype, byte_range)
         index = [int(part) for part in place.split("/") if part]
-        # before the content: what is done now has it, while what has none may be done a moment later
+        # read status before the outcomes: an outcome may be missing now and be written a moment later
         done = await self._done(name, index) if name == _OUTCOME else None
         content = await self._content(key, prototype)
         if content is None:
             done = await self._done(name, index) if done is None else done
             if done is not None and done.any():
-                entries = await self._named(name, index, done)
+                entries = await self._describe(name, index, done)
                 raise DamagedStoreError(
-                    f"{self._path / key} is lost, while {entries} count as done; {cure(self._path)}"
+                    f"{self._path / key} is missing, but {entries} are marked as done; {cure(self._path)}"
                 )
             return None
         if not _ends_with_checksum(self._arrays[name]):
@@ -92,11 +90,11 @@ class GuardedStore(WrapperStore["Store"]):
         if not _is_whole(packed):
             raise DamagedStoreError(self._wrong_checksum(key))
         if done is not None and done.any():
-            holes = done & (_decoded(packed, done.shape) == _PENDING)
-            if holes.any():
-                entries = await self._named(name, index, holes)
+            missing = done & (_decoded(packed, done.shape) == _PENDING)
+            if missing.any():
+                entries = await self._describe(name, index, missing)
                 raise DamagedStoreError(
-                    f"{entries} in {self._path} count as done and have no outcome; {cure(self._path)}"
+                    f"{entries} in {self._path} are marked as done but have no outcome; {cure(self._path)}"
                 )
         return content
 
@@ -105,7 +103,7 @@ class GuardedStore(WrapperStore["Store"]):
     ) -> Buffer | None:
         try:
             return await self._store.get(key, prototype, byte_range)
-        except Exception as error:  # a disk, or a ZIP file, that is damaged
+        except Exception as error:  # a failing disk or a damaged ZIP file
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise DamagedStoreError(
                 f"{self._path / key} cannot be read ({reason}); {cure(self._path)}"
@@ -138,8 +136,8 @@ class GuardedStore(WrapperStore["Store"]):
         done: NDArray[np.bool_] = _decoded(packed, tuple(shape))[within] == Status.DONE
         return done
 
-    async def _named(self, name: str, index: list[int], chosen: NDArray[np.bool_]) -> str:
-        """The chosen entries of a chunk for people: how many, and at which alpha and instances."""
+    async def _describe(self, name: str, index: list[int], chosen: NDArray[np.bool_]) -> str:
+        """Description of the chosen entries of a chunk: their number, alpha and instances."""
         sizes = _chunk_shape(self._arrays[name])
         first, *_ = np.argwhere(chosen)
         rows = [at * size for at, size in zip(index, sizes, strict=True)][: chosen.ndim] + first
@@ -149,7 +147,7 @@ class GuardedStore(WrapperStore["Store"]):
         return f"{int(chosen.sum())} entries{cell} instances {instances[0]} to {instances[-1]},"
 
     async def _coordinate(self, name: str, position: int) -> float | None:
-        """One value of a coordinate that is stored as it is, with a checksum."""
+        """One value of a coordinate that is stored uncompressed, with a checksum."""
         array = self._arrays.get(name)
         if array is None or array["data_type"] != "float64":
             return None
@@ -165,7 +163,7 @@ def _chunk_shape(array: Mapping[str, Any]) -> list[int]:
 
 
 def _decoded(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Values of a chunk of bytes, which is compressed by Blosc and ends with a checksum."""
+    """Values of a Blosc-compressed chunk of bytes that ends with a checksum."""
     return np.frombuffer(decompress(packed[:-_CHECKSUM]), np.uint8, math.prod(shape)).reshape(shape)
 
 

@@ -1,10 +1,10 @@
-"""What binds the chunks of a block to each other and to their place: a record beside the store.
+"""Records of blocks: one small JSON file for each block, stored next to the Zarr store.
 
-A checksum only says that a chunk is as it was written. It does not say that it belongs here: chunks of two
-alphas exchanged, one of another sweep, one from before the block was last written have right checksums. The
-record of a block names its place, the settings and the coordinates that it was computed for, which of its
-entries are done, and the SHA-256 digest of each of its chunks. It is written after the chunks, before
-``status``; ``phasepipe verify`` compares, and what does not agree is computed again.
+A checksum proves that a chunk is as it was written, but not that it belongs where it is: swapped chunks of
+two alphas, a chunk of another sweep, and an outdated version of a chunk all have correct checksums. The
+record of a block holds its index, the settings and the coordinates that it was computed for, which of its
+entries are done, and the SHA-256 digest of each of its chunks. It is written after the chunks and before
+``status``. ``phasepipe verify`` compares blocks with their records; blocks that differ are computed again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from phasepipe.store.atomic import remove
 from phasepipe.store.chunks import OpenedStore, Place, files_of_block
 
-RECORDED = "records"  # root attribute of the stores all of whose finished blocks have one
+RECORDED = "records"  # root attribute of stores whose finished blocks all have records
 
 
 def records_folder(store: Path) -> Path:
-    """Where the records of the blocks of ``store`` lie."""
+    """Folder of the block records of ``store``."""
     return store.with_suffix(".records")
 
 
@@ -41,12 +41,12 @@ def digest(content: bytes) -> str:
 
 
 def digest_of(content: Any) -> str:
-    """Digest of what JSON can hold."""
+    """Digest of a value that JSON can represent."""
     return digest(json.dumps(content, sort_keys=True).encode())
 
 
 def make_record(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> dict[str, Any]:
-    """Record of a block as its chunks are now; ``done`` says which of its entries are computed."""
+    """Record of a block with its current chunks; ``done`` says which of its entries are computed."""
     record = {
         "belongs": _belongs(store),
         "block": list(block),
@@ -59,7 +59,7 @@ def make_record(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> di
 
 
 def write_record(store: Path, block: Place, record: dict[str, Any]) -> Path:
-    """Replace the record of a block; the caller flushes it to the disk."""
+    """Replace the record of a block; the caller flushes it to disk."""
     path = record_file(store, block)
     path.parent.mkdir(exist_ok=True)
     draft = path.with_suffix(".partial")  # a block has one writer
@@ -69,7 +69,7 @@ def write_record(store: Path, block: Place, record: dict[str, Any]) -> Path:
 
 
 def read_record(store: Path, block: Place) -> dict[str, Any] | None:
-    """Record of a block, or None if there is none that is whole."""
+    """Record of a block, or None if it is missing or damaged."""
     try:
         record = json.loads(record_file(store, block).read_text())
         stated = record.pop("digest")
@@ -79,7 +79,7 @@ def read_record(store: Path, block: Place) -> dict[str, Any] | None:
 
 
 def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> str | None:
-    """What contradicts the record of a block, or None; ``done`` is what counts as computed of it."""
+    """How a block contradicts its record, or None; ``done`` marks its finished entries."""
     record = read_record(store.path, block)
     if record is None:
         return "its record is lost or damaged" if store.attributes.get(RECORDED) else None
@@ -87,7 +87,7 @@ def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> str 
         return "its record is that of another block or store"
     found = keys_of(store, block)
     for name, stated in record["keys"].items():
-        # the axes may have grown since, at their ends
+        # the axes may have been extended since
         if found.get(name, [])[: len(stated)] != stated:
             return f"it was computed for another {name}"
     shape = tuple(record["shape"])
@@ -95,7 +95,7 @@ def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> str 
     stated_done = np.zeros(done.shape, bool)
     stated_done[tuple(slice(size) for size in shape)] = bits.reshape(shape)
     if (done & ~stated_done).any():
-        return "entries count as done that nobody computed"
+        return "entries are marked as done that were not computed"
     chunks = _digests(store, block)
     for key in sorted(chunks.keys() | record["chunks"].keys()):
         if chunks.get(key) != record["chunks"].get(key):
@@ -104,7 +104,7 @@ def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> str 
 
 
 def content_digest(store: Path) -> str:
-    """Digest of what the blocks of a store hold, the same for the same bits, from their records."""
+    """Digest of the results in a store, computed from its block records; equal for equal bits."""
     found = {}
     for file in sorted(records_folder(store).glob("*.json")):
         block = tuple(int(index) for index in file.stem.split("-"))

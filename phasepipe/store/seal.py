@@ -1,7 +1,7 @@
-"""What binds the files of a table together, to its name, and to the runs it was made from.
+"""Seal of a table: the digests of its files, its name, and the digests of the runs it was made from.
 
-Tables are small: the digests of all their files stand in their root metadata and are compared whenever a
-table is read, so that a chunk of another table, or of an older state of this one, is an error.
+Tables are small, so the digests of all their files are stored in their root metadata and compared whenever a
+table is read. A chunk of another table, or of an older state of the same table, is then an error.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from phasepipe.store.publishing import ROOT
 from phasepipe.store.records import content_digest, digest
 
 SEAL = "seal"  # root attribute
-FROM_RUNS = ("success", "scaling", "fate")  # tables that are made of the runs
+FROM_RUNS = ("success", "scaling", "fate")  # tables that are computed from the runs
 
 
 def make_seal(folder: Path, name: str, sources: Mapping[str, str]) -> dict[str, Any]:
-    """Seal of the table in ``folder``, to be called ``name``, made from stores with these digests."""
+    """Seal of the table in ``folder`` that will be called ``name``, made from stores with these digests."""
     return {"table": name, "sources": dict(sources), "files": _digests(folder)}
 
 
@@ -30,20 +30,20 @@ def read_seal(path: Path) -> dict[str, Any] | None:
 
 
 def broken(path: Path, seal: Mapping[str, Any]) -> str | None:
-    """What contradicts the seal of a table, or None."""
+    """How a table contradicts its seal, or None."""
     if seal.get("table") != path.stem:
-        return f"it is the table {seal.get('table')}"
+        return f"it holds the table {seal.get('table')}"
     stated, found = seal["files"], _digests(path)
     for name in sorted(stated.keys() | found.keys()):
         if name not in found:
-            return f"{name} is lost"
+            return f"{name} is missing"
         if stated.get(name) != found[name]:
             return f"{name} is not what was written there"
     return None
 
 
 def sources_of(path: Path) -> dict[str, str]:
-    """Digests of what the runs stores hold now that the table ``path`` is made of."""
+    """Current digests of the run stores that the table ``path`` is made from."""
     root = path.parent
     if path.stem not in FROM_RUNS:
         return {}
@@ -51,7 +51,7 @@ def sources_of(path: Path) -> dict[str, str]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Digests of all files but the root's, which holds the seal and has a digest of its own."""
+    """Digests of all files except the root metadata, which hold the seal and have their own digest."""
     return {
         file.relative_to(folder).as_posix(): digest(file.read_bytes())
         for file in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Reading stores as xarray datasets, and writing small results that cover all N."""
+"""Read stores as xarray datasets, and write small results that cover all N."""
 
 from __future__ import annotations
 
@@ -29,39 +29,40 @@ from phasepipe.store.seal import SEAL, broken, make_seal, sources_of
 
 _LABELS = "labels"
 _STATUS = "status"
-_ATTEMPTS, _PAUSE = 4, 0.05  # looks at a table that is being replaced, and seconds between them
+_ATTEMPTS, _PAUSE = 4, 0.05  # attempts to read a table that is being replaced, and seconds between them
 _RUN_AXES = {"alpha", "instance", "start"}
 
 
 def open_store(path: Path) -> xr.Dataset:
     """A store, zipped or not, as a lazy dataset, its growing axes in ascending order; a table is loaded.
 
-    Values are read when they are used, by this process, without Dask: a chunk is a few kilobytes, and a task
-    costs more than reading it. ``status`` comes first among the variables: who loads them in this order while
-    the store is being filled never meets a run that is done and has no values.
+    Values are read when they are used, by this process, without Dask: a chunk has a few kilobytes, and a task
+    costs more than reading it. ``status`` comes first among the variables: loading them in this order while
+    the store is being filled guarantees that every run marked as done has values.
 
     Raises
     ------
     DamagedStoreError
-        If it cannot be opened. Also when a value is used whose chunk is lost or damaged, or an outcome that
-        is pending while its run counts as done (:mod:`phasepipe.store.reading`).
+        If it cannot be opened; also later, when a value is used whose chunk is missing or damaged, or a
+        pending outcome of a run that is marked as done (:mod:`phasepipe.store.reading`).
     """
     return _in_order(_opened(path))
 
 
 def open_chunked(path: Path) -> xr.Dataset:
-    """As :func:`open_store`, in Dask arrays, for computing with more than fits into memory.
+    """As :func:`open_store`, with Dask arrays, for data that do not fit into memory.
 
-    Series are chunked as stored. Of what is one number a run, all blocks of an alpha are one task.
+    Time series are chunked as stored. For variables with one number per run, all blocks of an alpha are one
+    chunk.
     """
     data = _opened(path)
     for name, variable in data.data_vars.items():
         if "preferred_chunks" not in variable.encoding:
-            continue  # of a table, which is loaded
+            continue  # tables are loaded
         sizes = dict(variable.encoding["preferred_chunks"])
         if set(variable.dims) <= _RUN_AXES:
             sizes |= dict.fromkeys(set(variable.dims) - {"alpha"}, -1)
-        # a key of its own: the store may grow, and Dask takes equal keys for equal values
+        # a unique key: the store may grow, and Dask assumes that equal keys mean equal values
         data[name] = variable.chunk(sizes, token=uuid.uuid4().hex)
     return _in_order(data)
 
@@ -77,7 +78,7 @@ def _opened(path: Path) -> xr.Dataset:
 
 
 def _whole_table(path: Path) -> xr.Dataset:
-    """A table as it is at one moment: one that is replaced meanwhile is read again."""
+    """A consistent state of a table: if it is replaced during reading, it is read again."""
     for attempt in range(_ATTEMPTS):
         try:
             before = (path / ROOT).read_bytes()
@@ -98,7 +99,7 @@ def _whole_table(path: Path) -> xr.Dataset:
 
 
 def _in_order(data: xr.Dataset) -> xr.Dataset:
-    # a folder lists its files in any order: sorted, so that equal results give equal tables and figures
+    # folders list their files in any order: sort, so that equal results give equal tables and figures
     data = _with_text(data)[sorted(map(str, data.data_vars))]
     for name in ("alpha", "budget"):
         if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
@@ -107,12 +108,12 @@ def _in_order(data: xr.Dataset) -> xr.Dataset:
 
 
 def asked_alphas(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
-    """The alphas at ``N`` that the sweep asks for; the store may hold more."""
+    """The data at the alphas that the sweep requests at ``N``; the store may hold more."""
     return data.isel(alpha=np.flatnonzero(np.isin(data["measurements"].values, sweep.measurements(N))))
 
 
 def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
-    """The runs at ``N`` that the sweep asks for; the store may hold more.
+    """The runs that the sweep requests at ``N``; the store may hold more.
 
     Raises
     ------
@@ -123,26 +124,26 @@ def read_runs(folder: SweepFolder, sweep: Sweep, N: int) -> xr.Dataset:
 
 
 def last_asked(attributes: Iterable[Mapping[Any, Any]]) -> Sweep:
-    """The newest specification that the stores with these root attributes were opened for.
+    """The newest specification in the root attributes of several stores.
 
-    A store whose N the last run did not touch still names an older one.
+    A store whose N the last run did not include still holds an older specification.
 
     Raises
     ------
     StoreMismatchError
-        If none names any.
+        If no store holds one.
     """
     asked = [store for store in attributes if "asked" in store]
     if not asked:
         raise StoreMismatchError(
-            "the stores do not say what was asked for (an earlier version made them); "
+            "the stores do not contain the requested specification (an earlier version made them); "
             "run the sweep again with snakemake under another name"
         )
     return Sweep.model_validate(max(asked, key=lambda store: str(store["asked_at"]))["asked"])
 
 
 def asked_runs(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
-    """Those of the runs ``data`` at ``N`` that the sweep asks for."""
+    """Those of the runs ``data`` that the sweep requests at ``N``."""
     asked = {(kind, repr(m0), number) for kind, m0, number in sweep.start_keys()}
     stored = zip(
         data["start_kind"].values.tolist(),
@@ -155,12 +156,12 @@ def asked_runs(data: xr.Dataset, sweep: Sweep, N: int) -> xr.Dataset:
         "instance": data["instance"].values < max(sweep.instances_at(N).values()),
         "start": np.array([key in asked for key in stored], bool),
     }
-    # a whole axis stays a slice, which is read faster than a list of places
+    # keep a complete axis as a slice, which is read faster than a list of indices
     return data.isel({axis: np.flatnonzero(mask) for axis, mask in chosen.items() if not mask.all()})
 
 
 def _without_text(table: xr.Dataset) -> xr.Dataset:
-    """Text as numbers and a list of labels: Zarr has no settled format for strings."""
+    """Encode text as integers and a list of labels: Zarr has no stable format for strings."""
     coded = table.copy()
     for name, variable in table.variables.items():
         if variable.dtype.kind in "UO":
@@ -181,7 +182,7 @@ def _with_text(data: xr.Dataset) -> xr.Dataset:
 
 
 def write_table(path: Path, table: xr.Dataset) -> None:
-    """Replace the store at ``path`` by ``table``, all at once, with checksums and a seal."""
+    """Atomically replace the store at ``path`` by ``table``, with checksums and a seal."""
     sources = sources_of(path)
     with replacing(path) as draft:
         _to_zarr(table, draft)
@@ -191,12 +192,12 @@ def write_table(path: Path, table: xr.Dataset) -> None:
 
 
 def write_archive(path: Path, table: xr.Dataset) -> None:
-    """Replace the zipped store at ``path`` by ``table``: one file, of the same bytes for the same table."""
+    """Replace the zipped store at ``path`` by ``table``; equal tables give files with equal bytes."""
     write_archives({path: table})
 
 
 def write_archives(tables: Mapping[Path, xr.Dataset]) -> None:
-    """Replace zipped stores that belong together: all are written before the first takes its place."""
+    """Replace zipped stores that belong together: all are written before the first is renamed."""
     with ExitStack() as drafts:
         written = [(drafts.enter_context(replacing(path)), table) for path, table in tables.items()]
         for draft, table in written:
@@ -209,24 +210,24 @@ def _write_zip(path: Path, table: xr.Dataset) -> None:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(Path(scratch).rglob("*")):
                 if file.is_file():
-                    # an entry made from a name alone carries no date
+                    # an entry made from a name alone has no date
                     entry = zipfile.ZipInfo(file.relative_to(scratch).as_posix())
                     archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def refuse_mixture(archives: Mapping[Path, xr.Dataset]) -> None:
-    """Refuse reduced tables of which some are older than others.
+    """Reject reduced tables that come from different reductions.
 
     Raises
     ------
     DamagedStoreError
-        If ``phasepipe reduce`` was ended while it replaced them, or somebody exchanged some.
+        If ``phasepipe reduce`` was interrupted while it replaced them, or a file was replaced by hand.
     """
     made = {str(table.attrs["reduced"]) for table in archives.values() if "reduced" in table.attrs}
     if len(made) > 1:
         folder = next(iter(archives)).parent
         raise DamagedStoreError(
-            f"the tables in {folder} are of {len(made)} different reductions; make them again with "
+            f"the tables in {folder} come from {len(made)} different reductions; create them again with "
             "phasepipe reduce"
         )
 
@@ -239,38 +240,39 @@ def _to_zarr(table: xr.Dataset, folder: Path) -> None:
     )
 
 
-_NAMED = 5  # cells in the message
+_NAMED = 5  # cells listed in the message
 
 
 class IncompleteError(UserError):
-    """Runs that the sweep asks for are missing; the message names their cells."""
+    """Requested runs are missing; the message lists their cells."""
 
 
 def require_complete(sweep: Sweep, N: int, runs: xr.Dataset) -> None:
-    """Refuse runs with holes.
+    """Reject runs of which some are not computed.
 
     Parameters
     ----------
     sweep, N
-        What is asked for.
+        The requested sweep and size.
     runs
         As from :func:`~phasepipe.store.tables.read_runs`, with ``status``.
 
     Raises
     ------
     IncompleteError
-        If a run that the sweep asks for is not computed.
+        If a requested run is not computed.
     """
     asked, starts = sweep.instances_at(N), len(sweep.start_keys())
     missing = {M / N: count * starts for M, count in asked.items()}
     for row, M in enumerate(runs["measurements"].values.tolist()):
         cell = runs["status"].isel(alpha=row, instance=runs["instance"].values < asked[M])
         missing[M / N] -= int((cell == Status.DONE).sum())
-    holes = {alpha: count for alpha, count in sorted(missing.items()) if count}
-    if holes:
-        cells = ", ".join(f"alpha = {alpha:.4g} ({count})" for alpha, count in list(holes.items())[:_NAMED])
-        more = f" and {len(holes) - _NAMED} more cells" if len(holes) > _NAMED else ""
+    incomplete = {alpha: count for alpha, count in sorted(missing.items()) if count}
+    if incomplete:
+        first = list(incomplete.items())[:_NAMED]
+        cells = ", ".join(f"alpha = {alpha:.4g} ({count})" for alpha, count in first)
+        more = f" and {len(incomplete) - _NAMED} more cells" if len(incomplete) > _NAMED else ""
         raise IncompleteError(
-            f"{sum(holes.values())} of {sum(asked.values()) * starts} runs at N = {N} are not computed, at "
-            f"{cells}{more}; run the workflow again"
+            f"{sum(incomplete.values())} of {sum(asked.values()) * starts} runs at N = {N} are not computed, "
+            f"at {cells}{more}; run the workflow again"
         )

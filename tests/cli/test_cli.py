@@ -34,7 +34,7 @@ def config(tmp_path, configuration, monkeypatch):
 def test_check_counts_the_runs(phasepipe, config):
     code, out, _ = phasepipe("check", "--config", config)
     assert code == 0
-    assert "'small' is in order: 16 runs at N = [12]" in out
+    assert "'small' is valid: 16 runs at N = [12]" in out
     assert not (config.parent / "results").exists()
 
 
@@ -46,7 +46,7 @@ def test_check_counts_what_refine_adds(phasepipe, config, configuration):
 
 @pytest.mark.parametrize(
     ("results", "words"),
-    [("", "names no file or folder"), ("$NOT_SET/x", "variable NOT_SET"), ("a/{b}", "wildcards")],
+    [("", "is not a file or folder"), ("$NOT_SET/x", "variable NOT_SET"), ("a/{b}", "wildcards")],
 )
 def test_a_results_folder_that_cannot_be_is_refused(phasepipe, config, configuration, results, words):
     config.write_text(yaml.safe_dump(configuration() | {"results": results}))
@@ -158,7 +158,7 @@ def test_status_shows_all_sweeps_and_who_writes(phasepipe, configuration):
 def test_status_of_nothing_is_refused(phasepipe, tmp_path):
     code, _, err = phasepipe("status", tmp_path)
     assert code == 1
-    assert "holds no sweep; name the folder of one" in err
+    assert "holds no sweep; give the folder of a sweep" in err
 
 
 def test_schema_is_printed_whole(phasepipe):
@@ -197,7 +197,7 @@ def test_cluster_is_open_until_ended_and_leaves_nothing(config, configuration, e
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        assert "cluster is open" in process.stdout.readline()
+        assert "cluster is running" in process.stdout.readline()
         with Client(scheduler_file="cluster.json", timeout="20s") as client:
             assert client.submit(lambda x: x + 1, 1).result(timeout=60) == 2
         os.killpg(process.pid, ending)  # what Ctrl-C in a terminal does: the workers hear it too
@@ -206,6 +206,6 @@ def test_cluster_is_open_until_ended_and_leaves_nothing(config, configuration, e
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, said
-    assert "closing the cluster" in said
+    assert "stopping the cluster" in said
     assert "Traceback" not in said
     assert not Path("cluster.json").exists()

@@ -54,7 +54,7 @@ def project(tmp_path):
 def test_a_sweep_is_checked_and_handed_over(project):
     done = project("SWEEP=tiny")
     assert done.returncode == 0, done.stderr
-    assert "sweep 'tiny' is in order" in done.stdout
+    assert "sweep 'tiny' is valid" in done.stdout
     assert "asked: sweep=tiny\n" in done.stdout
     assert "results/tiny/figures" in done.stdout
 

@@ -85,7 +85,7 @@ def port():
     ],
 )
 def test_an_address_where_nobody_answers_is_one_sentence(address, monkeypatch):
-    monkeypatch.setattr(cluster, "_ANSWER", 2.0)
+    monkeypatch.setattr(cluster, "_CONNECT_TIMEOUT", 2.0)
     address = address.format(port=port())
     refusal(
         SchedulerAddress(kind="address", address=address), match=f"no Dask scheduler answers at {address}"
@@ -93,7 +93,7 @@ def test_an_address_where_nobody_answers_is_one_sentence(address, monkeypatch):
 
 
 def test_a_failed_connection_leaves_no_event_loop_behind(monkeypatch):
-    monkeypatch.setattr(cluster, "_ANSWER", 1.0)
+    monkeypatch.setattr(cluster, "_CONNECT_TIMEOUT", 1.0)
     gc.collect()
     gc.disable()  # else it may be cleared away by chance, or stop the next client in its starting thread
     try:
@@ -110,7 +110,7 @@ def test_a_failed_connection_leaves_no_event_loop_behind(monkeypatch):
 
 
 def test_a_scheduler_without_workers_is_waited_for_and_told_of(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cluster, "_FIRST_WORD", 1.0)
+    monkeypatch.setattr(cluster, "_FIRST_WARNING", 1.0)
     with scheduler(tmp_path, "--host", "127.0.0.1") as spec, connect(spec) as client:
         future = client.submit(lambda: 1)
         time.sleep(3)
@@ -170,8 +170,8 @@ def test_a_sweep_over_tls_whose_secrets_are_nowhere(tmp_path, certificates, make
     ("changes", "words"),
     [
         ({"key": "missing.pem"}, r"cluster\.security\.key = 'missing\.pem' is not a file"),
-        ({"key": "ca_file"}, "the files of cluster.security do not fit together"),
-        ({"ca_file": "key"}, "the files of cluster.security do not fit together"),
+        ({"key": "ca_file"}, "the files of cluster.security do not match"),
+        ({"ca_file": "key"}, "the files of cluster.security do not match"),
     ],
 )
 def test_certificates_that_do_not_fit_are_one_sentence(certificates, changes, words):

@@ -161,7 +161,7 @@ def test_creators_are_named_or_asked_for(folder, exported, tmp_path):
 
 def test_an_export_overwrites_nothing(folder, exported):
     before = sorted(exported[Format.CSV].iterdir())
-    with pytest.raises(ExportError, match="exists; name another folder"):
+    with pytest.raises(ExportError, match="exists; choose another folder"):
         export_sweep(folder, Format.CSV, exported[Format.CSV])
     assert sorted(exported[Format.CSV].iterdir()) == before
 

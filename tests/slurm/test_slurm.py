@@ -269,7 +269,7 @@ def test_a_cluster_held_open_leaves_no_job_whatever_ends_it(tmp_path, configurat
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        assert "cluster is open" in process.stdout.readline()
+        assert "cluster is running" in process.stdout.readline()
         spec = SchedulerFile(kind="scheduler_file", path=str(tmp_path / "cluster.json"))
         with connect(spec) as client:
             assert client.submit(lambda: 1).result(timeout=60) == 1
@@ -278,7 +278,7 @@ def test_a_cluster_held_open_leaves_no_job_whatever_ends_it(tmp_path, configurat
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert ("closing the cluster" in output) == (ending != signal.SIGKILL)
+    assert ("stopping the cluster" in output) == (ending != signal.SIGKILL)
     assert "Traceback" not in output
     wait_until(lambda: not queue(tmp_path), 90 if ending == signal.SIGKILL else 5)
 

@@ -83,7 +83,7 @@ def test_what_is_pending_is_drawn_whatever_else_is_there(descended, on_workers, 
     assert (found["status"] == Status.DONE).all()
     xr.testing.assert_equal(found.sortby("alpha"), expected.sortby("alpha"))
     assert (stored(descended, "runs")["status"] == Status.DONE).all()
-    assert not any(findings.damaged for findings in verify(descended, sample=2, mend=False).values())
+    assert not any(findings.damaged for findings in verify(descended, sample=2, repair=False).values())
 
 
 def test_stores_that_were_cut_otherwise_are_filled_all_the_same(on_workers, tmp_path):

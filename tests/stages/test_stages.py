@@ -165,6 +165,6 @@ def test_every_kind_of_start_and_ensemble_runs_as_the_engine_does(tmp_path, make
         table = pp.open_sweep(folder.root)["success"].ds
         assert table["start_kind"].values.tolist() == [3, 2, 4][: len(sweep.starts)]
         assert table["start_kind"].attrs["flag_meanings"] == "random warm spectral curvature threshold"
-        for findings in verify(folder, sample=2, mend=False).values():
+        for findings in verify(folder, sample=2, repair=False).values():
             assert not findings.blocks
             assert not findings.notes

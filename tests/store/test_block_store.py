@@ -215,7 +215,7 @@ def test_other_code_is_refused_with_its_files(path, make_sweep):
     content = root_content(path)
     write_skeleton(path, KEYS, content)  # as that code would have left it
     publish(path, content)
-    with pytest.raises(StoreMismatchError, match=r"other code \(physics/flow\.py changed"):
+    with pytest.raises(StoreMismatchError, match=r"different version of the code \(physics/flow\.py changed"):
         prepare(path, make_sweep())
 
 
@@ -264,7 +264,7 @@ def test_a_creation_that_fails_leaves_no_store(path, make_sweep):
 
 def test_a_folder_that_is_no_store_is_refused(path, make_sweep):
     path.mkdir(parents=True)
-    with pytest.raises(DamagedStoreError, match="no store of phasepipe"):
+    with pytest.raises(DamagedStoreError, match="not a store of phasepipe"):
         prepare(path, make_sweep())
 
 

@@ -49,7 +49,7 @@ def content(root):
 
 def test_an_undamaged_sweep_is_in_order(folder):
     before = content(folder.root)
-    found = verify(folder, sample=4, mend=True)
+    found = verify(folder, sample=4, repair=True)
     assert set(found) == {"instances/N12", "runs/N12", "success"}
     for name, findings in found.items():
         assert not findings.damaged, (name, findings)
@@ -67,13 +67,13 @@ def test_flipped_bits_are_found_and_repaired(folder, finished, run_sweep):
             data = bytearray(file.read_bytes())
             data[rng.integers(len(data))] ^= 1 << rng.integers(8)
             file.write_bytes(data)
-        reported = verify(folder, sample=0, mend=False)
+        reported = verify(folder, sample=0, repair=False)
         assert any(findings.damaged for findings in reported.values())
-        found = verify(folder, sample=0, mend=True)
+        found = verify(folder, sample=0, repair=True)
         assert any(findings.damaged for findings in found.values())
         run_sweep(folder.root.parent, **SWEEP)
         assert content(folder.root) == good
-        assert not any(findings.damaged for findings in verify(folder, sample=0, mend=True).values())
+        assert not any(findings.damaged for findings in verify(folder, sample=0, repair=True).values())
 
 
 @pytest.mark.parametrize("array", ["outcome", "recovery_time", "t_bbp", "outlier", "status"])
@@ -81,7 +81,7 @@ def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
     (folder.store("runs", 12) / array / "c/0/0/0").rename(folder.root / "lost") if array != "outlier" else (
         folder.store("runs", 12) / array / "c/0/0/0/0"
     ).rename(folder.root / "lost")
-    damaged = verify(folder, sample=0, mend=True)["runs/N12"].damaged
+    damaged = verify(folder, sample=0, repair=True)["runs/N12"].damaged
     assert damaged or array == "status"  # without status the block is pending anyway
     run_sweep(folder.root.parent, **SWEEP)
     assert content(folder.root) == content(finished.root)
@@ -90,8 +90,8 @@ def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
 def test_a_lost_snapshot_is_found_and_repaired(folder, finished, run_sweep):
     # the first two instances keep the points of their first start
     (folder.store("runs", 12) / "snapshot/c/1/1/0/0/0").unlink()
-    found = verify(folder, sample=0, mend=True)["runs/N12"]
-    assert found.blocks == {(1, 0, 0): "snapshot: a chunk is lost"}
+    found = verify(folder, sample=0, repair=True)["runs/N12"]
+    assert found.blocks == {(1, 0, 0): "snapshot: a chunk is missing"}
     run_sweep(folder.root.parent, **SWEEP)
     assert content(folder.root) == content(finished.root)
 
@@ -104,9 +104,9 @@ def test_a_damaged_copy_of_metadata_is_repaired_from_its_twin(folder, which):
     copies = [copy.read_bytes() for copy in skeleton_files(store)]
     skeleton_files(store)[which].write_bytes(copies[which].replace(b"a", b"b", 1))
     metadata.write_bytes(good[:-40])
-    found = verify(folder, sample=0, mend=False)["runs/N12"]
+    found = verify(folder, sample=0, repair=False)["runs/N12"]
     assert found.files == [skeleton_files(store)[which].name, "outcome/zarr.json"]
-    verify(folder, sample=0, mend=True)
+    verify(folder, sample=0, repair=True)
     assert metadata.read_bytes() == good
     assert [copy.read_bytes() for copy in skeleton_files(store)] == copies
 
@@ -119,9 +119,9 @@ def test_a_damaged_table_is_found_and_its_receipt_removed(folder, file):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 16
     path.write_bytes(content)
-    assert verify(folder, sample=0, mend=False)["success"].damaged
+    assert verify(folder, sample=0, repair=False)["success"].damaged
     assert receipt.exists()
-    verify(folder, sample=0, mend=True)
+    verify(folder, sample=0, repair=True)
     assert not receipt.exists()
 
 
@@ -129,11 +129,11 @@ def test_a_wrong_number_with_a_right_checksum_is_found_by_running_again(folder):
     group = zarr.open_group(str(folder.store("runs", 12)), mode="r+")
     outcome = group["outcome"][...]
     group["outcome"][...] = np.where(outcome == 2, 3, np.where(outcome == 3, 2, outcome)).astype("uint8")
-    assert verify(folder, sample=0, mend=False)["runs/N12"].damaged  # not the chunks that were written
+    assert verify(folder, sample=0, repair=False)["runs/N12"].damaged  # not the chunks that were written
     record_again(folder.store("runs", 12))
-    assert not verify(folder, sample=0, mend=False)["runs/N12"].damaged
-    found = verify(folder, sample=8, mend=False)["runs/N12"]
-    assert any("came out otherwise" in reason for reason in found.blocks.values())
+    assert not verify(folder, sample=0, repair=False)["runs/N12"].damaged
+    found = verify(folder, sample=8, repair=False)["runs/N12"]
+    assert any("gave a different result when repeated" in reason for reason in found.blocks.values())
 
 
 def test_a_damaged_receipt_stage_runs_again(folder):
@@ -143,9 +143,9 @@ def test_a_damaged_receipt_stage_runs_again(folder):
     data = bytearray(file.read_bytes())
     data[3] ^= 4
     file.write_bytes(data)
-    verify(folder, sample=0, mend=False)
+    verify(folder, sample=0, repair=False)
     assert receipt.exists()
-    verify(folder, sample=0, mend=True)
+    verify(folder, sample=0, repair=True)
     assert not receipt.exists()
 
 

@@ -164,7 +164,7 @@ def test_an_unreadable_lock_that_nobody_holds_is_taken_over(lock, content, monke
     os.utime(lock, (time.time() - 60,) * 2)
     with exclusive(lock):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
-    assert said == [f"{lock} does not say who made it, and nobody holds it: it is taken over"]
+    assert said == [f"{lock} does not name its owner, and no process holds it: taking it over"]
 
 
 def test_an_unreadable_lock_that_somebody_holds_is_respected(lock, hold):

@@ -10,7 +10,7 @@ import zarr
 
 from phasepipe.results.verify import verify
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.integrity import withdraw_holed_receipts
+from phasepipe.store.integrity import remove_stale_receipts
 from phasepipe.store.reading import DamagedStoreError
 from phasepipe.store.records import record_file, records_folder
 from phasepipe.store.tables import open_store, read_runs
@@ -169,11 +169,11 @@ def content(root):
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_what_does_not_belong_is_found_and_computed_again(folder, finished, foreign, older, run_sweep, kind):
     DAMAGE[kind](folder.root, foreign, older)
-    assert any(found.damaged for found in verify(folder, sample=0, mend=False).values())
-    verify(folder, sample=0, mend=True)
+    assert any(found.damaged for found in verify(folder, sample=0, repair=False).values())
+    verify(folder, sample=0, repair=True)
     run_sweep(folder.root.parent, **SWEEP)
     assert content(folder.root) == content(finished.root)
-    assert not any(found.damaged for found in verify(folder, sample=0, mend=False).values())
+    assert not any(found.damaged for found in verify(folder, sample=0, repair=False).values())
 
 
 def table_chunk(folder, name):
@@ -200,7 +200,7 @@ def test_a_changed_table_is_not_read(folder, foreign, kind):
     TABLES[kind](folder, foreign)
     with pytest.raises(DamagedStoreError, match=r"success\.zarr is damaged"):
         open_store(folder.table("success"))
-    assert verify(folder, sample=0, mend=True)["success"].damaged
+    assert verify(folder, sample=0, repair=True)["success"].damaged
 
 
 def test_a_whole_table_in_another_place_or_of_other_runs_is_found(folder, foreign, older):
@@ -211,7 +211,7 @@ def test_a_whole_table_in_another_place_or_of_other_runs_is_found(folder, foreig
     for other, complaint in ((foreign, "other runs"), (older, "other runs")):
         shutil.rmtree(folder.table("success"))
         shutil.copytree(other.table("success"), folder.table("success"))
-        found = verify(folder, sample=0, mend=False)["success"]
+        found = verify(folder, sample=0, repair=False)["success"]
         assert any(complaint in said for said in found.files)
 
 
@@ -224,10 +224,10 @@ def test_a_hole_is_no_number_for_any_reader_and_the_workflow_fills_it(
     (folder.root / RUNS / "overlap/c/1/1/0/0").unlink()
     runs = read_runs(folder, make_sweep(**SWEEP), 12)
     for name in ("recovery_time", "overlap"):
-        with pytest.raises(DamagedStoreError, match=r"is lost, while 4 entries at alpha = \d, instances"):
+        with pytest.raises(DamagedStoreError, match=r"is missing, but 4 entries at alpha = \d, instances"):
             runs[name].load()
     assert (runs["outcome"] > 0).all()
-    withdraw_holed_receipts(folder.root)
+    remove_stale_receipts(folder.root)
     assert not (folder.root / "runs/N12.done").exists()
     assert (folder.root / "instances/N12.done").exists()
     run_sweep(folder.root.parent, **SWEEP)
@@ -246,9 +246,9 @@ def test_a_store_of_an_earlier_version_is_bound_by_verify(folder, finished):
         open_store(folder.store("runs", 12)).load().drop_attrs(deep=False),
         open_store(finished.store("runs", 12)).load().drop_attrs(deep=False),
     )
-    assert not verify(folder, sample=1, mend=True)["runs/N12"].damaged
+    assert not verify(folder, sample=1, repair=True)["runs/N12"].damaged
     swap_alphas("t_bbp")(folder.root)
-    assert verify(folder, sample=0, mend=False)["runs/N12"].damaged
+    assert verify(folder, sample=0, repair=False)["runs/N12"].damaged
 
 
 def test_an_empty_status_file_makes_its_block_pending_without_more_ado(folder, finished, run_sweep):

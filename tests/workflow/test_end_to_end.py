@@ -112,7 +112,7 @@ def test_another_loss_is_refused_and_touches_nothing(project, configuration):
     before = project.chunks()
     project.configure(configuration(**SWEEP, loss={"kind": "quartic"}))
     code, output = project.snakemake()
-    assert_refused(code, output, "holds another sweep", "'quartic' now", "another name")
+    assert_refused(code, output, "holds a different sweep", "'quartic' now", "another name")
     assert project.chunks() == before
 
 
@@ -157,7 +157,7 @@ def test_mistakes_are_one_sentence_before_any_job(tmp_path, configuration, new_p
     slurm = {"kind": "slurm", "jobs": 2, "partition": "main"}
     for changes, words in {
         "cluster": ({"cluster": slurm}, "unknown key 'cluster.partition'"),
-        "loss": ({"loss": {"kind": "custom", "path": "nowhere_at_all.Loss"}}, "does not import"),
+        "loss": ({"loss": {"kind": "custom", "path": "nowhere_at_all.Loss"}}, "cannot be imported"),
         "alpha": ({"alpha": [0.01]}, "alpha = 0.01"),
     }.values():
         project.configure(configuration(**SWEEP | changes))

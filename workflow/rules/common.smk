@@ -9,7 +9,7 @@ def loaded():
     files = workflow.overwrite_configfiles or [DEFAULT_FILE]
     try:
         found = load_configuration(files, workflow.config_settings.config)
-        withdraw_holed_receipts(check_folder(found.sweep, found.results).root)
+        remove_stale_receipts(check_folder(found.sweep, found.results).root)
     except UserError as error:
         # a WorkflowError would add file names and line numbers of the workflow
         sys.exit(f"phasepipe: {error}")
