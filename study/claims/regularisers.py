@@ -85,7 +85,7 @@ def best(N: int, fits: dict[float, Success], sizes: int = 1) -> Part:
     statement = f"N = {N}: one value of a has the lowest alpha_50"
     criterion = (
         "the lowest alpha_50 is below every other (p < 0.05 after Holm, times the number of N); not "
-        f"confirmed if it agrees with another within ±{SAME:g} (simultaneous 95 % intervals of the difference)"
+        f"confirmed if it agrees with another within ±{SAME:g} (simultaneous 95 % intervals of the gap)"
     )
     if len(ranking) < FEWEST:
         return Part(

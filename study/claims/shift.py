@@ -272,8 +272,8 @@ def grows(label: str, moments: pd.DataFrame) -> Part:
     statement = f"{label}: part of the decision falls in the window before t_BBP"
     criterion = (
         "at every N, at the alpha whose P is nearest to 1/2, the AUC of |m| is larger at the median t_BBP "
-        "than at t = 0 (p < 0.05 after Holm; the errors of both are added as if independent, too wide for the "
-        "same runs); not confirmed if it is smaller at any N in the same sense"
+        "than at t = 0 (p < 0.05 after Holm; the errors of both are added as if independent, too wide for "
+        "the same runs); not confirmed if it is smaller at any N in the same sense"
     )
     if moments.empty:
         return Part(statement, criterion, Verdict.UNDECIDED, NO_CELL)

@@ -76,7 +76,8 @@ def planted_states(tables: Tables, curves: list[CurveFit]) -> pd.DataFrame:
 
     Columns ``N, alpha, runs, design_effect, p, p_low, p_high, outlier, outlier_error`` (share with a
     predicted outlier), ``lowest, lowest_error`` (lowest eigenvalue), ``overlap, overlap_error`` (q_0),
-    ``along, along_error`` (second derivative along the signal), ``expected`` (overlap of the outlier for N to infinity).
+    ``along, along_error`` (second derivative along the signal), ``expected`` (overlap of the outlier for N to
+    infinity).
     """
     course = tables["course"].isel(start_group=0, time=0).sel(fate="all")
     curvature = tables["curvature"].isel(time=0).sel(fate="all")
@@ -127,8 +128,8 @@ def unstable(label: str, states: pd.DataFrame, limit: float) -> Part:
     return Part(
         f"{label}: above alpha_threshold, threshold states have an unstable direction towards the signal",
         f"over all alpha above {ABOVE:g} alpha_threshold at the largest N, the 95 % confidence interval of "
-        f"the share of threshold states with an outlier is above {MOST:.0%}; not confirmed if it, or the share "
-        "of one cell (Holm), is below",
+        f"the share of threshold states with an outlier is above {MOST:.0%}; not confirmed if it, or the "
+        "share of one cell (Holm), is below",
         Verdict.of(pool.holds),
         f"{pool.words}; {found}" if found else "no alpha in this range was run",
     )
@@ -155,8 +156,8 @@ def stable(label: str, states: pd.DataFrame, limit: float) -> Part:
     return Part(
         f"{label}: below alpha_threshold, the share of threshold states with such a direction falls with N",
         f"at every alpha below {BELOW:g} alpha_threshold where the share is not 0 % at both, it is lower at "
-        "the largest N than at the smallest N (p < 0.05 after Holm); not confirmed if it is higher at any alpha "
-        "in the same sense",
+        "the largest N than at the smallest N (p < 0.05 after Holm); not confirmed if it is higher at any "
+        "alpha in the same sense",
         Verdict.of(holds),
         found or "no alpha in this range was run",
     )
@@ -176,8 +177,8 @@ def _recovers(label: str, states: pd.DataFrame, limit: float) -> Part:
     return Part(
         f"{label}: most runs from threshold states recover above alpha_threshold and few below it",
         f"at the largest N, P is above 1/2 at every alpha above {ABOVE:g} alpha_threshold and below 1/2 at "
-        f"every alpha below {BELOW:g} alpha_threshold (p < 0.05 after Holm); not confirmed if one is on the other "
-        "side in the same sense",
+        f"every alpha below {BELOW:g} alpha_threshold (p < 0.05 after Holm); not confirmed if one is on the "
+        "other side in the same sense",
         Verdict.of(holds),
         found,
     )

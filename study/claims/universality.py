@@ -149,8 +149,8 @@ def same(name: str, shift: pd.DataFrame) -> Part:
     return Part(
         f"{_words(name)}: as many runs recover as with noiseless Gaussian sensing",
         "the simultaneous 95 % confidence intervals of the difference of P, averaged over alpha and paired "
-        f"by instance, are within ±{SAME_P:g} at every N; not confirmed if P differs at any N (t test, p < 0.05 "
-        "after Holm over all sweeps and N)",
+        f"by instance, are within ±{SAME_P:g} at every N; not confirmed if P differs at any N (t test, p < "
+        "0.05 after Holm over all sweeps and N)",
         Verdict.of(holds),
         "; ".join(
             f"{with_error(at.difference, at.difference_error)} at N = {at.N} (p = {at.adjusted:.2g})"

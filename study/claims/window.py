@@ -128,8 +128,8 @@ def had(label: str, ends: pd.DataFrame, theory: xr.Dataset) -> Part:
     return Part(
         f"{label}: runs that do not recover have a direction to the signal for some time",
         f"over all N and all alpha between alpha_init and alpha_threshold, the 95 % confidence interval of "
-        f"the share with an outlier at some time is above {MOST:.0%}; not confirmed if it, or the share of one "
-        "cell (Holm), is below",
+        f"the share with an outlier at some time is above {MOST:.0%}; not confirmed if it, or the share of "
+        "one cell (Holm), is below",
         Verdict.of(found.holds),
         f"{found.words} have an outlier at some time",
     )
@@ -147,8 +147,8 @@ def lost(label: str, ends: pd.DataFrame, theory: xr.Dataset) -> Part:
     return Part(
         f"{label}: runs that have such a direction and do not recover lose it at a finite time",
         f"over all N and all alpha between alpha_init and alpha_threshold, the 95 % confidence interval of "
-        f"the share that loses its outlier permanently is above {MOST:.0%}; not confirmed if it, or the share "
-        "of one cell (Holm), is below",
+        f"the share that loses its outlier permanently is above {MOST:.0%}; not confirmed if it, or the "
+        "share of one cell (Holm), is below",
         Verdict.of(found.holds),
         words,
     )
@@ -173,8 +173,8 @@ def marginal(label: str, ends: pd.DataFrame) -> Part:
     return Part(
         f"{label}: runs that do not recover end in marginal states, whose spectrum reaches down to zero",
         "at every alpha, at the largest N with two or more measured spectra, the simultaneous 95 % "
-        f"confidence interval of the lowest eigenvalue at t_max is within ±{RESOLUTION} times the mean distance between "
-        "the two lowest eigenvalues; not confirmed if one is outside",
+        f"confidence interval of the lowest eigenvalue at t_max is within ±{RESOLUTION} times the mean "
+        "distance between the two lowest eigenvalues; not confirmed if one is outside",
         Verdict.of(holds),
         "; ".join(seen) or "too few spectra were measured",
     )
