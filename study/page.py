@@ -18,6 +18,7 @@ from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store
 from study.claims import (
     control,
+    dynamics,
     initial,
     initialisation,
     regularisers,
@@ -54,6 +55,7 @@ CLAIMS = (
     Claim("7a", "universality", "Ensembles and label noise",
           (universality.REFERENCE, *universality.OTHERS), universality.assess),
     Claim("7b", "regulariser", "The regulariser a", regularisers.SWEEPS, regularisers.assess),
+    Claim("8", "dynamics", "Dynamics for N to infinity", dynamics.SWEEPS, dynamics.assess),
 )  # fmt: skip
 
 

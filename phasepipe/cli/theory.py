@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,13 +23,28 @@ def theory(
     quartic: Annotated[bool, typer.Option("--quartic", help="The quartic loss, a = infinity.")] = False,
     loss: Annotated[str | None, typer.Option(help="Dotted path of a loss of your own.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Signal-to-noise ratio for spectra and states.")] = None,
+    dynamics: Annotated[
+        bool, typer.Option("--dynamics", help="Print gradient flow over time instead; needs --alpha.")
+    ] = False,
+    t_max: Annotated[float | None, typer.Option(help="Last time of --dynamics. [default: 3.2]")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples of --dynamics, a power of two. [default: 16384]")
+    ] = None,
+    accuracy: Annotated[
+        float | None, typer.Option(help="Relative error aimed at by --dynamics. [default: 0.03]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Print what is known for N to infinity about a loss: thresholds, threshold states, spectra."""
-    from phasepipe.theory.summary import summary
-
+    """Print what is known for N to infinity about a loss: thresholds, spectra, threshold states, dynamics."""
     if (a is not None) + quartic + (loss is not None) != 1:
         raise SweepError("name one loss: --a 0.01, --quartic, or --loss my_losses.Amplitude")
+    if dynamics:
+        _dynamics(a, loss, alpha, t_max, samples, accuracy, as_json)
+        return
+    if not t_max is samples is accuracy is None:
+        raise SweepError("--t-max, --samples and --accuracy belong to --dynamics; add it or leave them out")
+    from phasepipe.theory.summary import summary
+
     try:
         entries = summary(_named_loss(a, loss), alpha)
     except ValueError as error:
@@ -40,6 +57,74 @@ def theory(
         shown = f"{value:.8g}" if isinstance(value, float) else str(value)
         table.add_row(name.replace("_", " "), shown)
     Console().print(table)
+
+
+def _dynamics(
+    a: float | None,
+    loss: str | None,
+    alpha: float | None,
+    t_max: float | None,
+    samples: int | None,
+    accuracy: float | None,
+    as_json: bool,
+) -> None:
+    """Print gradient flow for N to infinity at a few times; what it warns of goes to standard error."""
+    if alpha is None:
+        raise SweepError("--dynamics needs a signal-to-noise ratio; add for example --alpha 3")
+    from phasepipe.theory.dynamics import dynamics
+    from phasepipe.theory.dynamics_summary import dynamics_summary
+    from phasepipe.theory.quadrature import ConvergenceError
+
+    console = Console(stderr=True)
+    waiting = f"gradient flow for N to infinity at alpha = {alpha:g}: seconds to minutes"
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        console.status(waiting) if console.is_terminal else nullcontext(),
+    ):
+        warnings.simplefilter("always")
+        try:
+            found = dynamics(
+                _named_loss(a, loss),
+                alpha,
+                3.2 if t_max is None else t_max,
+                samples=2**14 if samples is None else samples,
+                accuracy=0.03 if accuracy is None else accuracy,
+            )
+        except (TypeError, ValueError, ConvergenceError) as error:
+            raise SweepError(str(error)) from error
+    for note in dict.fromkeys(str(entry.message) for entry in caught):
+        console.print(f"phasepipe: {note}", style="yellow", highlight=False, soft_wrap=True)
+    entries = dynamics_summary(found)
+    if as_json:
+        typer.echo(json.dumps(entries, indent=2))
+    else:
+        _print_dynamics(entries)
+
+
+def _print_dynamics(entries: dict[str, Any]) -> None:
+    from phasepipe.analysis.text import with_error
+
+    def shown(entry: dict[str, Any], name: str, digits: int = 3) -> str:
+        value, error = (entry[key] for key in (name, f"{name}_error"))
+        return "–" if value is None else with_error(value, float("nan") if error is None else error, digits)
+
+    titles = {
+        "energy": "energy per N",
+        "mu": "mu",
+        "correlation": "C(t, 0)",
+        "amplification": "A",
+        "overlap_variance": "N E[m²]",
+        "edge": "edge",
+        "outlier": "outlier",
+    }
+    table = Table(
+        "t", *titles.values(), title=f"Gradient flow for N to infinity, alpha = {entries['alpha']:g}"
+    )
+    for entry in entries["times"]:
+        table.add_row(f"{entry['time']:.3g}", *(shown(entry, name) for name in titles))
+    Console().print(table)
+    note = entries.get("t_bbp_note")
+    typer.echo(f"t_bbp: none, {note}" if note else f"t_bbp = {shown(entries, 't_bbp')}")
 
 
 def _named_loss(a: float | None, path: str | None) -> Loss:

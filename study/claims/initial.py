@@ -24,6 +24,7 @@ from phasepipe.figures.style import (
 from phasepipe.physics.losses import NormalisedQuartic
 from phasepipe.theory.initial import initial_spectrum
 from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, regulariser
+from study.claims.testing import holm, signs, two_sided
 
 SWEEPS = ("initial-a0.01", "initial-a1", "initial-a2")
 BELOW, ABOVE = 0.8, 1.25  # in units of alpha_init; in between, finite N smooths the transition
@@ -38,7 +39,7 @@ def assess(sweeps: Sweeps) -> Finding:
     for tables in found.values():
         label, theory = f"a = {regulariser(tables):g}", tables["theory"]
         start, alpha_init = _at_start(tables), float(theory["alpha_init"])
-        parts += [_below(label, start, alpha_init), _above(label, start, theory, alpha_init)]
+        parts += [below(label, start, alpha_init), _above(label, start, theory, alpha_init)]
         rows.append(_rows(label, start, theory))
     figure = _figure(found)
     caption = (
@@ -83,27 +84,45 @@ def _alphas(start: xr.Dataset) -> Iterator[float]:
             yield alpha
 
 
-def _below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
+def below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
+    """Whether q_0 falls with N below alpha_init, as a power law or as 1/log N."""
     criterion = (
-        f"at every alpha up to {BELOW:g} alpha_init, q_0 decays to 0 as a power law N^-omega (p > 0.01, "
-        "confidence interval of omega above 0); not confirmed if a power law does not fit"
+        f"at every alpha up to {BELOW:g} alpha_init, q_0 falls with N (slope against log N, p < 0.05 after "
+        "Holm), and a power law N^-omega or c / log(N / N0), both with the limit 0, fits (p > 0.01); not "
+        "confirmed if q_0 rises at any alpha in the same sense, or neither form fits"
     )
     statement = f"{label}: below alpha_init the lowest eigenvector carries no information about the signal"
-    held: list[bool | None] = []
-    seen = []
+    falls, errors, fitting, seen = [], [], [], []
     for alpha in _alphas(start):
         sizes, value, error = _cells(start, "lowest_overlap", alpha)
         if alpha > BELOW * alpha_init or len(sizes) < 2:
             continue
-        power = extrapolate(sizes, value, error, imposed_limit=0.0, forms=["power"], quantity="q_0")
-        fit = next(fit for fit in power.fits if fit.imposed)
-        held.append(False if not fit.believable else (True if fit.omega_interval[0] > 0 else None))
-        seen.append(
-            f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, omega "
-            f"{with_interval(fit.omega, *fit.omega_interval, digits=2)}"
+        slope, slope_error = _slope(np.log(sizes), value, error)
+        falls.append(-slope)
+        errors.append(slope_error)
+        # at a smooth edge the overlap of the lowest eigenvector is expected to fall as 1/log N
+        forms = extrapolate(
+            sizes, value, error, imposed_limit=0.0, forms=["power", "inverse_log"], quantity="q_0"
         )
-    holds = False if False in held else (True if held and all(held) else None)
-    return Part(statement, criterion, Verdict.of(holds), "; ".join(seen) or "no alpha in this range was run")
+        imposed = {fit.form: fit for fit in forms.fits if fit.imposed}
+        fitting.append(any(fit.believable for fit in imposed.values()))
+        seen.append(
+            f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, "
+            + ", ".join(f"{fit.formula} chi2 = {fit.chi2:.1f}" for fit in imposed.values())
+            + f", omega {with_interval(imposed['power'].omega, *imposed['power'].omega_interval, digits=2)}"
+        )
+    adjusted = holm(two_sided(falls, errors))
+    holds = False if not all(fitting) else signs(falls, adjusted)
+    found = "; ".join(f"{text}, fall p = {p:.2g}" for text, p in zip(seen, adjusted, strict=True))
+    return Part(statement, criterion, Verdict.of(holds), found or "no alpha in this range was run")
+
+
+def _slope(x: np.ndarray, value: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+    """Slope of a weighted straight line, and its standard error."""
+    weight = error**-2.0
+    centred = x - np.average(x, weights=weight)
+    precision = float(weight @ centred**2)
+    return float(weight * centred @ value) / precision, precision**-0.5
 
 
 def _above(label: str, start: xr.Dataset, theory: xr.Dataset, alpha_init: float) -> Part:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -32,20 +33,45 @@ def group_counts(counts: xr.Dataset, group: int = 0) -> pd.DataFrame:
     return counts_from_xarray(counts.isel(start_group=group, drop=True))
 
 
-def group_curves(counts: xr.Dataset, group: int = 0) -> list[CurveFit]:
+@dataclass(frozen=True)
+class Success(CurveFit):
+    """A fitted success curve, and how many runs the time budget left without an answer."""
+
+    undecided: float  # share of undecided runs at alpha_50; NaN where alpha_50 is not known
+
+
+def group_curves(counts: xr.Dataset, group: int = 0) -> list[Success]:
     """Fitted success curves of one kind of start, one per N; sizes with a single alpha are left out."""
     table = group_counts(counts, group)
     several = table.groupby("N")["alpha"].transform("nunique") > 1
-    return fit_curves(table[several]) if several.any() else []
+    fits = fit_curves(table[several]) if several.any() else []
+    sums = counts.isel(start_group=group).sum("instance")
+    return [
+        Success(
+            **{entry.name: getattr(fit, entry.name) for entry in fields(fit)}, undecided=_undecided(sums, fit)
+        )
+        for fit in fits
+    ]
 
 
-def midpoint(fit: CurveFit) -> str:
-    """alpha_50 with its interval, or a bound if alpha_50 lies outside the alphas that were run."""
-    return with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
+def _undecided(sums: xr.Dataset, fit: CurveFit) -> float:
+    """Share of undecided runs at alpha_50, interpolated between the alphas that were run."""
+    if "undecided" not in sums or not np.isfinite(fit.alpha_50):
+        return np.nan
+    at = sums.sel(N=fit.N)
+    known = at["runs"].values > 0
+    share = at["undecided"].values[known] / at["runs"].values[known]
+    return float(np.interp(fit.alpha_50, at["alpha"].values[known], share))
 
 
-def midpoints(fits: dict[str, list[CurveFit]]) -> pd.DataFrame:
-    """Table of alpha_50 with 95 % confidence intervals, one row per N and one column per name."""
+def midpoint(fit: Success) -> str:
+    """alpha_50 with its interval and the share of undecided runs there, or a bound outside the alphas run."""
+    shown = with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
+    return f"{shown} ({fit.undecided:.0%} undecided)" if np.isfinite(fit.undecided) else shown
+
+
+def midpoints(fits: Mapping[str, Sequence[Success]]) -> pd.DataFrame:
+    """Table of alpha_50 with 95 % intervals and undecided runs, one row per N and one column per name."""
     sizes = sorted({fit.N for of_name in fits.values() for fit in of_name})
     columns: dict[str, list[Any]] = {"N": sizes}
     for name, of_name in fits.items():

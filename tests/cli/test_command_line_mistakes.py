@@ -76,6 +76,17 @@ MISTAKES = {
     "loss without module": (["theory", "--loss", "Amplitude"], ["'Amplitude'", "no module"]),
     "loss that is none": (["theory", "--loss", "json.dumps"], ["'json.dumps'"]),
     "loss of a missing module": (["theory", "--loss", "nowhere_at_all.Loss"], ["nowhere_at_all"]),
+    "dynamics without alpha": (["theory", "--a", "1", "--dynamics"], ["--alpha 3"]),
+    "dynamics without end": (
+        ["theory", "--a", "1", "--alpha", "2", "--dynamics", "--t-max", "inf"],
+        ["t_max"],
+    ),
+    "too few samples": (
+        ["theory", "--a", "1", "--alpha", "2", "--dynamics", "--samples", "100"],
+        ["samples = 100", "power of two"],
+    ),
+    "accuracy 0": (["theory", "--a", "1", "--alpha", "2", "--dynamics", "--accuracy", "0"], ["accuracy"]),
+    "time without dynamics": (["theory", "--a", "1", "--t-max", "3"], ["--dynamics"]),
     "empty loss": (["theory", "--loss", ""], ["no module"]),
     "cluster of somebody else": (["cluster", "--scheduler-file", "x.json", "unrun"], ["cluster.kind"]),
     "cluster file in no folder": (["cluster", "--scheduler-file", "none/x.json"], ["none/x.json"]),

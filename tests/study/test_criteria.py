@@ -1,0 +1,288 @@
+"""Every criterion of the study can succeed, fail and stay open: planted data with known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from study.claims import control, dynamics, initial, regularisers, shift, trap, window
+from study.claims.finding import Verdict
+from study.claims.recovery import Success, group_curves, midpoint
+from study.claims.testing import (
+    holm,
+    paired_correlation,
+    paired_share,
+    share_above,
+    share_interval,
+    signs,
+    two_sided,
+)
+from tests.study.planted import planted_counts
+
+YES, NO, OPEN = Verdict.CONFIRMED, Verdict.NOT_CONFIRMED, Verdict.UNDECIDED
+THEORY = xr.Dataset({"alpha_init": 1.0, "alpha_threshold": 7.0})
+
+
+def test_the_interval_of_a_share_is_that_of_clopper_and_pearson():
+    assert share_interval(10, 10) == pytest.approx((0.6915, 1.0), abs=1e-4)
+    assert share_interval(45, 50) == pytest.approx((0.7819, 0.9667), abs=1e-4)
+    assert share_interval(0, 20) == pytest.approx((0.0, 0.1684), abs=1e-4)
+
+
+def test_holm_leaves_tests_that_cannot_be_made_and_corrects_the_others():
+    np.testing.assert_allclose(holm([0.01, np.nan, 0.04, 0.02]), [0.03, np.nan, 0.04, 0.04])
+    assert signs([1, 1], [0.01, 0.04]) is True
+    assert signs([1, -1], [0.01, 0.04]) is False
+    assert signs([1, -1], [0.01, 0.2]) is None
+    assert signs([], []) is None
+    assert np.isnan(two_sided([1.0], [0.0])).all()
+
+
+def test_one_of_many_tests_is_not_significant_by_chance():
+    rng = np.random.default_rng(5)
+    studies = [signs(effect, holm(two_sided(effect, np.ones(30)))) for effect in rng.normal(size=(60, 30))]
+    assert np.mean([found is False for found in studies]) < 0.12
+
+
+@pytest.mark.parametrize(
+    ("count", "runs", "effect", "expected"),
+    [
+        ([300, 300], [300, 300], 1, True),
+        ([10], [10], 1, None),  # too few
+        ([300, 300], [300, 300], 20, None),  # too few independent ones
+        ([80], [100], 1, False),
+        ([40, 1000], [50, 1000], 1, False),  # one cell fails although the pool does not
+    ],
+)
+def test_a_share_is_held_against_a_bound(count, runs, effect, expected):
+    assert share_above(count, runs, np.full(len(runs), effect), 0.95).holds is expected
+
+
+def ends(**columns):
+    table = {"alpha": 3.0, "N": 512, "runs": 200, "design_effect": 1.2, "never": 0.0, "lasting": 0.0}
+    table |= {"median": 1.8, "spectra": 8, "lowest": 0.0, "lowest_error": 0.01, "spacing": 0.03}
+    return pd.DataFrame([table | {"certified": 0.1} | columns])
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [({}, YES), ({"lasting": 0.2}, NO), ({"runs": 10}, OPEN), ({"alpha": 8.0}, OPEN)],
+)
+def test_losing_the_outlier(columns, expected):
+    assert window.lost("a", ends(**columns), THEORY).verdict is expected
+
+
+def test_the_number_of_runs_is_said():
+    found = window.lost("a", ends(runs=10, lasting=0.1), THEORY).found
+    assert "9 of 10 runs (90.0%" in found
+
+
+@pytest.mark.parametrize(("never", "expected"), [(0.0, YES), (0.3, NO), (0.04, OPEN)])
+def test_having_an_outlier(never, expected):
+    assert window.had("a", ends(never=never), THEORY).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, YES),
+        ({"lowest": 0.3}, NO),  # a minimum with a gap
+        ({"lowest": -0.5}, NO),  # a saddle
+        ({"lowest_error": 0.05}, OPEN),
+        ({"spectra": 1}, OPEN),
+    ],
+)
+def test_marginal_states(columns, expected):
+    assert window.marginal("a", ends(**columns)).verdict is expected
+
+
+def states(small, large, error=0.03):
+    rows = [
+        {"alpha": alpha, "N": N, "outlier": share, "outlier_error": error * (0 < share < 1), "lowest": -0.1}
+        for N, shares in ((128, small), (512, large))
+        for alpha, share in zip((4.0, 5.0, 9.0), shares, strict=True)
+    ]
+    return pd.DataFrame(rows).assign(runs=128, design_effect=1.1, lowest_error=0.01)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "expected", "left_out"),
+    [
+        ((0.0, 0.5, 1), (0.0, 0.1, 1), YES, True),  # 0 % cannot fall
+        ((0.2, 0.5, 1), (0.0, 0.1, 1), YES, False),
+        ((0.2, 0.1, 1), (0.0, 0.5, 1), NO, False),
+        ((0.2, 0.5, 1), (0.2, 0.1, 1), OPEN, False),
+        ((0.0, 0.0, 1), (0.0, 0.0, 1), OPEN, True),
+    ],
+)
+def test_the_share_of_unstable_states_falls(small, large, expected, left_out):
+    part = trap.stable("a", states(small, large), 7.0)
+    assert part.verdict is expected
+    assert ("left out" in part.found) is left_out
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, YES), (0.7, NO), (0.95, OPEN)])
+def test_states_above_the_threshold_are_unstable(share, expected):
+    assert trap.unstable("a", states((0, 0, 1), (0, 0, share)), 7.0).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected", "words"),
+    [
+        (lambda N: 0.5 / np.log(N / 16), YES, "c/log"),
+        (lambda N: 2 * N**-0.7, YES, "omega 0.70"),
+        (lambda N: 0.02 + 2e-4 * N, NO, ""),
+        (lambda N: 0.05 + 0 * N, OPEN, ""),
+    ],
+)
+def test_overlaps_below_alpha_init_fall_as_a_power_or_a_logarithm(overlap, expected, words):
+    sizes = np.array([128, 256, 512, 1024])
+    values = overlap(sizes.astype(float))[:, None]
+    start = xr.Dataset(
+        {
+            "lowest_overlap": (("N", "alpha"), values),
+            "lowest_overlap_error": (("N", "alpha"), 0 * values + 0.004),
+        },
+        {"N": sizes, "alpha": [0.5]},
+    )
+    part = initial.below("a", start, 1.0)
+    assert part.verdict is expected
+    assert words in part.found
+
+
+def moments(early, late, half=0.02):
+    table = pd.DataFrame({"N": [64, 128], "early": early, "late": late})
+    for name in ("early", "late"):
+        table = table.assign(**{f"{name}_low": table[name] - half, f"{name}_high": table[name] + half})
+    return table.assign(time_predictable=3.0, moment=1.0, lowest_fifth=0.1, highest_fifth=0.9)
+
+
+@pytest.mark.parametrize(
+    ("late", "half", "grows", "decided"),
+    [
+        ((0.90, 0.92), 0.02, YES, YES),
+        ((0.78, 0.75), 0.02, YES, NO),
+        ((0.60, 0.92), 0.02, NO, NO),
+        ((0.75, 0.85), 0.3, OPEN, OPEN),
+    ],
+)
+def test_growth_of_the_auc_and_its_height(late, half, grows, decided):
+    table = moments((0.7, 0.7), late, half)
+    assert shift.grows("a", table).verdict is grows
+    assert shift.decided("a", table).verdict is decided
+
+
+@pytest.mark.parametrize(
+    ("random", "error", "expected"), [(0.2, 0.0005, YES), (0.18, 0.002, NO), (0.2, 0.02, OPEN)]
+)
+def test_energies_with_and_without_a_signal(random, error, expected):
+    rows = pd.DataFrame(
+        {
+            "N": [128],
+            "alpha": [2.5],
+            "zero": 0.2,
+            "zero_error": error,
+            "random": random,
+            "random_error": error,
+        }
+    )
+    assert control.same_energy(rows).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("others", "runs", "expected"), [((2.9, 3.2), 2000, YES), ((2.5, 3.2), 4000, NO), ((2.53, 3.2), 60, OPEN)]
+)
+def test_the_best_regulariser(others, runs, expected):
+    fits = {
+        a: group_curves(planted_counts({128: middle}, runs, seed))[0]
+        for seed, (a, middle) in enumerate(zip((0.01, 0.1, 1.0), (2.5, *others), strict=True))
+    }
+    assert regularisers.best(128, fits).verdict is expected
+
+
+def test_differences_are_paired_by_instance():
+    """Two sweeps of which every run but a few has the same fate: pairs see a difference, sums do not."""
+    reference = planted_counts({128: 2.5}, runs=200)
+    same = paired_share(reference, reference, 128)
+    assert (same.difference, same.error, same.p_value) == (0, 0, 1)
+    moved = reference.copy(deep=True)
+    lost = moved["recovered"].values[0, 3, 0, :40]
+    moved["recovered"].values[0, 3, 0, :40] = 0
+    paired = paired_share(moved, reference, 128)
+    assert paired.difference == pytest.approx(-lost.sum() / 5 / 200)
+    assert paired.p_value < 1e-4
+    independent = paired_share(planted_counts({128: 2.5}, runs=200, seed=9), reference, 128)
+    assert independent.p_value > 0.01
+    assert paired.error < independent.error / 2
+
+
+def test_estimates_from_the_same_instances_are_correlated():
+    reference, other = planted_counts({128: 2.5}), planted_counts({128: 2.5}, seed=3)
+    fit, independent = group_curves(reference)[0], group_curves(other)[0]
+    assert paired_correlation(reference, fit, reference, fit) == pytest.approx(1)
+    assert abs(paired_correlation(other, independent, reference, fit)) < 0.2
+
+
+def test_undecided_runs_stand_beside_alpha_50():
+    counts = planted_counts({128: 2.5})
+    counts["undecided"] = counts["runs"] - counts["recovered"]
+    (fit,) = group_curves(counts)
+    assert isinstance(fit, Success)
+    assert fit.undecided == pytest.approx(0.5, abs=0.05)
+    assert midpoint(fit).endswith("% undecided)")
+
+
+def gains(**columns):
+    row = {"a": 1.0, "alpha": 3.0, "t_max": 10.0, "t_bbp": 1.75, "t_bbp_error": 0.03, "ever": True}
+    row |= {"window": 1.0, "window_error": 0.01, "end": 1.5, "end_error": 0.01, "later": 0.5}
+    return pd.DataFrame([row | {"later_error": 0.02, "outlier": 1.0, "outlier_error": 0.01} | columns])
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [({}, YES), ({"t_bbp": np.inf}, NO), ({"t_bbp": 9.9, "t_bbp_error": 0.5}, OPEN)],
+)
+def test_a_finite_window(columns, expected):
+    assert dynamics.finite(gains(**columns)).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("later", "error", "expected"), [(0.5, 0.02, NO), (-0.5, 0.02, YES), (0.02, 0.02, OPEN)]
+)
+def test_amplification_after_the_window(later, error, expected):
+    assert dynamics.after(gains(later=later, later_error=error)).verdict is expected
+
+
+@pytest.mark.parametrize(("end", "error", "expected"), [(1.5, 0.02, NO), (0.0, 0.02, YES), (0.1, 0.2, OPEN)])
+def test_amplification_without_an_outlier(end, error, expected):
+    without = gains(ever=False, t_bbp=np.nan, end=end, end_error=error)
+    assert dynamics.needs_outlier(without).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("outlier", "error", "expected"), [(2.1, 0.02, NO), (1.0, 0.01, YES), (1.05, 0.2, OPEN)]
+)
+def test_growth_along_the_outlier(outlier, error, expected):
+    assert dynamics.from_outlier(gains(outlier=outlier, outlier_error=error)).verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("median", "error", "expected"), [(1.8, 0.02, YES), (2.5, 0.05, NO), (1.8, 0.3, OPEN)]
+)
+def test_medians_near_the_limit(median, error, expected):
+    medians = pd.DataFrame(
+        {"a": [1.0], "alpha": 3.0, "N": 2048, "runs": 100, "median": median, "error": error, "limit": 1.75}
+    ).assign(limit_error=0.03)
+    assert dynamics.approached(medians).verdict is expected
+
+
+def test_the_stored_dynamics_follow_from_the_code(monkeypatch):
+    """One cell with few samples agrees with the stored table within the errors of both."""
+    monkeypatch.setattr(dynamics, "CELLS", {1.0: {1.5: 1.0}})
+    monkeypatch.setattr(dynamics, "SAMPLES", 2**11)
+    now = dynamics.gains_of(dynamics.compute()).iloc[0]
+    stored = dynamics.gains_of(pd.read_csv(dynamics.TABLE))
+    kept = stored[(stored["a"] == 1) & (stored["alpha"] == 1.5)].iloc[0]
+    for name in ("t_bbp", "window"):
+        assert abs(now[name] - kept[name]) < 4 * np.hypot(now[f"{name}_error"], kept[f"{name}_error"])
+    assert set(stored["a"]) == {1.0, 0.01}
