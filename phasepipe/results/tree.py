@@ -10,7 +10,7 @@ from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_chunked
 
 STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling", "fate")
+TABLES = ("theory", "success", "scaling", "fate", "flow_threshold")
 REDUCED = ("counts", "window", "decision", "course", "curvature")  # what phasepipe reduce makes of the runs
 
 

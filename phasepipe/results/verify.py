@@ -30,7 +30,7 @@ from phasepipe.store.lock import exclusive
 from phasepipe.variables import ENGINE
 
 STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling", "fate")
+TABLES = ("theory", "success", "scaling", "fate", "flow_threshold")
 
 
 def verify(folder: SweepFolder, sample: int, mend: bool, seed: int = 0) -> dict[str, Findings]:
