@@ -33,7 +33,9 @@ SAMPLES = 400  # resamples of whole instances
 OMEGAS = (0.5, 1.0)  # exponents of the correction in N between which the truth is taken to lie
 NEAREST = 4  # cells through which the line in alpha is drawn
 LEAST_SLOPE = 2.0  # of that line, in standard errors
-_PER_CELL = ("response", "response_limit")
+_CROSSINGS = ("crossing", "crossing_end")
+_UNKNOWN = np.full(3, np.nan)  # data and two resamples
+_TINY = 1e-12  # errors of runs that are all alike
 
 
 def flow_threshold(runs: Mapping[int, xr.Dataset], rng: np.random.Generator) -> xr.Dataset:
@@ -60,19 +62,21 @@ def flow_threshold(runs: Mapping[int, xr.Dataset], rng: np.random.Generator) -> 
     time = runs[sizes[0]]["time"].values.astype(float)
     late = late_times(flat, time, SAMPLES, rng)
     notes: list[str] = []
+    moments = [("crossing_end", late.end, f"at t = {time[-1]:g}")]
     if np.isnan(late.limit[0, 0]):
-        notes.append("the last decade of time has too few records to extrapolate in time")
-    crossings: dict[str, dict[int, Float]] = {"crossing": {}, "crossing_end": {}}
-    for name, response in (("crossing_end", late.end), ("crossing", late.limit)):
-        first = 0
+        notes.append("the last decade of time has too few records for an extrapolation in time")
+    else:
+        moments.append(("crossing", late.limit, "for t to infinity"))
+    crossings: dict[str, dict[int, Float]] = {}
+    for name, response, when in moments:
+        crossings[name], first = {}, 0
         for N in sizes:
             known = np.array([cell is not None for cell in cells[N]], bool)
-            rows = response[first : first + known.sum()]
-            first += int(known.sum())
+            rows = response[first : first + int(known.sum())]
+            first += len(rows)
             found = _crossing(runs[N]["alpha"].values[known], rows)
             crossings[name][N] = found.samples
-            if found.reason and not (name == "crossing" and np.isnan(late.limit[0, 0])):
-                when = "for t to infinity" if name == "crossing" else f"at t = {time[-1]:g}"
+            if found.reason:
                 notes.append(f"at N = {N}, {when}, {found.reason}")
     return _table(runs, cells, late, crossings, notes)
 
@@ -105,7 +109,7 @@ def _crossing(alpha: Float, response: Float) -> _Crossing:
     """The alpha where S = 1, from S of the data and of resamples, shape (alpha, sample)."""
     samples = response.shape[1]
     unknown = np.full(samples, np.nan)
-    if len(alpha) < 2 or np.isnan(response[:, 0]).any():
+    if len(alpha) < 2:
         return _Crossing(unknown, "fewer than two alphas have a response")
     values, low, high = response[:, 0], float(alpha.min()), float(alpha.max())
     if (values > 1).all():
@@ -113,7 +117,7 @@ def _crossing(alpha: Float, response: Float) -> _Crossing:
     if (values < 1).all():
         return _Crossing(unknown, f"S is below 1 up to alpha = {high:.4g}; add larger alphas")
     near = np.sort(np.argsort(np.abs(values - 1), kind="stable")[:NEAREST])
-    weight = 1 / np.maximum(spread(response[near]), 1e-12)
+    weight = 1 / np.maximum(spread(response[near]), _TINY)
     centre = alpha[near].mean()
     design = np.stack([np.ones(len(near)), alpha[near] - centre], axis=1) * weight[:, None]
     height, slope = np.linalg.pinv(design) @ (weight[:, None] * (response[near] - 1))
@@ -125,20 +129,20 @@ def _crossing(alpha: Float, response: Float) -> _Crossing:
     return _Crossing(found)
 
 
-def _limit(sizes: list[int], crossings: dict[int, Float]) -> tuple[Float, float, float] | None:
-    """Limit for N to infinity of data and resamples, its statistical error, and its spread over omega."""
-    known = [N for N in sizes if np.isfinite(crossings[N][0])]
+def _limit(sizes: list[int], crossings: Mapping[int, Float]) -> tuple[float, float, float]:
+    """Limit for N to infinity, its statistical error, and half its spread over omega; NaN if unknown."""
+    known = [N for N in sizes if np.isfinite(crossings.get(N, _UNKNOWN)[0])]
     if len(known) < 2:
-        return None
+        return np.nan, np.nan, np.nan
     rows = np.stack([crossings[N] for N in known])
-    weight = 1 / np.maximum(spread(rows), 1e-12)
+    weight = 1 / np.maximum(spread(rows), _TINY)
     limits = []
     for omega in OMEGAS:
         shift = (np.array(known, float) / known[0]) ** -omega
         design = np.stack([np.ones(len(known)), shift], axis=1) * weight[:, None]
         limits.append((np.linalg.pinv(design) @ (weight[:, None] * rows))[0])
     mean = np.mean(limits, axis=0)
-    return mean, float(spread(mean)), float(abs(limits[0][0] - limits[1][0]) / 2)
+    return float(mean[0]), float(spread(mean)), float(abs(limits[0][0] - limits[1][0]) / 2)
 
 
 def _table(
@@ -148,39 +152,34 @@ def _table(
     crossings: Mapping[str, dict[int, Float]],
     notes: list[str],
 ) -> xr.Dataset:
-    sizes = sorted(runs)
     table = join_sizes(_responses(runs, cells, late))
-    for name in ("crossing", "crossing_end"):
-        samples = [crossings.get(name, {}).get(N, np.full(2, np.nan)) for N in sizes]
-        table[name] = ("N", [float(row[0]) for row in samples])
-        table[f"{name}_error"] = (
-            "N",
-            [float(spread(row)) if np.isfinite(row[0]) else np.nan for row in samples],
-        )
-    found = {
-        name: _limit(sizes, crossings[name]) if name in crossings else None
-        for name in ("crossing", "crossing_end")
+    for name in _CROSSINGS:
+        known = [crossings.get(name, {}).get(N, _UNKNOWN) for N in sorted(runs)]
+        table[name] = ("N", [float(samples[0]) for samples in known])
+        table[f"{name}_error"] = ("N", [float(spread(samples)) for samples in known])
+    limits = _limits(sorted(runs), crossings)
+    if np.isnan(limits["alpha_flow"]):
+        notes = [*notes, "alpha_flow needs the alpha where S = 1 at two or more N"]
+    limits["exponent"] = np.nan if late is None else float(late.exponent[0])
+    words = {"note": "; ".join(dict.fromkeys(notes))}
+    return labelled(table.assign(limits | words), FLOW_THRESHOLD)
+
+
+def _limits(sizes: list[int], crossings: Mapping[str, dict[int, Float]]) -> dict[str, float]:
+    """The scalars of the table: alpha_flow with the parts of its error, and the same at the last record."""
+    limit, statistical, size = _limit(sizes, crossings.get("crossing", {}))
+    at_end, end_statistical, end_size = _limit(sizes, crossings.get("crossing_end", {}))
+    # one decade does not test a power law: half of what it adds counts as an error
+    time = abs(limit - at_end) / 2
+    return {
+        "alpha_flow": limit,
+        "alpha_flow_error": float(np.sqrt(statistical**2 + size**2 + time**2)),
+        "alpha_flow_statistical": statistical,
+        "alpha_flow_size": size,
+        "alpha_flow_time": time,
+        "alpha_flow_end": at_end,
+        "alpha_flow_end_error": float(np.hypot(end_statistical, end_size)),
     }
-    at_end, limit = found["crossing_end"], found["crossing"]
-    if limit is None:
-        notes.append("alpha_flow needs the alpha where S = 1 at two or more N")
-    scalars = dict.fromkeys(
-        ("alpha_flow", "alpha_flow_statistical", "alpha_flow_size", "alpha_flow_time"), np.nan
-    )
-    scalars |= dict.fromkeys(("alpha_flow_end", "alpha_flow_end_error"), np.nan)
-    if at_end is not None:
-        scalars["alpha_flow_end"] = float(at_end[0][0])
-        scalars["alpha_flow_end_error"] = float(np.hypot(at_end[1], at_end[2]))
-    if limit is not None:
-        scalars["alpha_flow"] = float(limit[0][0])
-        scalars["alpha_flow_statistical"], scalars["alpha_flow_size"] = limit[1], limit[2]
-        # one decade does not test a power law: half of what it adds counts as an error
-        scalars["alpha_flow_time"] = abs(scalars["alpha_flow"] - scalars["alpha_flow_end"]) / 2
-    parts = [scalars[f"alpha_flow_{part}"] for part in ("statistical", "size", "time")]
-    scalars["alpha_flow_error"] = float(np.sqrt(np.sum(np.square(parts))))
-    scalars["exponent"] = np.nan if late is None else float(late.exponent[0])
-    sentences = "; ".join(dict.fromkeys(notes))
-    return labelled(table.assign(scalars, note=sentences), FLOW_THRESHOLD)
 
 
 def _responses(
@@ -190,7 +189,9 @@ def _responses(
     tables, row = {}, 0
     for N in sorted(runs):
         columns = {
-            name: np.full(len(cells[N]), np.nan) for base in _PER_CELL for name in (base, f"{base}_error")
+            name: np.full(len(cells[N]), np.nan)
+            for base in ("response", "response_limit")
+            for name in (base, f"{base}_error")
         }
         counts = np.zeros(len(cells[N]), np.int64)
         for at, cell in enumerate(cells[N]):

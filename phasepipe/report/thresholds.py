@@ -73,8 +73,8 @@ def threshold_caveat(theory: xr.Dataset) -> str:
     values = number(low, 4) if sigma.size == 1 or low == high else interval(low, high, 4)
     if high >= 0:
         return (
-            f"The complexity per dimension of the 1RSB states, which define alpha_threshold, is {values} at {at} "
-            "(docs/explanation/landscape.md)."
+            "The complexity per dimension of the 1RSB states, which define alpha_threshold, is "
+            f"{values} at {at} (docs/explanation/landscape.md)."
         )
     sentence = (
         "The 1RSB states, which define alpha_threshold, typically do not exist: their complexity per "
@@ -109,7 +109,8 @@ def flow_sentences(flow: xr.Dataset) -> list[str]:
         )
     elif np.isfinite(flow["alpha_flow_end"]):
         sentences.append(
-            f"For N to infinity, and without extrapolation in time, alpha = {_with_error(flow, 'alpha_flow_end')}."
+            "For N to infinity, and without extrapolation in time, they do so at "
+            f"alpha = {_with_error(flow, 'alpha_flow_end')}."
         )
     else:
         sentences.append("alpha_flow, the limit for N to infinity, is not known.")
