@@ -44,12 +44,12 @@ def theory(
 
 # what the names of the JSON output abbreviate
 READABLE = {
-    "alpha_threshold": "alpha threshold (1RSB, the literature's)",
+    "alpha_threshold": "alpha threshold of the literature (1RSB)",
     "alpha_most_numerous": "alpha where the most numerous marginal minima turn unstable",
     "alpha_lowest": "alpha where the lowest marginal minima turn unstable",
     "alpha_trivialisation": "alpha beyond which there are no stable minima",
     "threshold_energy": "energy of the 1RSB states",
-    "threshold_complexity": "complexity of the 1RSB states (negative: typically none exist)",
+    "threshold_complexity": "complexity of the 1RSB states (negative: none)",
     "marginal_energy_lowest": "energy of the lowest marginal minima (complexity 0)",
     "marginal_energy_most_numerous": "energy of the most numerous marginal minima",
     "marginal_complexity": "complexity of the most numerous marginal minima",

@@ -59,9 +59,9 @@ def _draw_responses(axes: Axes, row: xr.Dataset, dodge: float, colour: str, mark
     name = "response_limit" if extrapolated.any() else "response"
     shown = row.isel(alpha=np.flatnonzero(np.isfinite(row[name].values)))
     axes.errorbar(
-        shown["alpha"] + dodge,
-        shown[name],
-        shown[f"{name}_error"],
+        shown["alpha"].values + dodge,
+        shown[name].values,
+        shown[f"{name}_error"].values,
         fmt=f"{marker}-",
         color=colour,
         capsize=1.5,
@@ -72,7 +72,14 @@ def _draw_responses(axes: Axes, row: xr.Dataset, dodge: float, colour: str, mark
     )
     if extrapolated.any():
         at = row.isel(alpha=np.flatnonzero(extrapolated))
-        axes.plot(at["alpha"] + dodge, at["response"], marker, color=colour, fillstyle="none", markersize=5)
+        axes.plot(
+            at["alpha"].values + dodge,
+            at["response"].values,
+            marker,
+            color=colour,
+            fillstyle="none",
+            markersize=5,
+        )
 
 
 def _draw_crossings(
