@@ -300,7 +300,9 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame, ban
     if len(free):
         # the limits set the scale, so long intervals are cut off
         known = free.loc[np.isfinite(free["value"]), "value"]
-        low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+        if not len(known):  # the theory alone is left to show
+            known = pd.Series([*(band or ()), extrapolation.imposed_limit or 1.0]).dropna()
+        low, high = known.min(), known.max()
         reach = 0.5 * (high - low) + 0.05 * abs(high)
         axes.set_ylim(low - reach, high + reach)
     _log_sizes(axes, free["N"].unique().astype(float))
