@@ -53,6 +53,10 @@ PLACES = {
         "`fate.zarr`, one table over all N.",
     ),
     "dynamics": ("Dynamics for N to infinity", "`dynamics.zarr`, only with `dynamics_theory` in the sweep."),
+    "flow_threshold": (
+        "Flow threshold",
+        "`flow_threshold.zarr`, one table over all N, only with `zero_signal: true`.",
+    ),
     **{
         name: (f"Reduced sweeps: {name}", f"`{name}.zarr.zip`, written by `phasepipe reduce`.")
         for name in ("counts", "window", "decision", "course", "curvature")

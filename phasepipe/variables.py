@@ -347,6 +347,45 @@ SCALING = {
     for name, variable in (CURVES | FORMS | COLLAPSES | WORDS).items()
 }
 
+FLOW_THRESHOLD = (
+    _named(
+        ("N", "alpha"),
+        "float64",
+        {
+            "response": "mean response S to the signal at the last record",
+            "response_error": "standard error of response",
+            "response_limit": "response S extrapolated to t to infinity",
+            "response_limit_error": "standard error of response_limit",
+        },
+    )
+    | {"runs": Variable(("N", "alpha"), "int64", "runs behind the response")}
+    | _named(
+        ("N",),
+        "float64",
+        {
+            "crossing": "alpha at which the response for t to infinity is 1",
+            "crossing_error": "standard error of crossing",
+            "crossing_end": "alpha at which the response at the last record is 1",
+            "crossing_end_error": "standard error of crossing_end",
+        },
+    )
+    | _named(
+        (),
+        "float64",
+        {
+            "alpha_flow": "alpha at which the response is 1 for t and N to infinity",
+            "alpha_flow_error": "error of alpha_flow, its three parts added in squares",
+            "alpha_flow_statistical": "statistical part of the error of alpha_flow",
+            "alpha_flow_size": "part of the error of alpha_flow that is due to the extrapolation in N",
+            "alpha_flow_time": "part of the error of alpha_flow that is due to the extrapolation in time",
+            "alpha_flow_end": "alpha at which the response at the last record is 1 for N to infinity",
+            "alpha_flow_end_error": "error of alpha_flow_end",
+            "exponent": "exponent p of the approach t^-p of the response to its limit",
+        },
+    )
+    | _named((), "str", {"note": "what could not be found, and why"})
+)
+
 # tables of reduced sweeps: runs by instance, and means over the runs of a fate
 
 COUNTS = _named(
@@ -449,6 +488,7 @@ STORES: Mapping[str, Variables] = {
     "scaling": SCALING,
     "fate": FATE,
     "dynamics": DYNAMICS,
+    "flow_threshold": FLOW_THRESHOLD,
     "counts": COUNTS,
     "window": WINDOW,
     "decision": DECISION,

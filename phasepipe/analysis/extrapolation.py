@@ -48,6 +48,7 @@ class Extrapolation:
     fits: tuple[SizeFit, ...]
     scan: pd.DataFrame  # form, imposed, N_min, limit, lower, upper, chi2, degrees_of_freedom
     held_out: pd.DataFrame  # form, imposed, N, observed, predicted, lower, upper, z
+    imposed_from: str = ""  # which theory imposes the limit
 
     @property
     def reach(self) -> FloatArray:
@@ -86,6 +87,7 @@ def extrapolate(
     error: ArrayLike,
     *,
     imposed_limit: float | None = None,
+    imposed_from: str = "",
     forms: Sequence[Form] = FORMS,
     level: float = 0.95,
     quantity: str = "alpha_50",
@@ -100,6 +102,8 @@ def extrapolate(
         (not bracketed, for instance) are left out and listed in ``excluded``.
     imposed_limit
         Limit from theory, for example alpha_threshold (docs/explanation/physics.md §7).
+    imposed_from
+        Name of that theory for reports.
     forms
         Forms of the shift.
     level
@@ -141,6 +145,7 @@ def extrapolate(
         excluded=excluded,
         level=level,
         imposed_limit=imposed_limit,
+        imposed_from=imposed_from,
         fits=tuple(replace(fit, weight=weight) for fit, weight in zip(fits, weights, strict=True)),
         scan=_scan(variants, size, y, sigma, level),
         held_out=_hold_out(variants, size, y, sigma, level),

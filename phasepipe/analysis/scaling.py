@@ -30,6 +30,7 @@ def scaling_study(
     counts: pd.DataFrame,
     *,
     imposed_limit: float | None = None,
+    imposed_from: str = "",
     level: float = 0.95,
 ) -> ScalingStudy:
     """Finite-size scaling of success counts (docs/explanation/physics.md §8).
@@ -39,7 +40,9 @@ def scaling_study(
     counts
         Tidy counts (:func:`~phasepipe.analysis.counts.tidy_counts`).
     imposed_limit
-        Limit of alpha_50 from theory, compared with the fitted limit.
+        Limit of alpha_50 from theory, compared with the free one.
+    imposed_from
+        Which theory that is, for reports.
     level
         As in :func:`~phasepipe.analysis.curves.fit_curves`.
 
@@ -59,6 +62,7 @@ def scaling_study(
             table["alpha_50"],
             table["alpha_50_error"],
             imposed_limit=imposed_limit,
+            imposed_from=imposed_from,
             level=level,
             observations=instances,
         )

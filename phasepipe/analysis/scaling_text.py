@@ -70,10 +70,11 @@ def _theory(extrapolation: Extrapolation) -> str:
         return ""
     imposed = [fit for fit in extrapolation.fits if fit.imposed]
     passing = [fit.formula for fit in imposed if not fit.goodness < 0.05]
+    name = f"imposed {extrapolation.imposed_from} limit".replace("  ", " ")
     if not passing:
-        return f"; the imposed limit {limit:.4g} fits with none of them"
+        return f"; the {name} {limit:.4g} fits with none of them"
     only = "" if len(passing) == len(imposed) else " only"
-    return f"; the imposed limit {limit:.4g} is compatible with {enumerated(passing)}{only}"
+    return f"; the {name} {limit:.4g} is compatible with {enumerated(passing)}{only}"
 
 
 def _limit(fit: SizeFit) -> str:

@@ -66,7 +66,7 @@ def window_table(runs: xr.Dataset) -> xr.Dataset:
         cell = runs.isel(alpha=row)
         window = cell["t_bbp"].values
         alive = np.isfinite(_series(cell, "overlap"))
-        energy = _carried(alive, {"energy": _series(cell, "loss")})["energy"][..., -1]
+        energy = carried(alive, {"energy": _series(cell, "loss")})["energy"][..., -1]
         for chosen in _by_fate(cell):
             mean, error, _ = clustered_mean(energy, chosen)
             ends, count = window[chosen], int(chosen.sum())
@@ -202,7 +202,7 @@ def _records(cell: xr.Dataset) -> dict[str, Float]:
     alive = np.isfinite(raw["overlap"])
     pointing = np.nan_to_num(_series(cell, "outlier_overlap"))
     has_outlier = np.where(alive, np.isfinite(raw["outlier"]).astype(float), np.nan)
-    return _carried(
+    return carried(
         alive,
         {
             "overlap": abs(raw["overlap"]),
@@ -221,7 +221,7 @@ def _measured(cell: xr.Dataset) -> dict[str, Float]:
     eigenvalues, overlaps = _series(cell, "eigenvalues"), _series(cell, "signal_overlap")
     outlier, overlap = _series(cell, "outlier"), _series(cell, "overlap")
     alive = np.isfinite(overlap)
-    return _carried(
+    return carried(
         alive,
         {
             "overlap": abs(overlap),
@@ -244,7 +244,7 @@ def _series(cell: xr.Dataset, name: str) -> Float:
     return np.asarray(cell[name].transpose("instance", "start", "time", ...).values, np.float64)
 
 
-def _carried(alive: Bool, series: Mapping[str, Float]) -> dict[str, Float]:
+def carried(alive: Bool, series: Mapping[str, Float]) -> dict[str, Float]:
     """Series (..., time) in which the last entry with ``alive`` is repeated."""
     steps = np.where(alive, np.arange(alive.shape[-1]), -1)
     last = np.maximum.accumulate(steps, axis=-1)

@@ -55,7 +55,7 @@ def theory(
     table = Table("quantity", "value", title="Theory for N to infinity")
     for name, value in entries.items():
         shown = f"{value:.8g}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(_readable(name), shown)
     Console().print(table)
 
 
@@ -127,6 +127,27 @@ def _print_dynamics(entries: dict[str, Any]) -> None:
     typer.echo(f"t_bbp: none, {note}" if note else f"t_bbp = {shown(entries, 't_bbp')}")
 
 
+# what the names of the JSON output abbreviate
+READABLE = {
+    "alpha_threshold": "alpha threshold of the literature (1RSB)",
+    "alpha_most_numerous": "alpha where the most numerous marginal minima turn unstable",
+    "alpha_lowest": "alpha where the lowest marginal minima turn unstable",
+    "alpha_trivialisation": "alpha beyond which there are no stable minima",
+    "threshold_energy": "energy of the 1RSB states",
+    "threshold_complexity": "complexity of the 1RSB states (negative: none)",
+    "marginal_energy_lowest": "energy of the lowest marginal minima (complexity 0)",
+    "marginal_energy_most_numerous": "energy of the most numerous marginal minima",
+    "marginal_complexity": "complexity of the most numerous marginal minima",
+}
+
+
+def _readable(name: str) -> str:
+    """An entry of the theory in words; a note is named after its entry."""
+    entry, note = name.removesuffix("_note"), name.endswith("_note")
+    words = READABLE.get(entry, entry.replace("_", " "))
+    return f"{words}: note" if note else words
+
+
 def _named_loss(a: float | None, path: str | None) -> Loss:
     from phasepipe.physics.losses import NormalisedQuartic, Quartic
     from phasepipe.specification.loss import CustomLossSpec
@@ -139,12 +160,15 @@ def _named_loss(a: float | None, path: str | None) -> Loss:
 def phase_diagram(
     to: Annotated[Path, typer.Option(help="Folder for the figure and the numbers.")],
     points: Annotated[int, typer.Option(help="Values of a, from 0.001 to 100.")] = 61,
+    flow: Annotated[
+        Path | None, typer.Option(help="CSV file of measured thresholds: columns a, alpha_flow, error.")
+    ] = None,
 ) -> None:
-    """Draw alpha_init and alpha_threshold of the normalised quartic losses against a."""
+    """Draw the thresholds of the normalised quartic losses against a: at random starts, and of the traps."""
     from phasepipe.stages.phase_diagram import draw_phase_diagram
 
     try:
-        draw_phase_diagram(to, points)
+        draw_phase_diagram(to, points, flow)
     except OSError as error:
         raise SweepError(f"--to = {to} cannot be written: {error.strerror}") from error
     typer.echo(f"{to / 'phase_diagram.png'}, .svg, .pdf and .csv are written")

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from phasepipe.analysis.predicted import predicted_alpha_50, predicted_success
+from phasepipe.figures.bands import BAND, UNSTABLE, Band
 from phasepipe.figures.style import (
     COLUMN_WIDTH,
     PAGE_WIDTH,
@@ -114,7 +115,7 @@ def predicted_success_figure(predicted: xr.Dataset, success: xr.Dataset, budgets
 
 @paper_style()
 def predicted_alpha_50_figure(
-    predicted: xr.Dataset, measured: pd.DataFrame, budgets: Sequence[float], limit: float | None = None
+    predicted: xr.Dataset, measured: pd.DataFrame, budgets: Sequence[float], band: Band | None = None
 ) -> Figure:
     """alpha_50 against N, measured and predicted without a fit, out to N = 10^8.
 
@@ -126,8 +127,8 @@ def predicted_alpha_50_figure(
         Columns ``N, budget, alpha_50, lower, upper``.
     budgets
         Time budgets to draw.
-    limit
-        Where the most numerous marginal minima become unstable towards the signal, drawn as a line.
+    band
+        Where marginal minima turn unstable towards the signal for N to infinity, drawn as a band.
     """
     figure = new_figure(COLUMN_WIDTH, 0.8)
     axes = figure.subplots()
@@ -138,8 +139,8 @@ def predicted_alpha_50_figure(
         line = predicted_alpha_50(sizes, half["alpha"].values, half.values)
         axes.plot(sizes, line, color=colours[row], label=f"t = {budget:.3g}")
         _draw_measured(axes, measured[np.isclose(measured["budget"], budget, rtol=1e-3)], colours[row])
-    if limit is not None:
-        axes.axhline(limit, label="marginal minima unstable", **THEORY)
+    if band is not None and band.known:
+        axes.axhspan(*band, label=UNSTABLE, **BAND)
     axes.set(xscale="log", xlim=(sizes[0], sizes[-1]), xlabel="N", ylabel=r"$\alpha_{50}$")
     axes.legend(fontsize=6.5, title="points: runs, lines: no fit", title_fontsize=6.5)
     return figure

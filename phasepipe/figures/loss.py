@@ -1,4 +1,4 @@
-"""Loss against time of the runs that did not recover, compared with the energy of the threshold states."""
+"""Loss against time of the runs that did not recover, compared with the energies of marginal minima."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from phasepipe.figures.style import THEORY, new_figure, paper_style, size_colours
+from phasepipe.figures.bands import BAND, LITERATURE, ONE_RSB, Band
+from phasepipe.figures.style import new_figure, paper_style, size_colours
 from phasepipe.physics.outcomes import Outcome
 
 
@@ -44,7 +45,10 @@ def loss_table(runs: xr.Dataset) -> xr.DataArray:
 
 @paper_style()
 def loss_figure(
-    losses: Mapping[int, xr.DataArray], title: str, threshold_energy: float | None = None
+    losses: Mapping[int, xr.DataArray],
+    title: str,
+    marginal: Band | None = None,
+    one_rsb: float | None = None,
 ) -> Figure:
     """Median and central half of the loss per dimension against time, for every N.
 
@@ -54,8 +58,11 @@ def loss_figure(
         Result of :func:`loss_table` for each N.
     title
         Title of the figure.
-    threshold_energy
-        Energy of the threshold states per dimension (docs/explanation/physics.md §7); drawn if given.
+    marginal
+        Energies per dimension of the marginal minima for N to infinity: of complexity 0, and the most
+        numerous (docs/explanation/landscape.md).
+    one_rsb
+        Energy per dimension of the threshold states of the literature (docs/explanation/physics.md §7).
     """
     figure = new_figure(aspect=0.8)
     axes = figure.subplots()
@@ -66,8 +73,10 @@ def loss_figure(
         low, median, high = shown.values
         axes.plot(time, median, color=colours[N], label=f"N = {N}")
         axes.fill_between(time, low, high, color=colours[N], alpha=0.2, linewidth=0)
-    if threshold_energy is not None:
-        axes.axhline(threshold_energy, label=r"threshold states, N $\to\infty$", **THEORY)
+    if marginal is not None and marginal.known:
+        axes.axhspan(*marginal, label=r"marginal minima, N $\to\infty$", **BAND)
+    if one_rsb is not None and np.isfinite(one_rsb):
+        axes.axhline(one_rsb, label=rf"{LITERATURE}, N $\to\infty$", **ONE_RSB)
     axes.set(xscale="log", yscale="log", xlabel="time t", ylabel="loss per N, runs not recovered")
     axes.set_title(title, loc="left")
     axes.legend()

@@ -18,12 +18,12 @@ from phasepipe.analysis.counts import FloatArray
 from phasepipe.analysis.curves import CurveFit, CurveStatus
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.size_fit import Form, SizeFit
+from phasepipe.figures.bands import BAND, LITERATURE, ONE_RSB, UNSTABLE, Band
 from phasepipe.figures.scaling_tables import scaling_overview_table, success_curves_table
 from phasepipe.figures.style import (
     BLUE,
     GREEN,
     PAGE_WIDTH,
-    THEORY,
     VERMILION,
     new_figure,
     paper_style,
@@ -38,6 +38,7 @@ FORM_LABELS: dict[Form, str] = {
     "power": r"$c\,N^{-\omega}$",
 }
 LABELS = {"alpha_50": r"$\alpha_{50}$"}
+_SIDE = 0.13  # width of what lies left of N = infinity, in units of the largest 1 / log N
 GUIDE: dict[str, Any] = {"color": "0.6", "linewidth": 0.6, "zorder": 0}
 
 
@@ -90,11 +91,13 @@ def residuals_figure(curves: Sequence[CurveFit]) -> Figure:
 
 
 @paper_style()
-def extrapolation_figure(extrapolation: Extrapolation, *, curves: Sequence[CurveFit] = ()) -> Figure:
+def extrapolation_figure(
+    extrapolation: Extrapolation, *, curves: Sequence[CurveFit] = (), band: Band | None = None
+) -> Figure:
     """A quantity against 1 / log N with every fitted form extrapolated to N = infinity, and the residuals.
 
     Solid lines have a free limit, whose confidence interval is drawn at N = infinity; dashed lines have the
-    limit of the theory imposed.
+    limit of the literature (1RSB) imposed, which is the thin line.
 
     Parameters
     ----------
@@ -103,6 +106,8 @@ def extrapolation_figure(extrapolation: Extrapolation, *, curves: Sequence[Curve
     curves
         Success curves. Where the alphas that were run do not bracket alpha_50, an open triangle marks the
         bound that they give.
+    band
+        Where marginal minima turn unstable towards the signal for N to infinity, drawn at that side.
     """
     figure = new_figure(aspect=1.0)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -111,23 +116,26 @@ def extrapolation_figure(extrapolation: Extrapolation, *, curves: Sequence[Curve
         _draw_form(upper, fit, abscissa.max())
     _draw_limits(upper, [fit for fit in extrapolation.fits if not fit.imposed])
     if extrapolation.imposed_limit is not None:
-        upper.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
+        upper.axhline(extrapolation.imposed_limit, label=f"{LITERATURE} (imposed)", **ONE_RSB)
+    if band is not None and band.known:
+        side = [-_SIDE * abscissa.max(), 0]
+        upper.fill_between(side, *band, label=UNSTABLE, **BAND)
     upper.errorbar(abscissa, extrapolation.value, extrapolation.reach, fmt="ko", zorder=5)
     _draw_bounds(upper, curves)
-    _set_limits(upper, extrapolation)
+    _set_limits(upper, extrapolation, band)
     upper.set_ylabel(LABELS.get(extrapolation.quantity, extrapolation.quantity))
     figure.legend(
         *upper.get_legend_handles_labels(),
         loc="outside upper center",
         ncols=2,
         columnspacing=1.5,
-        title="form (AICc weight); dashed: limit imposed",
+        title="form (AICc weight); dashed: 1RSB imposed",
         title_fontsize=7,
     )
     _draw_form_residuals(lower, extrapolation, abscissa)
     shown = _spaced(abscissa, 0.09 * abscissa.max())
     lower.set_xticks([0, *abscissa[shown]], ["∞", *(f"{N:g}" for N in extrapolation.N[shown])])
-    lower.set_xlim(-0.13 * abscissa.max(), abscissa.max() * 1.05)
+    lower.set_xlim(-_SIDE * abscissa.max(), abscissa.max() * 1.05)
     lower.set_xlabel(r"$N$, on a scale of $1/\log N$")
     figure.align_ylabels()
     return figure
@@ -167,12 +175,17 @@ def collapse_figure(found: Collapse) -> Figure:
 
 
 @paper_style()
-def scaling_overview_figure(curves: Sequence[CurveFit], extrapolation: Extrapolation) -> Figure:
-    """Left, limit of every form against the smallest N in the fit; right, width of the curves against N."""
+def scaling_overview_figure(
+    curves: Sequence[CurveFit], extrapolation: Extrapolation, band: Band | None = None
+) -> Figure:
+    """Left, limit of every form against the smallest N in the fit; right, width of the curves against N.
+
+    The limits stand beside the band where marginal minima turn unstable, and the 1RSB limit.
+    """
     figure = new_figure(PAGE_WIDTH, 0.36)
     left, right = figure.subplots(1, 2)
     numbers = scaling_overview_table(curves, extrapolation)
-    _draw_scan(left, extrapolation, numbers[numbers["quantity"] == "limit"])
+    _draw_scan(left, extrapolation, numbers[numbers["quantity"] == "limit"], band)
     known = numbers[numbers["quantity"] == "width"]
     spread = [known["value"] - known["lower"], known["upper"] - known["value"]]
     right.errorbar(known["N"], known["value"], spread, fmt="ko")
@@ -249,7 +262,7 @@ def _draw_bounds(axes: Axes, curves: Sequence[CurveFit]) -> None:
             axes.plot(1 / np.log(fit.N), bound, marker, color="k", fillstyle="none", label=label)
 
 
-def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
+def _set_limits(axes: Axes, extrapolation: Extrapolation, band: Band | None) -> None:
     """Fit the axis to the data, the theory and the bounded limits, ignoring unbounded intervals."""
     values = [
         *(extrapolation.value - 2 * extrapolation.error),
@@ -263,11 +276,13 @@ def _set_limits(axes: Axes, extrapolation: Extrapolation) -> None:
     values = [value for value in values if abs(value - centre) < 6 * span]
     if extrapolation.imposed_limit is not None:
         values.append(extrapolation.imposed_limit)
+    if band is not None and band.known:
+        values += band
     low, high = min(values), max(values)
     axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
 
 
-def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame) -> None:
+def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame, band: Band | None) -> None:
     for offset, (form, rows) in zip((0.96, 1.0, 1.04), free.groupby("form", sort=False), strict=False):
         spread = [rows["value"] - rows["lower"], rows["upper"] - rows["value"]]
         axes.errorbar(
@@ -279,11 +294,15 @@ def _draw_scan(axes: Axes, extrapolation: Extrapolation, free: pd.DataFrame) -> 
             label=FORM_LABELS[form],  # type: ignore[index]
         )
     if extrapolation.imposed_limit is not None:
-        axes.axhline(extrapolation.imposed_limit, label="theory", **THEORY)
+        axes.axhline(extrapolation.imposed_limit, label=LITERATURE, **ONE_RSB)
+    if band is not None and band.known:
+        axes.axhspan(*band, label=UNSTABLE, **BAND)
     if len(free):
         # the limits set the scale, so long intervals are cut off
         known = free.loc[np.isfinite(free["value"]), "value"]
-        low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+        if not len(known):  # the theory alone is left to show
+            known = pd.Series([*(band or ()), extrapolation.imposed_limit or 1.0]).dropna()
+        low, high = known.min(), known.max()
         reach = 0.5 * (high - low) + 0.05 * abs(high)
         axes.set_ylim(low - reach, high + reach)
     _log_sizes(axes, free["N"].unique().astype(float))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from phasepipe.figures.bands import BAND, LITERATURE, ONE_RSB, UNSTABLE, Thresholds
 from phasepipe.figures.style import THEORY, new_figure, paper_style, size_colours, size_markers
+
+_REACH = 0.5  # thresholds are shown up to this share of the range of alpha beyond its ends
 
 
 @paper_style()
-def success_figure(table: xr.Dataset, title: str, lines: Mapping[str, float] | None = None) -> Figure:
+def success_figure(table: xr.Dataset, title: str, thresholds: Thresholds | None = None) -> Figure:
     """Probability of recovery against alpha with confidence intervals, one curve per N.
 
     Parameters
@@ -21,8 +23,8 @@ def success_figure(table: xr.Dataset, title: str, lines: Mapping[str, float] | N
         ``p``, ``lower`` and ``upper`` (N, alpha), for one time budget and one kind of start.
     title
         Title of the figure.
-    lines
-        Values of alpha for N to infinity to mark, by label.
+    thresholds
+        Thresholds for N to infinity; those far from the alphas of the table are left out.
     """
     figure = new_figure(aspect=0.8)
     axes = figure.subplots()
@@ -42,20 +44,8 @@ def success_figure(table: xr.Dataset, title: str, lines: Mapping[str, float] | N
             elinewidth=0.8,
             label=f"N = {N}",
         )
-    low, high = float(table["alpha"].min()), float(table["alpha"].max())
-    for label, alpha in (lines or {}).items():
-        near = low - 0.5 * (high - low) <= alpha <= high + 0.5 * (high - low)
-        if near:
-            axes.axvline(alpha, **THEORY)
-            axes.annotate(
-                f"{label} = {alpha:.3f}",
-                (alpha, 0.5),
-                xytext=(3, 0),
-                textcoords="offset points",
-                rotation=90,
-                va="center",
-                fontsize=6.5,
-            )
+    if thresholds is not None:
+        _mark(axes, thresholds, float(table["alpha"].min()), float(table["alpha"].max()))
     axes.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel(r"signal-to-noise ratio $\alpha = M/N$")
@@ -63,3 +53,34 @@ def success_figure(table: xr.Dataset, title: str, lines: Mapping[str, float] | N
     axes.set_title(title, loc="left")
     axes.legend(loc="upper left", handlelength=1.6)
     return figure
+
+
+def _mark(axes: Axes, thresholds: Thresholds, first: float, last: float) -> None:
+    """Lines at alpha_init and at the threshold of the literature, and the band of the marginal minima."""
+    least, most = first - _REACH * (last - first), last + _REACH * (last - first)
+    lines = (
+        (r"$\alpha_{\mathrm{init}}$", thresholds.initial, THEORY),
+        (LITERATURE, thresholds.one_rsb, ONE_RSB),
+    )
+    for label, alpha, style in lines:
+        if least <= alpha <= most:
+            axes.axvline(alpha, **style)
+            _write(axes, f"{label} = {alpha:.3f}", alpha, left=3)
+    band = thresholds.unstable
+    if band.known and band.low <= most and band.high >= least:
+        shown = max(band.low, least), min(band.high, most)
+        axes.axvspan(*shown, **BAND)
+        _write(axes, UNSTABLE, sum(shown) / 2, centred=True)
+
+
+def _write(axes: Axes, text: str, alpha: float, *, left: float = 0, centred: bool = False) -> None:
+    axes.annotate(
+        text,
+        (alpha, 0.5),
+        xytext=(left, 0),
+        textcoords="offset points",
+        rotation=90,
+        va="center",
+        ha="center" if centred else "left",
+        fontsize=6.5,
+    )

@@ -26,6 +26,7 @@ CHAPTERS: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("scaling-overview", "Stability of the limit and width of the curves", True),
         ("scaling-collapse", "Data collapse", True),
     ),
+    "flow": (("flow-threshold", "Response to the signal where runs end", False),),
     "dynamics": (
         ("dynamics", "Dynamics for N to infinity", False),
         ("dynamics-success", "Success predicted without a fit", False),

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from phasepipe.errors import UserError
 from phasepipe.log import logger, logging_to
-from phasepipe.report import sentences, tables
+from phasepipe.report import sentences, tables, thresholds
 from phasepipe.report.explorer import explorer_data
 from phasepipe.report.gallery import pictures
 from phasepipe.specification.start_groups import start_groups
@@ -76,7 +76,8 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
             }
             for group in groups
         ],
-        "theory": sentences.theory_sentences(theory),
+        "theory": thresholds.theory_sentences(theory),
+        "flow": thresholds.flow_sentences(_table(folder, "flow_threshold")) if sweep.zero_signal else [],
         "windows": sentences.windows(first),
         "early": sentences.early_knowledge(fate),
         "caveats": sentences.caveats(sweep, theory, success, scaling),
@@ -116,7 +117,9 @@ def _table(folder: SweepFolder, name: str) -> xr.Dataset:
 def _stores(folder: SweepFolder, sweep: Sweep) -> dict[str, xr.Dataset]:
     """All stores of the sweep, by their path in the folder of the sweep."""
     paths = [folder.store("runs", N) for N in sorted(sweep.N)]
-    paths += [folder.table(name) for name in ("theory", "success", "scaling", "fate")]
+    tables_of_sweep = ["theory", "success", "scaling", "fate"]
+    tables_of_sweep += ["flow_threshold"] if sweep.zero_signal else []
+    paths += [folder.table(name) for name in tables_of_sweep]
     return {path.relative_to(folder.root).as_posix(): open_store(path) for path in paths}
 
 

@@ -8,21 +8,14 @@ import xarray as xr
 from phasepipe.analysis.mixed import most_mixed, share_recovered
 from phasepipe.analysis.text import enumerated, interval, number
 from phasepipe.physics.outcomes import Outcome
+from phasepipe.report.thresholds import threshold_caveat
 from phasepipe.specification.dynamics import FlowSpec
-from phasepipe.specification.loss import NormalisedQuarticSpec, describe_loss
+from phasepipe.specification.loss import describe_loss
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
 
 # share of undecided runs, and rise of P over the last decade of time, above which the report adds a caveat
 UNDECIDED, STILL_RISING = 0.05, 0.05
-THRESHOLDS = {
-    "alpha_weak_recovery": "weak recovery is possible in principle",
-    "alpha_information_theoretic": "full recovery is possible in principle",
-    "alpha_approximate_message_passing": "approximate message passing achieves full recovery",
-}
-# by how much the energy of long runs without a signal exceeds that of the threshold states, by regulariser a;
-# measured in docs/evidence/threshold-states.md
-ENERGY_GAPS = {0.01: "9 to 22 %", 1.0: "4 to 14 %"}
 EARLY = {
     "initial_overlap": "|m| at t = 0",
     "overlap": "|m| at the median t_BBP",
@@ -105,24 +98,6 @@ def words(scaling: xr.Dataset, name: str) -> str:
     return "" if text == "nan" else text.removesuffix(".")
 
 
-def theory_sentences(theory: xr.Dataset) -> list[str]:
-    """Thresholds for N to infinity, or the reason why one is missing."""
-    lines = []
-    meaning = {
-        "alpha_init": "the Hessian at a random start has an outlier towards the signal above alpha_init",
-        "alpha_threshold": "the threshold states, in which descent is trapped, become unstable towards the "
-        "signal above alpha_threshold",
-    }
-    for name, what in meaning.items():
-        value = float(theory[name])
-        if np.isfinite(value):
-            lines.append(f"For N to infinity, {what} = {value:.4f}.")
-        else:
-            lines.append(f"{name} is not known: {theory[name].attrs.get('note', 'no reason was stored')}.")
-    known = [f"{what} above alpha = {float(theory[name]):.4g}" for name, what in THRESHOLDS.items()]
-    return [*lines, f"For comparison: {enumerated(known)}."]
-
-
 def windows(runs: dict[int, xr.Dataset]) -> list[str]:
     """How long the curvature points to the signal, at the alpha whose P is nearest to 1/2, for every N."""
     sentences = []
@@ -168,21 +143,6 @@ def early_knowledge(fate: xr.Dataset) -> list[str]:
     ]
 
 
-def threshold_caveat(sweep: Sweep) -> str:
-    """How accurate alpha_threshold is: measured for two losses, unknown for others."""
-    general = "alpha_threshold relies on an approximation (one step of replica symmetry breaking)"
-    gap = ENERGY_GAPS.get(sweep.loss.a) if isinstance(sweep.loss, NormalisedQuarticSpec) else None
-    if gap is None:
-        return (
-            f"{general}, whose accuracy was not measured for this loss "
-            "(docs/evidence/threshold-states.md measures it for two other losses)."
-        )
-    return (
-        f"{general}: with this loss, long runs without a signal stay {gap} above its energy "
-        "(docs/evidence/threshold-states.md), so alpha_threshold is only a guide."
-    )
-
-
 def caveats(sweep: Sweep, theory: xr.Dataset, success: xr.Dataset, scaling: xr.Dataset) -> list[str]:
     """Limitations of the numbers of the report."""
     final = success.isel(budget=-1)
@@ -213,7 +173,7 @@ def caveats(sweep: Sweep, theory: xr.Dataset, success: xr.Dataset, scaling: xr.D
         if notes:
             found.append(f"{notes[0].upper()}{notes[1:]}.")
     if np.isfinite(theory["alpha_threshold"]):
-        found.append(threshold_caveat(sweep))
+        found.append(threshold_caveat(theory))
     return list(dict.fromkeys(found))
 
 

@@ -39,7 +39,7 @@ from phasepipe.store.tables import (
     write_archives,
 )
 
-_COPIED = ("theory", "success", "scaling")
+_COPIED = ("theory", "success", "scaling", "flow_threshold")
 _RUN = ("outcome", "recovery_time", "t_bbp", "status")
 _RECORDS = ("overlap", "loss", "gradient_norm", "edge", "outlier", "outlier_overlap")
 _SPECTRA = (

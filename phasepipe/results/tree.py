@@ -11,7 +11,7 @@ from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_chunked, refuse_mixture
 
 STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling", "fate")
+TABLES = ("theory", "success", "scaling", "fate", "dynamics", "flow_threshold")
 REDUCED = ("counts", "window", "decision", "course", "curvature")  # tables of phasepipe reduce
 
 

@@ -38,7 +38,7 @@ from phasepipe.store.tables import open_store
 from phasepipe.variables import ENGINE
 
 STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling", "fate")
+TABLES = ("theory", "success", "scaling", "fate", "flow_threshold")
 
 
 def verify(folder: SweepFolder, sample: int, repair: bool, seed: int = 0) -> dict[str, Findings]:

@@ -13,6 +13,7 @@ from phasepipe.analysis.curves import fit_curves
 from phasepipe.analysis.predicted import predicted_success
 from phasepipe.analysis.success import counts_by_instance
 from phasepipe.analysis.summaries import clustered_mean
+from phasepipe.figures.bands import Band
 from phasepipe.figures.dynamics import (
     dynamics_figure,
     predicted_alpha_50_figure,
@@ -40,7 +41,7 @@ def draw_dynamics(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
         runs = {N: start_groups(sweep)[0].select(read_runs(folder, sweep, N)) for N in sorted(sweep.N)}
         series = _series(runs, predicted)
         half, windows = _alpha_50(runs, budgets), _windows(runs)
-        limit = float(theory["alpha_most_numerous"])
+        band = Band(float(theory["alpha_most_numerous"]), float(theory["alpha_lowest"]))
         figures = {
             "dynamics": (dynamics_figure(predicted, series), series),
             "dynamics-success": (
@@ -48,7 +49,7 @@ def draw_dynamics(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
                 _success_rows(predicted, success, budgets),
             ),
             "dynamics-alpha50": (
-                predicted_alpha_50_figure(predicted, half, budgets, limit if np.isfinite(limit) else None),
+                predicted_alpha_50_figure(predicted, half, budgets, band),
                 half,
             ),
             "dynamics-windows": (window_limit_figure(predicted, windows), windows),

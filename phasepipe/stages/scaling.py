@@ -14,6 +14,7 @@ import xarray as xr
 from phasepipe.analysis.scaling import ScalingStudy, scaling_dataset, scaling_study
 from phasepipe.analysis.scaling_text import scaling_report, verdict
 from phasepipe.analysis.success import counts_at_budget
+from phasepipe.figures.bands import Band
 from phasepipe.figures.scaling import (
     collapse_figure,
     extrapolation_figure,
@@ -44,12 +45,14 @@ def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
         If runs that the sweep requests are not computed.
     """
     with logging_to(log):
-        limit = float(open_store(folder.table("theory"))["alpha_threshold"])
+        theory = open_store(folder.table("theory"))
+        limit = float(theory["alpha_threshold"])
+        band = Band(float(theory["alpha_most_numerous"]), float(theory["alpha_lowest"]))
         for former in (folder.root / "figures").glob("scaling-*"):
             former.unlink()  # not all figures can be drawn from all data, so old ones must not remain
         tables, report = [], []
         for group in start_groups(sweep):
-            heading, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit)
+            heading, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit, band)
             tables.append(dataset)
             report.append(heading)
         table = xr.concat(tables, "start_group", join="outer", combine_attrs="drop_conflicts")
@@ -60,15 +63,15 @@ def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
 
 
 def _study(
-    sweep: Sweep, folder: SweepFolder, group: StartGroup, limit: float | None
+    sweep: Sweep, folder: SweepFolder, group: StartGroup, limit: float | None, band: Band
 ) -> tuple[str, xr.Dataset]:
     """Text of the report and table of results for one kind of start."""
     try:
-        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit)
+        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit, imposed_from="1RSB")
     except ValueError as error:
         note = f"# Finite-size scaling: {group.name}\n\nThese data do not allow it: {error}.\n"
         return note, _text_variables("", str(error))
-    _draw(study, folder, group)
+    _draw(study, folder, group, band)
     report = scaling_report(study).replace("# Finite-size scaling", f"# Finite-size scaling: {group.name}", 1)
     words = _text_variables(
         verdict(study.alpha_50) if study.alpha_50 is not None else "", "; ".join(study.notes)
@@ -92,7 +95,7 @@ def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.
     return pd.concat(tables, ignore_index=True)
 
 
-def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
+def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup, band: Band) -> None:
     curves, alpha_50 = study.curves, study.alpha_50
     points = success_curves_table(curves)
     figures = {
@@ -100,10 +103,13 @@ def _draw(study: ScalingStudy, folder: SweepFolder, group: StartGroup) -> None:
         "residuals": (residuals_figure(curves), points[["N", "alpha", "residual", "goodness"]]),
     }
     if alpha_50 is not None:
-        figures["limit"] = (extrapolation_figure(alpha_50, curves=curves), extrapolation_table(alpha_50))
+        figures["limit"] = (
+            extrapolation_figure(alpha_50, curves=curves, band=band),
+            extrapolation_table(alpha_50),
+        )
     if alpha_50 is not None and study.width is not None:
         figures["overview"] = (
-            scaling_overview_figure(curves, alpha_50),
+            scaling_overview_figure(curves, alpha_50, band),
             scaling_overview_table(curves, alpha_50),
         )
     if study.collapses:

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.mixed import most_mixed_over_sizes
+from phasepipe.figures.bands import Band, Thresholds
 from phasepipe.figures.loss import loss_figure, loss_table
 from phasepipe.figures.success import success_figure
 from phasepipe.log import logger, logging_to
@@ -29,18 +30,23 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
     with logging_to(log):
         table = open_store(folder.table("success")).isel(budget=-1).load()
         theory = open_store(folder.table("theory")).load()
-        lines = {r"$\alpha_{\mathrm{init}}$": "alpha_init", r"$\alpha_{\mathrm{TS}}$": "alpha_threshold"}
-        known = {label: float(theory[name]) for label, name in lines.items() if not np.isnan(theory[name])}
+        marked = None if sweep.zero_signal else thresholds(theory)
         for group in start_groups(sweep):
             figure = success_figure(
                 table.isel(start_group=group.position),
                 _title(sweep, group),
-                {} if sweep.zero_signal else known,
+                marked,
             )
             shown = table.isel(start_group=group.position).drop_vars(["start_kind", "start_m0"])
             save(figure, folder, f"success{group.suffix}", shown.to_dataframe().reset_index())
             _draw_loss(sweep, folder, group, table.isel(start_group=group.position), theory)
         logger.info("figures: drew the success curves and the losses")
+
+
+def thresholds(theory: xr.Dataset) -> Thresholds:
+    """The thresholds in the table of the theory that figures mark."""
+    unstable = Band(float(theory["alpha_most_numerous"]), float(theory["alpha_lowest"]))
+    return Thresholds(float(theory["alpha_init"]), unstable, float(theory["alpha_threshold"]))
 
 
 def _draw_loss(
@@ -53,11 +59,12 @@ def _draw_loss(
         near = np.flatnonzero(np.isclose(runs["alpha"].values, alpha, atol=0.5 / N))
         if near.size:
             losses[N] = loss_table(runs.isel(alpha=near[0]).load())
-    energy = float(theory["threshold_energy"].sel(alpha=alpha, method="nearest"))
+    states = theory.sel(alpha=alpha, method="nearest")
+    marginal = Band(float(states["marginal_energy_lowest"]), float(states["marginal_energy_most_numerous"]))
     title = (
         f"{describe_loss(sweep.loss)}, {group.name}\n" + rf"$\alpha$ = {alpha:.3g}, median and central half"
     )
-    figure = loss_figure(losses, title, None if np.isnan(energy) else energy)
+    figure = loss_figure(losses, title, marginal, float(states["threshold_energy"]))
     numbers = [
         loss.to_series().unstack("quantile").add_prefix("quantile_").reset_index().assign(N=N, alpha=alpha)
         for N, loss in losses.items()

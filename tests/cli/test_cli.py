@@ -209,3 +209,15 @@ def test_cluster_is_open_until_ended_and_leaves_nothing(config, configuration, e
     assert "stopping the cluster" in said
     assert "Traceback" not in said
     assert not Path("cluster.json").exists()
+
+
+def test_theory_names_the_band_and_the_complexity(phasepipe):
+    code, said, _ = phasepipe("theory", "--a", "0.01", "--alpha", "3")
+    assert code == 0
+    for words in (
+        "alpha threshold of the literature (1RSB)",
+        "alpha where the most numerous marginal minima turn unstable",
+        "complexity of the 1RSB states (negative: none)",
+        "energy of the lowest marginal minima (complexity 0)",
+    ):
+        assert words in said

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from phasepipe.figures.bands import Band
 from phasepipe.figures.loss import loss_figure, loss_table
 from phasepipe.physics.outcomes import Outcome
 
@@ -31,11 +32,19 @@ def test_without_stuck_runs_there_is_nothing_to_show() -> None:
     assert loss.isnull().all()
 
 
-@pytest.mark.parametrize("energy", [None, 0.2])
-def test_figure_draws_each_size_and_the_energy(energy: float | None) -> None:
+@pytest.mark.parametrize(
+    ("marginal", "one_rsb"), [(None, None), (Band(0.22, 0.27), 0.2), (Band(np.nan, 0.27), np.nan)]
+)
+def test_figure_draws_each_size_the_band_and_the_energy_of_the_literature(
+    marginal: Band | None, one_rsb: float | None
+) -> None:
     loss = loss_table(runs_with([Outcome.TRAPPED], [[4.0, 1.0, 0.5]]))
-    axes = loss_figure({64: loss, 128: loss}, "title", energy).axes[0]
-    assert len(axes.lines) == 2 + (energy is not None)
+    axes = loss_figure({64: loss, 128: loss}, "title", marginal, one_rsb).axes[0]
+    known = marginal is not None and marginal.known
+    assert len(axes.lines) == 2 + known
+    assert len(axes.patches) == known
     np.testing.assert_array_equal(axes.lines[0].get_xdata(), [1.0, 10.0])
-    if energy is not None:
-        assert set(axes.lines[-1].get_ydata()) == {energy}
+    if known:
+        assert set(axes.lines[-1].get_ydata()) == {one_rsb}
+        box = axes.patches[0].get_bbox()
+        assert (box.y0, box.y1) == pytest.approx((0.22, 0.27))

@@ -11,7 +11,6 @@ from selenium.webdriver.support.ui import Select
 
 import phasepipe as pp
 from phasepipe.report.page import ReportError, write_report
-from phasepipe.report.sentences import threshold_caveat
 from phasepipe.store.folder import SweepFolder
 
 
@@ -125,18 +124,6 @@ def test_the_same_results_give_the_same_file(reported, page):
     before = page.read_bytes()
     write_report(*reported)
     assert page.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("loss", "words"),
-    [
-        ({"kind": "normalised_quartic", "a": 0.01}, "stay 9 to 22 % above its energy"),
-        ({"kind": "normalised_quartic", "a": 0.1}, "was not measured"),
-        ({"kind": "quartic"}, "was not measured"),
-    ],
-)
-def test_the_gap_to_the_threshold_states_is_reported_only_where_it_was_measured(make_sweep, loss, words):
-    assert words in threshold_caveat(make_sweep(loss=loss))
 
 
 def test_a_missing_result_is_named(reported, tmp_path):

@@ -148,6 +148,15 @@ def test_a_dry_run_and_the_linter_touch_nothing(tmp_path, configuration, new_pro
     assert not (project.root / "results").exists()
 
 
+def test_the_threshold_of_the_flow_is_found_only_without_a_signal(tmp_path, configuration, new_project):
+    project = new_project(tmp_path / "fresh", configuration(**SWEEP))
+    assert "find_flow_threshold" not in project.snakemake("--dry-run")[1]
+    project.configure(configuration(**SWEEP, zero_signal=True))
+    code, said = project.snakemake("--dry-run")
+    assert code == 0, said
+    assert re.search(r"^find_flow_threshold +1$", said, re.MULTILINE)
+
+
 def test_mistakes_are_one_sentence_before_any_job(tmp_path, configuration, new_project):
     project = new_project(tmp_path / "fresh", configuration(**SWEEP, t_maxx=3))
     assert_refused(*project.snakemake(), "unknown key 't_maxx'; did you mean 't_max'?")

@@ -83,6 +83,11 @@ def dynamics_figures(wildcards):
     return f"{RESULTS}/{SWEEP.name}/figures/dynamics.png" if SWEEP.dynamics_theory else []
 
 
+def flow_threshold_figure(wildcards):
+    """The figure of the threshold that the flow meets, if the sweep has no signal."""
+    return f"{RESULTS}/{SWEEP.name}/figures/flow-threshold.png" if SWEEP.zero_signal else []
+
+
 def final_outputs(wildcards):
     """The report, and what says that all before it covers the grid asked for.
 
@@ -90,5 +95,7 @@ def final_outputs(wildcards):
     """
     stages = ["runs", "spectra"] if len(SWEEP.snapshot_indices()) else ["runs"]
     asked = [receipts(stage)[-1] for stage in stages]
-    asked += [table_receipts(table)[-1] for table in ("theory", "success", "scaling", "fate")]
+    tables = ["theory", "success", "scaling", "fate"]
+    tables += ["flow_threshold"] if SWEEP.zero_signal else []
+    asked += [table_receipts(table)[-1] for table in tables]
     return [f"{RESULTS}/{SWEEP.name}/report.html", *(path.format(sweep=SWEEP.name) for path in asked)]

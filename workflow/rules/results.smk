@@ -117,6 +117,27 @@ rule relate_fates:
         "../scripts/relate_fates.py"
 
 
+rule find_flow_threshold:
+    input:
+        receipts("runs"),
+        table_receipts("theory"),
+    output:
+        table_receipts("flow_threshold"),
+        picture("flow-threshold", "Flow threshold"),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/flow_threshold.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/flow_threshold.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    params:
+        grid=GRID,
+    message:
+        "Find the alpha at which the states where the runs of {wildcards.sweep} end turn unstable"
+    script:
+        "../scripts/find_flow_threshold.py"
+
+
 rule draw_dynamics:
     input:
         receipts("runs"),
@@ -170,6 +191,7 @@ rule write_report:
         table_receipts("fate"),
         hessian_figures,
         dynamics_figures,
+        flow_threshold_figure,
     output:
         report(
             f"{RESULTS}/{{sweep}}/report.html",
