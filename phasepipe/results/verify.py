@@ -17,6 +17,7 @@ from phasepipe.physics.flow import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.starts import StartKind
+from phasepipe.results.tree import STAGES, TABLES
 from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder
@@ -36,9 +37,6 @@ from phasepipe.store.reading import DamagedStoreError
 from phasepipe.store.seal import read_seal, sources_of
 from phasepipe.store.tables import open_store
 from phasepipe.variables import ENGINE
-
-STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling", "fate", "flow_threshold")
 
 
 def verify(folder: SweepFolder, sample: int, repair: bool, seed: int = 0) -> dict[str, Findings]:
