@@ -20,7 +20,7 @@ def planted_counts(midpoints, runs=400, seed=0):
                     "recovered": (("alpha", "start_group", "instance"), recovered.astype(np.uint16)),
                     "runs": (("alpha", "start_group", "instance"), np.ones(recovered.shape, np.uint16)),
                 },
-                {"alpha": middle + offsets},
+                {"alpha": np.round(middle + offsets, 6)},
             )
         )
     counts = xr.concat(sizes, "N", join="outer", fill_value=0).assign_coords(

@@ -140,7 +140,7 @@ def test_no_advantage_is_noticed():
 
 @pytest.mark.parametrize(
     ("moved", "runs", "expected"),
-    [(0.0, 6000, Verdict.CONFIRMED), (0.5, 400, Verdict.NOT_CONFIRMED), (0.0, 25, Verdict.UNDECIDED)],
+    [(0.0, 6000, Verdict.CONFIRMED), (0.6, 400, Verdict.NOT_CONFIRMED), (0.0, 25, Verdict.UNDECIDED)],
 )
 def test_a_shift_between_ensembles_is_noticed_if_the_runs_allow_it(moved, runs, expected):
     sweeps = {
