@@ -1,6 +1,7 @@
-"""Arguments of public functions, checked where they enter: a mistake is one sentence, never a fate of a run.
+"""Checks of the arguments of public functions: a mistake raises an error with one sentence.
 
-Integers may be NumPy's; a bool is no number, and 16.0 is no integer, because both come from slips.
+NumPy integers are accepted. A bool is not accepted as a number, and 16.0 is not accepted as an integer,
+because both are usually mistakes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ def require_integer(name: str, value: Any, least: int, example: int) -> int:
     Raises
     ------
     TypeError
-        If it is no integer.
+        If it is not an integer.
     ValueError
         If it is too small.
     """
@@ -35,7 +36,7 @@ def require_number(
     Raises
     ------
     TypeError
-        If it is no real number.
+        If it is not a real number.
     ValueError
         If it is not finite or out of range.
     """

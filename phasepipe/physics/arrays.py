@@ -1,8 +1,9 @@
-"""Where the vectors of a run live: in memory, computed by NumPy, or on a device, computed by PyTorch.
+"""Vectors of the runs, either as NumPy arrays in memory or as PyTorch tensors on a device.
 
-The engine is written once. What decides (times, steps, stages, norms of errors) are NumPy arrays on the host;
-vectors, shape (rows, N), are of either kind. Both kinds know slices, ``vectors[index]`` and operators, so the
-engine uses these as they are; the rest, where the two differ, is :class:`Arrays`.
+There is one integrator for both. All control quantities (times, steps, stages, error norms) are NumPy arrays
+on the host; only vectors, shape (rows, N), may be of either kind. Both kinds support slices,
+``vectors[index]`` and operators, which the integrator uses directly; operations in which they differ are
+declared in :class:`Arrays`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TORCH = "torch:"
 
 
 class Instances(Protocol):
-    """Sensing matrices and labels of several instances, with the loss, where the vectors live."""
+    """Sensing matrices, labels and loss of several instances, on the same device as the vectors."""
 
     def gradient(self, instance: int, points: Vectors, out: Vectors) -> None:
         """Write ``sqrt(N)`` times the gradient G at ``points`` into ``out``, both (rows, N)."""
@@ -42,26 +43,26 @@ class Instances(Protocol):
 
 
 class Arrays(Protocol):
-    """What NumPy and PyTorch do each in its own way."""
+    """Operations that differ between NumPy and PyTorch."""
 
     def send(self, values: Array) -> Vectors:
-        """A host array as vectors."""
+        """Convert a host array to vectors."""
         ...
 
     def fetch(self, vectors: Vectors) -> Array:
-        """Vectors, or products of rows, as a host array; the only operation that waits for a device."""
+        """Convert vectors or products of rows to a host array; the only operation that waits for a device."""
         ...
 
     def index(self, rows: Int | NDArray[np.bool_]) -> Any:
-        """Row numbers, or a mask of rows, as what vectors are indexed with."""
+        """Convert row numbers, or a mask of rows, to an index for vectors."""
         ...
 
     def dtype(self, vectors: Vectors) -> np.dtype[Any]:
-        """NumPy's name of the type of the numbers."""
+        """NumPy name of the data type."""
         ...
 
     def empty_like(self, vectors: Vectors, /) -> Vectors:
-        """Room of the same shape."""
+        """Uninitialised vectors of the same shape."""
         ...
 
     def zeros_like(self, vectors: Vectors, /) -> Vectors:
@@ -69,15 +70,15 @@ class Arrays(Protocol):
         ...
 
     def copy(self, vectors: Vectors, /) -> Vectors:
-        """The same numbers elsewhere."""
+        """A copy."""
         ...
 
     def concatenate(self, parts: Sequence[Vectors], /) -> Vectors:
-        """Rows of all ``parts``."""
+        """Concatenated rows of all ``parts``."""
         ...
 
     def column(self, weights: Float, like: Vectors) -> Vectors:
-        """A weight for each row, shape (rows, 1), of the type of ``like``."""
+        """Weights of the rows, shape (rows, 1), with the data type of ``like``."""
         ...
 
     def row_products(self, left: Vectors, right: Vectors) -> Vectors:
@@ -91,17 +92,17 @@ class Arrays(Protocol):
     def directions(self, vectors: Vectors, points: Vectors) -> Vectors:
         """Every row of ``vectors``, which may be overwritten, rescaled to norm 1.
 
-        A row that has no direction, because it is zero or not finite, gets an arbitrary one: its row of
-        ``points`` with the components moved on by one.
+        A row without a direction (zero or not finite) gets an arbitrary one: the same row of ``points`` with
+        its components shifted by one.
         """
         ...
 
     def mixture(self, weights: Sequence[Float], vectors: Sequence[Vectors]) -> Vectors:
-        """Sum of ``vectors``, each with a weight per row, shape (rows,); added in float64, then rounded."""
+        """Sum of ``vectors`` with weights per row, shape (rows,); summed in float64, then rounded."""
         ...
 
     def scratch(self, like: Vectors) -> Vectors:
-        """Room that :meth:`accumulate` needs for vectors like these."""
+        """Scratch memory that :meth:`accumulate` needs for vectors of this shape."""
         ...
 
     def accumulate(
@@ -111,7 +112,7 @@ class Arrays(Protocol):
         ...
 
     def instances(self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike, most: int) -> Instances:
-        """The instances with their loss; no more than ``most`` rows of one are moved together."""
+        """The instances with their loss; at most ``most`` rows of one instance are evaluated together."""
         ...
 
 
@@ -128,15 +129,15 @@ def arrays_on(device: str) -> Arrays:
 
 
 def require_device(device: str) -> None:
-    """Refuse what is no device.
+    """Reject unknown device names.
 
-    Known are "cpu" (NumPy), "gpu" (PyTorch on CUDA or ROCm, if there is one), and for tests "torch:" before
-    PyTorch's own name of a device.
+    Valid names are "cpu" (NumPy), "gpu" (PyTorch on CUDA or ROCm, if available) and, for tests, "torch:"
+    followed by the PyTorch name of a device.
 
     Raises
     ------
     ValueError
-        If ``device`` is none of these.
+        If ``device`` is not one of these.
     """
     if device not in ("cpu", "gpu") and not device.startswith(_TORCH):
         raise ValueError(f"device = {device!r} will not do; take 'cpu' or 'gpu'")
@@ -144,20 +145,20 @@ def require_device(device: str) -> None:
 
 @cache
 def gpu_is_there() -> bool:
-    """Whether PyTorch sees a GPU; if not, the logger "phasepipe" says so, once in a process."""
+    """Whether PyTorch finds a GPU; if not, the logger "phasepipe" warns once per process."""
     try:
         import torch
     except ImportError:
         missing = "PyTorch is not installed (pip install 'phasepipe[gpu]')"
     else:
-        if torch.cuda.is_available():  # also the answer of builds for ROCm
+        if torch.cuda.is_available():  # also True in ROCm builds
             return True
         missing = "PyTorch sees no GPU"
     logger.warning("device = 'gpu' was asked for, but %s: the runs are computed on the CPU", missing)
     return False
 
 
-# the two are imported by name when needed: PyTorch is optional, and takes seconds to import
+# both modules are imported only when needed: PyTorch is optional and takes seconds to import
 @cache
 def _numpy() -> Arrays:
     from phasepipe.physics.numpy_arrays import NumpyArrays

@@ -4,13 +4,13 @@ Sommeijer, Shampine, Verwer, RKC: an explicit solver for parabolic PDEs, J. Comp
 (1998) 315. A step with s stages is stable for ``step * spectral radius`` up to about 0.62 s², so the
 cost of stiffness grows only with its square root.
 
-Every row of the batch has its own time, step size, number of stages and spectral radius, and stands
-at its own stage: one call of :meth:`ChebyshevIntegrator.advance` evaluates the velocity once for all
-rows and moves each of them to its next evaluation. So the matrix products are always as wide as the
-number of live rows, and the path of a row does not depend on its neighbours.
+Every row of the batch has its own time, step size, number of stages, spectral radius and current stage. One
+call of :meth:`ChebyshevIntegrator.advance` evaluates the velocity once for all rows and moves each of them
+to its next evaluation. The matrix products therefore always include all active rows, and the path of a row
+does not depend on the other rows.
 
-Points and velocities may be tensors on a device (:mod:`phasepipe.physics.arrays`); all that decides is on the
-host.
+Points and velocities may be tensors on a device (:mod:`phasepipe.physics.arrays`); all control quantities
+are on the host.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 _RADIUS_SAFETY = 1.1  # the power method approaches the spectral radius from below
-_RADIUS_LIFETIME = 5  # accepted steps until a new estimate: an old, too large radius costs stages
-_RADIUS_MATTERS = 3  # stages below which an overestimated radius costs nothing
+_RADIUS_LIFETIME = 5  # accepted steps until a new estimate: an outdated, too large radius costs stages
+_RADIUS_MATTERS = 3  # with fewer stages, an overestimated radius costs nothing
 _POWER_ITERATIONS_FIRST = 12
 _POWER_ITERATIONS_AGAIN = 2
 _SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
 
 
-# what the pending evaluation of a row is for; plain integers, because looking up an enumeration takes longer
+# purpose of the next evaluation of a row; plain integers, because enumerations are slower
 _FIRST = 0  # velocity at the start
 _RADIUS = 1  # an iteration of the power method
 _STAGE = 2  # a stage, or the end, of a step
@@ -46,7 +46,7 @@ _STAGE = 2  # a stage, or the end, of a step
 
 @dataclass
 class _Rows:
-    """State of the live rows, a structure of arrays that are compressed together."""
+    """State of the active rows as a structure of arrays, which are compressed together."""
 
     run: Int
     phase: Int
@@ -76,7 +76,7 @@ class _Rows:
 
 @cache
 def _weights() -> Float:
-    """Weights of iterate before, point, iterate, velocity there and at the point; (5, stages x stage)."""
+    """Weights of previous iterate, point, iterate, and velocity at iterate and point; (5, stages x stage)."""
     table = coefficients()
     whole = np.stack([table.nu, 1 - table.mu - table.nu, table.mu, table.mu_tilde, table.gamma_tilde])
     return whole.reshape(5, -1)
@@ -145,14 +145,14 @@ class ChebyshevIntegrator:
         return self._rows.run
 
     def drop(self, runs: Int) -> None:
-        """Take ``runs`` out of the batch."""
+        """Remove ``runs`` from the batch."""
         if len(runs):
             staying = np.ones(len(self.diverged), bool)
             staying[runs] = False
             self._rows.keep(staying[self._rows.run])
 
     def advance(self) -> Steps:
-        """Evaluate the velocity once for every live row; return the steps that this completed.
+        """Evaluate the velocity once for every active row; return the completed steps.
 
         Rows that reach ``t_max`` or diverge leave the batch.
         """
@@ -185,7 +185,7 @@ class ChebyshevIntegrator:
         weights[3:] *= rows.step
         own, *others = weights
         terms = zip(others, (rows.point, rows.iterate, velocity, rows.velocity), strict=True)
-        # the iterate before is not needed again: the next iterate takes its place
+        # the previous iterate is not needed again: overwrite it with the next one
         self._arrays.accumulate(rows.iterate_before, own, terms, self._scratch)
         rows.iterate_before, rows.iterate = rows.iterate, rows.iterate_before
         last = np.flatnonzero(at_stage & (rows.stage == rows.stages))
@@ -199,7 +199,7 @@ class ChebyshevIntegrator:
         rows, here = self._rows, self._arrays.index(at)
         radius, point = rows.radius[at], rows.point[here]
         step = np.minimum(np.minimum(rows.step[at], LARGEST_STIFFNESS / radius), self._t_max - rows.time[at])
-        # a row that is not finite gets any stages: it is retired before they are used
+        # the number of stages of a row that is not finite is arbitrary: the row is removed before it is used
         stiffness = step * radius
         stages = stages_needed(np.where(np.isnan(stiffness), 0.0, stiffness))
         rows.phase[at], rows.step[at], rows.stages[at], rows.stage[at] = _STAGE, step, stages, 1
@@ -209,7 +209,7 @@ class ChebyshevIntegrator:
         rows.iterate_before[here], rows.iterate[here] = point, following
 
     def _end_step(self, at: Int, points: Vectors, velocity: Vectors) -> Steps:
-        """Error estimate and step-size control of the paper; accepted rows move on."""
+        """Error estimate and step-size control of the paper; accepted rows advance."""
         rows = self._rows
         step, here = rows.step[at], self._arrays.index(at)
         steps = Steps(
@@ -223,7 +223,7 @@ class ChebyshevIntegrator:
         error = self._norms(estimate) / self._tolerance
         error = np.maximum(np.where(np.isfinite(error), error, np.inf), 1e-10)
         accepted = error <= 1
-        if not accepted.all():  # seldom: one step in a hundred is rejected
+        if not accepted.all():  # rare: one step in a hundred is rejected
             self._reject(at[~accepted], error[~accepted])
             at, error, steps = at[accepted], error[accepted], steps.select(accepted)
         if len(at):
@@ -231,7 +231,7 @@ class ChebyshevIntegrator:
         return steps
 
     def _norms(self, vectors: Vectors) -> Float:
-        """Norm of each row; the device is waited for."""
+        """Norm of each row, as a host array."""
         squares = self._arrays.fetch(self._arrays.row_products(vectors, vectors))
         norms: Float = np.sqrt(squares.astype(np.float64))
         return norms
@@ -263,7 +263,7 @@ class ChebyshevIntegrator:
         self._go_on(at, rows.radius_age[at] > 0)  # instability may be what made the error large
 
     def _go_on(self, at: Int, stale: NDArray[np.bool_]) -> None:
-        """Start the next step; first estimate the radius again where it is ``stale``."""
+        """Start the next step; estimate the radius again first where it is ``stale``."""
         if stale.any():
             again, at = at[stale], at[~stale]
             self._start_radius(again, self._rows.power_vector[self._arrays.index(again)])
@@ -277,19 +277,19 @@ class ChebyshevIntegrator:
         self._displace(at, vectors)
 
     def _displace(self, at: Int, vectors: Vectors) -> None:
-        """Put the next evaluation at a small displacement along ``vectors``."""
+        """Place the next evaluation at a small displacement along ``vectors``."""
         if len(at) == 0:
             return
         rows, here = self._rows, self._arrays.index(at)
         points = rows.point[here]
-        directions = self._arrays.directions(vectors, points)  # at a critical point any will do
+        directions = self._arrays.directions(vectors, points)  # arbitrary at a critical point
         rows.power_vector[here] = directions
         directions *= self._displacement
         points += directions
         rows.iterate[here] = points
 
     def _iterate_radius(self, at: Int, velocity: Vectors) -> None:
-        """One step of the nonlinear power method for the spectral radius of the velocity's Jacobian."""
+        """One step of the nonlinear power method for the spectral radius of the Jacobian of the velocity."""
         rows, index = self._rows, self._arrays.index
         change = velocity - rows.velocity[index(at)]
         estimate = self._norms(change) / self._displacement

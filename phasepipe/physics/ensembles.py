@@ -1,9 +1,9 @@
-"""Ensembles of sensing matrices: entries of mean 0 and second moment 1 in all of them.
+"""Ensembles of sensing matrices, all with entries of mean 0 and second moment 1.
 
 See docs/explanation/physics.md §1.
 
-The Gaussian one is that of the theory; the others ask whether its results are universal. What
-:mod:`phasepipe.theory` predicts for N to infinity is for Gaussian matrices without noise.
+The theory assumes the Gaussian ensemble; the others test whether its results are universal. All predictions
+of :mod:`phasepipe.theory` for N to infinity are for Gaussian matrices without noise.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Correlated:
 
     def draw(self, rng: np.random.Generator, M: int, N: int) -> Sensing:
         """One sensing matrix, shape (M, N)."""
-        from scipy.signal import lfilter  # every worker would load it, for half a second
+        from scipy.signal import lfilter  # importing it at the top would cost every worker half a second
 
         innovations = rng.standard_normal((M, N), dtype=np.float32).astype(np.float64)
         innovations[:, 1:] *= np.sqrt(1 - self.rho**2)  # the first column starts in the stationary state
@@ -94,7 +94,7 @@ class Orthogonal:
         tall = rng.standard_normal((max(M, N), min(M, N)))
         basis, triangle = np.linalg.qr(tall)
         basis *= np.sign(np.diag(triangle)) * np.sqrt(max(M, N))  # the signs make it uniform (Haar)
-        # LAPACK's last bits differ between machines, and the digest of an instance must not
+        # the last bits of LAPACK differ between machines, but the digest of an instance must not
         rounded = np.round(basis * 2**14) / 2**14
         return np.ascontiguousarray(rounded if M >= N else rounded.T, np.float32)
 

@@ -18,10 +18,10 @@ from phasepipe.physics.problem import Problem
 
 
 class Observation(NamedTuple):
-    """What is measured at a set of points; one row each.
+    """Quantities measured at a set of points, one row each.
 
     ``loss`` is per dimension (L / N), ``gradient_norm`` is ``|g| / sqrt(N)``, ``mu`` the Lagrange
-    multiplier; ``predictions`` are ``yhat``, shape (rows, M). All are on the host, wherever the points live.
+    multiplier; ``predictions`` are ``yhat``, shape (rows, M). All are on the host, wherever the points are.
     """
 
     loss: NDArray[np.float64]
@@ -38,13 +38,13 @@ class GradientField:
     problems
         Instances with the same N and M.
     loss
-        Loss of docs/explanation/physics.md §2 or the user's own.
+        Loss of docs/explanation/physics.md §2 or a custom loss.
     owner
         Instance (position in ``problems``) of every run, shape (runs,), in ascending order.
     dtype
-        float32 or float64: the arithmetic of the whole flow.
+        float32 or float64: precision of the flow.
     device
-        Where points live and products are computed, see :func:`phasepipe.physics.arrays.require_device`.
+        Device of points and products, see :func:`phasepipe.physics.arrays.require_device`.
 
     Raises
     ------
@@ -73,8 +73,8 @@ class GradientField:
         self._instances = self.arrays.instances(problems, loss, self.dtype, int(np.bincount(owner).max()))
 
     def segments(self, runs: NDArray[np.intp]) -> list[tuple[int, slice]]:
-        """Instances met in ``runs`` (ascending) with the rows that belong to each."""
-        if runs is not self._segments_of:  # the integrator hands over the same array until a run leaves
+        """Instances of ``runs`` (ascending), each with its rows."""
+        if runs is not self._segments_of:  # the integrator passes the same array until a run ends
             owners = self.owner[runs]
             starts = np.flatnonzero(np.diff(owners, prepend=-1))
             spans = map(slice, starts.tolist(), [*starts[1:].tolist(), len(runs)])
@@ -111,5 +111,5 @@ class GradientField:
         return Observation(loss / self.N, norm, mu.astype(np.float64), predictions)
 
     def products(self, left: Vectors, right: Vectors) -> Array:
-        """Scalar product of each row of ``left`` with the same of ``right``, on the host; shape (rows,)."""
+        """Scalar product of each row of ``left`` with that of ``right``, on the host; shape (rows,)."""
         return self.arrays.fetch(self.arrays.row_products(left, right))

@@ -1,4 +1,4 @@
-"""Gradient flow and gradient descent of many runs, with their fates and records.
+"""Gradient flow and gradient descent of many runs, with their outcomes and records.
 
 See docs/explanation/physics.md §3.
 """
@@ -28,9 +28,9 @@ from phasepipe.physics.threads import one_blas_thread
 
 Int = NDArray[np.intp]
 
-# below these rounding, not the step, would make the error
+# below these tolerances the error is dominated by rounding
 _SMALLEST_TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-_FARTHEST = 100.0  # starts whose norm is this factor from sqrt(N) are a mistake; nearer ones are rescaled
+_FARTHEST = 100.0  # largest accepted factor between the norm of a start and sqrt(N); starts are rescaled
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Flow:
 
 @dataclass(frozen=True)
 class Descent:
-    """Literal gradient descent ``w <- normalise(w - learning_rate g)``."""
+    """Gradient descent ``w <- normalise(w - learning_rate g)``."""
 
     learning_rate: float
 
 
 @dataclass(frozen=True)
 class RunProtocol:
-    """What is run, for how long, and what is kept; the same for every run of a batch.
+    """Dynamics, times and thresholds of a run; the same for all runs of a batch.
 
     Attributes
     ----------
@@ -58,17 +58,17 @@ class RunProtocol:
     times
         Record times, ascending from 0; the last is the time budget ``t_max``.
     recovery_threshold
-        ``|m|`` beyond which a run has recovered, in (0, 1).
+        ``|m|`` above which a run has recovered, in (0, 1).
     gradient_tolerance
-        ``|g| / sqrt(N)`` below which a run is examined as a trap.
+        ``|g| / sqrt(N)`` below which a run is tested for a trap.
     dtype
         float32 or float64.
     predictor
-        Extra observables of every record.
+        Additional observables of every record.
     snapshots
-        Indices into ``times`` at which points of chosen runs are kept.
+        Indices into ``times`` at which points of chosen runs are stored.
     device
-        "cpu", or "gpu" through PyTorch; without a GPU that is the CPU again, and a warning says so.
+        "cpu", or "gpu" through PyTorch, which falls back to the CPU with a warning if there is no GPU.
     """
 
     dynamics: Flow | Descent
@@ -84,7 +84,7 @@ class RunProtocol:
         require_device(self.device)
         require_number("recovery_threshold", self.recovery_threshold, example=0.99, above=0, below=1)
         require_number("gradient_tolerance", self.gradient_tolerance, example=1e-3, above=0)
-        # also np.float32 and the like are understood
+        # types such as np.float32 are accepted too
         object.__setattr__(self, "dtype", _require_dtype(self.dtype))
         if isinstance(self.dynamics, Descent):
             require_number("learning_rate", self.dynamics.learning_rate, example=1e-3, above=0)
@@ -117,9 +117,9 @@ def run_batch(
 ) -> xr.Dataset:
     """Run all starts of several instances of equal shape in one batch.
 
-    On a CPU the bits of a run depend on its instance and start alone: not on the other runs of the batch,
-    nor on which records are asked for. (They do depend on the processor, and on NumPy and its BLAS.) On a
-    GPU they may depend on the batch.
+    On a CPU the bits of a run depend only on its instance and start, not on the other runs of the batch or
+    on the requested records. (They do depend on the processor, and on NumPy and its BLAS.) On a GPU they may
+    depend on the batch.
 
     Parameters
     ----------
@@ -132,14 +132,14 @@ def run_batch(
     protocol
         Dynamics, times and thresholds.
     snapshot_runs
-        Runs whose points are kept at ``protocol.snapshots``, shape (runs,) bool; default all.
+        Runs whose points are stored at ``protocol.snapshots``, shape (runs,) bool; default all.
 
     Returns
     -------
     Dataset with dimensions (start, time): all runs, instance after instance, with ``outcome``,
     ``recovery_time``, ``end_time``, ``evaluations``, ``overlap``, ``loss``, ``gradient_norm``, ``mu``;
-    and ``snapshot`` (snapshot_run, snapshot_time, component) if any are asked for. Records after the end of
-    a run are NaN.
+    and ``snapshot`` (snapshot_run, snapshot_time, component) if requested. Records after the end of a run
+    are NaN.
     """
     owner = np.repeat(np.arange(len(problems)), [len(block) for block in starts])
     if len(protocol.snapshots) and snapshot_runs is None:
@@ -155,7 +155,7 @@ def run_batch(
         snapshot_runs,
     )
     points = field.arrays.send(to_sphere(np.concatenate(starts).astype(protocol.dtype)))
-    # overflow of a step that is too long is caught by its error estimate, or ends the run as diverged
+    # overflow in a step that is too long is caught by its error estimate, or ends the run as diverged
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if isinstance(protocol.dynamics, Flow):
             evaluations = _flow(field, log, points, protocol.dynamics)
@@ -187,10 +187,10 @@ def _descend(field: GradientField, log: RunLog, points: Vectors, dynamics: Desce
         velocity = field(points, runs)
         evaluations[runs] += 1
         following = arrays.to_sphere(points + rate * velocity)
-        # a step that overflows leaves the sphere for zero or not-a-number
+        # after an overflow the point is zero or not a number
         finite = field.products(following, following) > 0.5 * field.N
         diverged[runs[~finite]] = True
-        # the chord as velocity at both ends makes the interpolation linear, as honest as the method
+        # the chord as velocity at both ends makes the interpolation linear, consistent with the method
         chord = (following - points) / rate
         time, step = np.full(len(runs), count * rate), np.full(len(runs), rate)
         steps = Steps(runs, time, step, points, chord, following, chord)
@@ -274,11 +274,10 @@ def run_descent(
     snapshots: bool = False,
     device: str = "cpu",
 ) -> xr.Dataset:
-    """Literal gradient descent with a fixed learning rate; time is the sum of learning rates.
+    """Gradient descent with a fixed learning rate; time is the sum of learning rates.
 
-    Parameters, result and errors as in :func:`run_flow`. The rate has to be below ``2 / lambda_max`` of the
-    Hessian at the start for the whole run (docs/explanation/physics.md §3); a run that blows up ends as
-    *diverged*.
+    Parameters, result and errors are those of :func:`run_flow`. The rate must be below ``2 / lambda_max`` of
+    the Hessian at the start (docs/explanation/physics.md §3); an unstable run ends as *diverged*.
     """
     dynamics = Descent(learning_rate)
     return _run(
@@ -320,7 +319,7 @@ def _run(
 
 
 def _require_starts(w0: ArrayLike, N: int) -> NDArray[np.float64]:
-    """Starts as float64 rows, shape (count, N), if they can be meant as points of the sphere."""
+    """Starts as float64 rows, shape (count, N), after checking that their norms are plausible."""
     given = np.asarray(w0)
     if given.dtype.kind not in "fiu":
         raise TypeError(f"w0 holds {given.dtype}; starts are real numbers")
@@ -329,7 +328,7 @@ def _require_starts(w0: ArrayLike, N: int) -> NDArray[np.float64]:
         raise ValueError(f"w0 has shape {given.shape}; starts for N = {N} have shape (count, {N})")
     with np.errstate(over="ignore"):
         ratios = np.linalg.norm(starts, axis=1) / np.sqrt(N)
-    (astray,) = np.nonzero(~((ratios > 1 / _FARTHEST) & (ratios < _FARTHEST)))  # NaN is astray too
+    (astray,) = np.nonzero(~((ratios > 1 / _FARTHEST) & (ratios < _FARTHEST)))  # includes NaN
     if astray.size:
         row = int(astray[0])
         norm = (

@@ -3,9 +3,9 @@
 See docs/explanation/physics.md §4.
 
 A Householder reflection maps ``w`` to the first axis; the other N - 1 axes are an orthonormal basis of
-the tangent space, so that no spurious zero along ``w`` ever enters. One reduction to tridiagonal form
-then serves everything: all eigenvalues, the lowest eigenvectors, and the signal overlap of every
-eigenvector without forming the eigenvectors themselves. All arithmetic is float64.
+the tangent space, which avoids a spurious zero eigenvalue along ``w``. One reduction to tridiagonal form
+gives all eigenvalues, the lowest eigenvectors, and the signal overlap of every eigenvector without computing
+the eigenvectors. All arithmetic is float64.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from phasepipe.variables import SPECTRUM
 
 Float64 = NDArray[np.float64]
 
-BLOCK_ROWS = 512  # rows of X held in float64 at a time; 256 to 4096 cost the same (within 5 %) at N = 1024
-SPHERE_TOLERANCE = 1e-4  # relative, on |w|² = N; float32 points are well within
+BLOCK_ROWS = 512  # rows of X in float64 at a time; 256 to 4096 are equally fast (within 5 %) at N = 1024
+SPHERE_TOLERANCE = 1e-4  # relative, on |w|² = N; sufficient for float32 points
 
 
 class Measurements(Protocol):
-    """What the Hessian needs of an instance: a :class:`Problem`, or any object with these two arrays."""
+    """Data of an instance for the Hessian: a :class:`Problem`, or any object with these two arrays."""
 
     @property
     def sensing(self) -> NDArray[Any]:
@@ -47,7 +47,7 @@ class Measurements(Protocol):
 
 @dataclass(frozen=True)
 class TangentBasis:
-    """Orthonormal basis of the tangent space at ``w``: a Householder reflection less its first axis.
+    """Orthonormal basis of the tangent space at ``w``: a Householder reflection without its first axis.
 
     ``normal`` (N,) is the unit normal of the reflection that maps ``w`` to the first axis.
     """
@@ -62,7 +62,7 @@ class TangentBasis:
         return cls(normal / np.linalg.norm(normal))
 
     def coordinates(self, vectors: Float64) -> Float64:
-        """Tangent coordinates (..., N - 1) of ``vectors`` (..., N); parts along ``w`` are dropped."""
+        """Tangent coordinates (..., N - 1) of ``vectors`` (..., N); components along ``w`` are discarded."""
         rest = self.normal[1:]
         coordinates: Float64 = vectors[..., 1:] - 2 * (vectors @ self.normal)[..., None] * rest
         return coordinates
@@ -79,7 +79,7 @@ def tangent_hessian(problem: Measurements, loss: Loss, w: Array) -> tuple[Float6
 
     See docs/explanation/physics.md §4.
 
-    Memory is one matrix of (N - 1)² and a few blocks of rows of X, whatever alpha.
+    Memory is one matrix of size (N - 1)² and a few blocks of rows of X, independently of alpha.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def tangent_hessian(problem: Measurements, loss: Loss, w: Array) -> tuple[Float6
     matrix = np.zeros((N - 1, N - 1), order="F")
     for rows, sensing in _row_blocks(problem):
         weight = curvature[rows]
-        # an indefinite weight is two symmetric rank-k updates, half the work of a general product
+        # treat an indefinite weight by two symmetric rank-k updates: half the work of a general product
         for sign in (1.0, -1.0):
             chosen = sign * weight > 0
             if chosen.any():
@@ -147,8 +147,8 @@ def spectrum(problem: Problem, loss: Loss, w: Array, k: int = 2, full: bool = Fa
     k
         Number of lowest eigenpairs, 1 to N - 1.
     full
-        Add every eigenvalue with its signal overlap (dimension ``mode``, N - 1), and the largest signal
-        overlap with its rank; about twice the cost.
+        Also return all eigenvalues with their signal overlaps (dimension ``mode``, N - 1), and the largest
+        signal overlap with its rank; about twice the cost.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def _spectrum_at(
         "largest_eigenvalue": everything[-1],
     }
     if full:
-        # overlaps in the basis of the tridiagonal matrix: N² work, no eigenvector is rotated back
+        # overlaps in the basis of the tridiagonal matrix need N² operations and no back-transformation
         everything, columns = reduced.eigenpairs()
         overlaps = (columns.T @ reduced.rotate(basis.coordinates(direction)[:, None], back=False)[:, 0]) ** 2
         row["all_eigenvalues"] = everything
@@ -216,7 +216,7 @@ def _spectrum_at(
 
 
 def _row_blocks(problem: Measurements) -> Iterator[tuple[slice, Float64]]:
-    """Blocks of rows of the sensing matrix in float64, which is never held as a whole."""
+    """Blocks of rows of the sensing matrix in float64; the complete matrix is never converted."""
     for first in range(0, problem.sensing.shape[0], BLOCK_ROWS):
         rows = slice(first, first + BLOCK_ROWS)
         yield rows, problem.sensing[rows].astype(np.float64)
@@ -231,9 +231,9 @@ def _curvature_and_multiplier(problem: Measurements, loss: Loss, point: Float64)
 
 
 def _signal_directions(points: Float64, signal: Float64, resolution: float) -> Float64:
-    """Unit tangent directions ``e`` (count, N) to the signal; refuses overlaps of ±1."""
+    """Unit tangent directions ``e`` (count, N) to the signal; rejects overlaps of ±1."""
     N = signal.size
-    overlaps = np.einsum("cn,n->c", points, signal) / N  # a row does not depend on the others, as in BLAS
+    overlaps = np.einsum("cn,n->c", points, signal) / N  # unlike BLAS, rows do not depend on each other
     directions = signal - overlaps[:, None] * points
     lengths = np.linalg.norm(directions, axis=1)
     (aligned,) = np.nonzero(lengths <= 8 * resolution * np.sqrt(N))
@@ -252,7 +252,7 @@ def _on_sphere(w: Array, N: int) -> Float64:
         raise ValueError(f"w has shape {w.shape}; it must be ({N},) or (count, {N}) for this problem")
     points = np.atleast_2d(w).astype(np.float64)
     squares = np.einsum("ij,ij->i", points, points)
-    (outside,) = np.nonzero(~(np.abs(squares / N - 1) <= SPHERE_TOLERANCE))  # NaN is outside too
+    (outside,) = np.nonzero(~(np.abs(squares / N - 1) <= SPHERE_TOLERANCE))  # includes NaN
     if outside.size:
         raise ValueError(
             f"point {outside[0]} has |w|² = {squares[outside[0]]:.6g}, not N = {N}; "

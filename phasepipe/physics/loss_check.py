@@ -1,4 +1,4 @@
-"""Evaluates a loss once before anything runs, so that a mistake in it is a sentence, not a fate."""
+"""Evaluate a loss once before any run starts, so that a mistake in it raises an error with one sentence."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import numpy as np
 
 from phasepipe.physics.losses import LOSS_METHODS, Array, Loss, NormalisedQuartic, Quartic
 
-_LARGEST_SHARE = 0.5  # of points at which a derivative may differ from differences: a kink is met at few
-_STEP = 1e-5  # of the differences, relative to 1 + |yhat|
+_LARGEST_SHARE = 0.5  # share of points where a derivative may differ from finite differences, near kinks
+_STEP = 1e-5  # of the finite differences, relative to 1 + |yhat|
 
 
 class LossError(TypeError, ValueError):
-    """What is wrong with an object as a loss."""
+    """The object is not a valid loss; the message says why."""
 
 
 def check_loss(candidate: object, name: str = "loss") -> Loss:
-    """Return ``candidate`` if it behaves as a loss on a few numbers, else say in one sentence what is wrong.
+    """Return ``candidate`` if it behaves like a loss for a few numbers, otherwise raise an error.
 
-    Its three methods are evaluated at fixed predictions and labels, in both precisions: results must be
-    floating arrays of the shape of ``yhat``, finite, and derivatives of one another by finite differences.
-    The arguments must stay as they are. Costs a fraction of a millisecond.
+    Its three methods are evaluated at fixed predictions and labels, in both precisions. Results must be
+    finite floating-point arrays of the shape of ``yhat``, and derivatives of one another by finite
+    differences. The arguments must not be modified. Takes a fraction of a millisecond.
 
     Parameters
     ----------
     candidate
-        What was given as a loss.
+        Object to check.
     name
-        What to call it in the message.
+        Name of the object in the message.
 
     Raises
     ------
     LossError
-        A TypeError and ValueError, with the sentence.
+        Both a TypeError and a ValueError.
     """
     try:
         return examined(candidate)
@@ -40,7 +40,7 @@ def check_loss(candidate: object, name: str = "loss") -> Loss:
 
 
 def examined(candidate: object) -> Loss:
-    """:func:`check_loss` whose sentence begins after the name of the loss."""
+    """As :func:`check_loss`, but error messages do not include the name of the loss."""
     if isinstance(candidate, type):
         raise LossError(
             f"{candidate.__name__} is a class and not an object; give an object, for example "
@@ -56,7 +56,7 @@ def examined(candidate: object) -> Loss:
     if isinstance(candidate, NormalisedQuartic | Quartic):
         return candidate
     draw = np.random.Generator(np.random.PCG64(0))
-    # the engine asks with rows of predictions at the same labels
+    # the integrator evaluates several rows of predictions for the same labels
     yhat, y = draw.normal(size=(3, 16)), draw.normal(size=16)
     for method in LOSS_METHODS:
         for dtype in (np.float32, np.float64):
@@ -85,7 +85,7 @@ def _evaluate(loss: Loss, name: str, yhat: Array, y: Array) -> Array:
     try:
         with np.errstate(all="ignore"):
             found = getattr(loss, name)(*given)
-    except (Exception, SystemExit) as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # code of the user can raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".rstrip(": ").split())
         raise LossError(f"its {name}(yhat, y) fails with {reason}") from error
     if found is None:
@@ -96,7 +96,7 @@ def _evaluate(loss: Loss, name: str, yhat: Array, y: Array) -> Array:
             f"its {name} has shape {shape} for yhat of shape {yhat.shape} and y of shape {y.shape}; "
             f"it should be elementwise, of shape {yhat.shape}"
         )
-    # a constant of NumPy's own makes float64 of float32, which costs time and changes nothing
+    # NumPy constants can convert float32 to float64, which costs time but does no harm
     if not np.issubdtype(getattr(found, "dtype", object), np.floating):
         kind = getattr(found, "dtype", type(found).__name__)
         raise LossError(f"its {name} is {kind} for arguments of {yhat.dtype}; it should keep their type")

@@ -4,7 +4,7 @@ See docs/explanation/physics.md §2.
 
 A loss is any object with three methods of ``(yhat, y)``: ``value``, ``slope`` (first derivative in
 ``yhat``) and ``curvature`` (second derivative). All three are elementwise, broadcast their arguments
-and keep their floating dtype, so that the engine can run them in float32. A user's own loss needs
+and keep their floating-point data type, so that they can be evaluated in float32. A custom loss needs
 nothing else.
 """
 
@@ -27,7 +27,7 @@ LOSS_METHODS = ("value", "slope", "curvature")
 
 @runtime_checkable
 class Loss(Protocol):
-    """What the engine and the theory ask of a loss."""
+    """Interface of a loss for the integrator and the theory."""
 
     def value(self, yhat: Array, y: Array) -> Array:
         """Loss of each sample, shape of ``yhat`` and ``y`` broadcast together."""
@@ -77,7 +77,7 @@ class NormalisedQuartic:
         return (3 * (yhat * yhat) - y * y) / (self.a + y * y)
 
     def slope_kernel(self, y: Array) -> SlopeKernel:
-        """Slope at fixed labels ``y``, shape (M,): what labels alone decide is computed once."""
+        """Slope at fixed labels ``y``, shape (M,); constants of the labels are computed once."""
         square = y * y
         weight = 1 / (self.a + square)
 
@@ -109,9 +109,9 @@ class Quartic:
 
 
 def slope_kernel(loss: Loss, y: Array) -> SlopeKernel:
-    """The loss's own kernel at labels ``y``, shape (M,), if it has one, else its ``slope``.
+    """The kernel of the loss at labels ``y``, shape (M,), if it has one, otherwise its ``slope``.
 
-    A loss may offer ``slope_kernel(y)``, which the engine calls once per instance; no loss has to.
+    A loss may provide ``slope_kernel(y)``, which is called once per instance.
     """
     own = getattr(loss, "slope_kernel", None)
     if own is not None:
@@ -126,7 +126,7 @@ def slope_kernel(loss: Loss, y: Array) -> SlopeKernel:
 
 
 def require_loss(candidate: object, name: str = "loss") -> Loss:
-    """Return ``candidate`` if it offers the three methods of a loss, else say which is missing.
+    """Return ``candidate`` if it has the three methods of a loss.
 
     Raises
     ------

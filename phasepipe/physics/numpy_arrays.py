@@ -1,4 +1,4 @@
-"""Vectors in memory, computed by NumPy and BLAS: what :class:`phasepipe.physics.arrays.Arrays` asks for."""
+"""NumPy implementation of the operations of :class:`phasepipe.physics.arrays.Arrays`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phasepipe.physics.problem import Problem
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
-_PIECE = 16_384  # numbers of each array that a sum works on at a time
+_PIECE = 16_384  # numbers of each array that a weighted sum processes at a time
 
 # Elementwise work on the predictions is done in pieces of about this many numbers, so that its
 # temporaries stay in the second-level cache of a core.
@@ -41,7 +41,7 @@ class NumpyArrays:
         return vectors
 
     def copy(self, vectors: Array) -> Array:
-        """The same numbers elsewhere."""
+        """A copy."""
         return vectors.copy()
 
     def index(self, rows: Int | NDArray[np.bool_]) -> Int | NDArray[np.bool_]:
@@ -49,11 +49,11 @@ class NumpyArrays:
         return rows
 
     def dtype(self, vectors: Array) -> np.dtype[Any]:
-        """Type of the numbers."""
+        """Name of the data type."""
         return vectors.dtype
 
     def column(self, weights: Float, like: Array) -> Array:
-        """A weight for each row, shape (rows, 1), of the type of ``like``."""
+        """Weights of the rows, shape (rows, 1), with the data type of ``like``."""
         return weights.astype(like.dtype)[:, None]
 
     def directions(self, vectors: Array, points: Array) -> Array:
@@ -73,13 +73,13 @@ class NumpyArrays:
         return total.astype(vectors[0].dtype)
 
     def scratch(self, like: Array) -> Array:
-        """Room for a piece of rows."""
+        """Scratch memory for a piece of rows."""
         return np.empty((_height(like), like.shape[1]), like.dtype)
 
     def accumulate(
         self, out: Array, own: Float, terms: Iterable[tuple[Float, Array]], scratch: Array
     ) -> None:
-        """Replace ``out`` by the weighted sum, piece by piece: all of a piece stays in the cache."""
+        """Replace ``out`` by the weighted sum, in pieces that stay in the cache."""
         columns = [(self.column(weights, out), vectors) for weights, vectors in terms]
         scale = self.column(own, out)
         height = _height(out)
@@ -104,7 +104,7 @@ def _height(vectors: Array) -> int:
 
 
 class NumpyInstances:
-    """Sensing matrices in panels, labels, and the memory that their products need."""
+    """Sensing matrices in panels, labels, and scratch memory for their products."""
 
     def __init__(self, problems: Sequence[Problem], loss: Loss, dtype: np.dtype[Any], most: int) -> None:
         self._loss = loss
@@ -116,7 +116,7 @@ class NumpyInstances:
         self._transposed = [Panels(matrix.T / root_N) for matrix in sensing]
         self._labels = [np.asarray(problem.labels, dtype) for problem in problems]
         self._replace_by_slope = [slope_kernel(loss, labels) for labels in self._labels]
-        # fresh memory costs a page fault per 4 kB: the predictions of one instance live here
+        # new memory costs a page fault per 4 kB, so the predictions of one instance reuse this array
         self._most = most
         self._predictions = np.empty((most, self._M), dtype)
         sizes = [panels[0].scratch_size(most) for panels in (self._sensing, self._transposed)]
@@ -137,7 +137,7 @@ class NumpyInstances:
         self._multiply(points, self._transposed[instance], predictions)
         for piece in self._pieces(len(points)):
             values = self._loss.value(predictions[piece], self._labels[instance])
-            # cast first: a sum that casts as it goes is cut by a buffer that runs over the ends of rows
+            # cast first: a sum that casts is split by NumPy's buffer, which does not respect the ends of rows
             losses[piece] = values.astype(np.float64).sum(axis=1)
         slopes = predictions.copy()
         self._to_slopes(instance, slopes)

@@ -1,4 +1,4 @@
-"""How a run can end (docs/explanation/physics.md §3). Values are part of the store format."""
+"""Outcomes of a run (docs/explanation/physics.md §3). Values are part of the store format."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import xarray as xr
 
 
 class Outcome(IntEnum):
-    """Fate of a run; ``PENDING`` marks a run that has not been computed.
+    """Outcome of a run; ``PENDING`` marks a run that has not been computed.
 
-    Members compare with the numbers of a dataset: ``(runs.outcome == pp.Outcome.RECOVERED).mean()`` is the
-    share of recovered runs; :meth:`names` spells them out.
+    Members can be compared with the numbers in a dataset: ``(runs.outcome == pp.Outcome.RECOVERED).mean()``
+    is the share of recovered runs. :meth:`names` converts numbers to names.
     """
 
     PENDING = 0  # not computed yet
     RECOVERED = 1  # |m| passed the recovery threshold
     TRAPPED = 2  # certified: the flow cannot leave the neighbourhood of a spurious minimum
-    UNDECIDED = 3  # the time budget was spent first
-    DIVERGED = 4  # not finite, or the step size collapsed: an error, not a trap
+    UNDECIDED = 3  # the time budget ended before any other outcome
+    DIVERGED = 4  # not finite, or the step size collapsed: a numerical failure, not a trap
 
     @classmethod
     def names(cls, outcomes: Any) -> Any:
@@ -33,12 +33,12 @@ class Outcome(IntEnum):
 
         Returns
         -------
-        DataArray with the dimensions and coordinates of ``outcomes`` if that is one, else array of strings.
+        DataArray like ``outcomes`` if that is a DataArray, otherwise an array of strings.
 
         Raises
         ------
         ValueError
-            If a number is no outcome.
+            If a number is not an outcome.
         """
         numbers = np.asarray(outcomes)
         if not np.isin(numbers, list(cls)).all():

@@ -1,15 +1,15 @@
-"""Products of rows with a matrix that does not change; the result of a row does not depend on the others.
+"""Products of rows with a fixed matrix, where the result of a row does not depend on the other rows.
 
-A BLAS picks its kernel by the number of rows, and kernels differ in the order in which they add: a row that
-is multiplied alone, or as one of twelve, has other last bits than as one of sixteen. Here every product that
-the BLAS sees has the same number of rows, the last ones padded with zeros. It is eight, because then all
-places in a group gave the same bits on every kind of processor that OpenBLAS was asked to imitate; with
-twelve and more they did not. ``tests/physics/test_bits.py`` tries it.
+A BLAS chooses its kernel by the number of rows, and kernels differ in the order of summation: a row that is
+multiplied alone, or as one of twelve, differs in the last bits from the same row as one of sixteen. Therefore
+every product passed to the BLAS has the same number of rows, padded with zeros. This number is eight, because
+then all positions in a group gave the same bits for every processor type that OpenBLAS can emulate; with
+twelve and more they did not. ``tests/physics/test_bits.py`` checks this.
 
-A BLAS also copies a matrix into an order of its own before it multiplies, which costs as much as a product
-with few rows. OpenBLAS leaves it out for AVX-512 where rows x depth x width is at most 10^6 (its
-small-matrix kernels). So a large matrix is cut, once, into contiguous panels, which also stay in the cache
-of a core while all rows pass.
+A BLAS also copies ("packs") a matrix before it multiplies, which costs as much as a product with few rows.
+With AVX-512, OpenBLAS skips this if rows x depth x width is at most 10^6 (its small-matrix kernels). A large
+matrix is therefore divided once into contiguous panels, which also stay in the cache of a core while they
+are multiplied with all rows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import numpy as np
 from phasepipe.physics.losses import Array
 
 ROWS = 8  # of every product, see above
-_DEPTH, _WIDTH = 384, 64  # of a panel
-_LANES = 16  # float32 numbers in a register: a panel's width is a multiple
-_SMALL = 2**17  # numbers of a matrix that is not worth cutting
+_DEPTH, _WIDTH = 384, 64  # largest shape of a panel
+_LANES = 16  # float32 numbers in a register; the width of a panel is a multiple of this
+_SMALL = 2**17  # matrices with fewer entries are not divided
 
 
 def padded(rows: int) -> int:
-    """``rows`` rounded up to whole groups."""
+    """``rows`` rounded up to a multiple of the group size."""
     return -(-rows // ROWS) * ROWS
 
 
@@ -37,7 +37,7 @@ class Panels:
     Parameters
     ----------
     matrix
-        Float32 or float64; a small one is kept as it is, if it is contiguous.
+        Float32 or float64; a small contiguous matrix is used unchanged.
     """
 
     def __init__(self, matrix: Array) -> None:
@@ -48,7 +48,7 @@ class Panels:
             return
         self._slabs: int = -(-depth // _DEPTH)
         self._columns: int = -(-width // _WIDTH)
-        # as equal as can be, so that little of them is padding
+        # panels of nearly equal size need little padding
         self._depth: int = -(-depth // self._slabs)
         self._width: int = _LANES * -(-width // (_LANES * self._columns))
         self._panels = np.zeros((self._slabs, self._columns, self._depth, self._width), matrix.dtype)
@@ -59,7 +59,7 @@ class Panels:
                 self._panels[slab, column, : panel.shape[0], : panel.shape[1]] = panel
 
     def scratch_size(self, rows: int) -> int:
-        """Numbers of scratch that a product with so many rows needs."""
+        """Size of the scratch array for a product with this number of rows."""
         if self._matrix is not None:
             return padded(rows) * sum(self.shape)
         return self._slabs * padded(rows) * (self._depth + self._columns * self._width)
@@ -108,7 +108,7 @@ class Panels:
         self._join(products.reshape(self._slabs, self._columns, height, self._width)[:, :, :count], out)
 
     def _join(self, products: Array, out: Array) -> None:
-        """Add up slabs, shape (slabs, columns, rows, width), beside each other."""
+        """Sum over slabs, shape (slabs, columns, rows, width), and place the columns next to each other."""
         whole = self.shape[1] // self._width
         joined = out[:, : whole * self._width].reshape(len(out), whole, self._width).transpose(1, 0, 2)
         np.add.reduce(products[:, :whole], axis=0, out=joined)

@@ -20,7 +20,7 @@ def measurement_count(N: int, alpha: float) -> int:
     Raises
     ------
     TypeError
-        If ``N`` is no integer or ``alpha`` no number.
+        If ``N`` is not an integer or ``alpha`` not a number.
     ValueError
         If ``N < 2`` or no measurement is left.
     """
@@ -49,11 +49,11 @@ class Problem:
     seed, instance
         Integers that, with N and M, address every random stream of the instance.
     zero_signal
-        The labels know nothing of the signal (control of docs/explanation/physics.md §1).
+        Whether the labels are independent of the signal (control of docs/explanation/physics.md §1).
     ensemble
-        What the sensing matrix was drawn from.
+        Ensemble of the sensing matrix.
     noise
-        Standard deviation of the Gaussian noise of the labels.
+        Standard deviation of the Gaussian label noise.
     """
 
     sensing: NDArray[np.float32]
@@ -96,16 +96,16 @@ class Problem:
         zero_signal
             Draw labels that are independent of the sensing matrix.
         ensemble
-            What to draw the sensing matrix from; see :mod:`phasepipe.physics.ensembles`.
+            Ensemble of the sensing matrix; see :mod:`phasepipe.physics.ensembles`.
         noise
             Standard deviation ``sigma`` of noise ``y = X w* / sqrt(N) + sigma xi``. The good minimum then
-            lies at ``1 - |m|`` of order ``sigma² / (2 (alpha - 1))``; to call a passage of ``|m|`` through a
-            threshold recovery makes sense while this is well below 1 - threshold.
+            lies at ``1 - |m|`` of order ``sigma² / (2 (alpha - 1))``. Defining recovery by a threshold of
+            ``|m|`` is meaningful only if this is well below 1 - threshold.
 
         Raises
         ------
         TypeError
-            If N, seed or instance is no integer, or alpha or noise no number.
+            If N, seed or instance is not an integer, or alpha or noise is not a number.
         ValueError
             If one of them is out of range or no measurement is left.
         """
@@ -162,6 +162,6 @@ class Problem:
         return found
 
     def digest(self) -> np.uint64:
-        """Digest of the sensing matrix (first 8 bytes of BLAKE2b), to prove a regenerated one equal."""
+        """Digest of the sensing matrix (first 8 bytes of BLAKE2b), to check a matrix that is drawn again."""
         raw = hashlib.blake2b(np.ascontiguousarray(self.sensing).data, digest_size=8).digest()
         return np.uint64(int.from_bytes(raw, "little"))

@@ -1,7 +1,7 @@
-"""What is kept of a run: its fate and its time series at fixed times.
+"""Records of a run: its outcome and its time series at fixed times.
 
-:class:`RunLog` is handed the accepted steps of any integrator. It interpolates them to the record
-times, finds first passages through the recovery threshold, certifies traps, and says which runs have
+:class:`RunLog` receives the accepted steps of any integrator. It interpolates them to the record
+times, finds first passages through the recovery threshold, certifies traps, and returns the runs that have
 ended.
 """
 
@@ -26,13 +26,13 @@ from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, Variable, flags
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
-_EXAMINE_AGAIN = 0.5  # a run that was found free is examined again when its gradient is this much smaller
-_NEAR_SIGNAL = 0.99  # a minimum near a point of this |m| may be the signal itself: it is no trap
-_QUEUE = 256  # records are measured in batches of about this many points
+_EXAMINE_AGAIN = 0.5  # after a failed test, a run is tested again when its gradient has shrunk by this factor
+_NEAR_SIGNAL = 0.99  # above this |m| a minimum may be the signal itself and is not called a trap
+_QUEUE = 256  # records are evaluated in batches of about this many points
 
 
 class Predictor(Protocol):
-    """Extra observables of every record, computed from labels and predictions alone."""
+    """Additional observables of every record, computed from labels and predictions only."""
 
     @property
     def variables(self) -> Mapping[str, Variable]:
@@ -47,7 +47,7 @@ class Predictor(Protocol):
 
 
 def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
-    """Log-spaced times with 0 in front and ``t_max`` at the end.
+    """Logarithmically spaced times, beginning with 0 and ending with ``t_max``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
     Raises
     ------
     TypeError, ValueError
-        If ``t_max`` is no positive finite number, or ``per_decade`` no positive integer.
+        If ``t_max`` is not a positive finite number, or ``per_decade`` is not a positive integer.
     """
     require_number("t_max", t_max, example=100, above=0)
     require_integer("records_per_decade", per_decade, least=1, example=8)
@@ -73,7 +73,7 @@ def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
 
 
 class RunLog:
-    """Fates and records of a batch of runs.
+    """Outcomes and records of a batch of runs.
 
     Parameters
     ----------
@@ -84,13 +84,13 @@ class RunLog:
     recovery_threshold
         A run has recovered when ``|m|`` passes this value.
     gradient_tolerance
-        A run is examined as a trap once ``|g| / sqrt(N)`` is below this value.
+        A run is tested for a trap once ``|g| / sqrt(N)`` is below this value.
     predictor
-        Extra observables of every record from labels and predictions alone.
+        Additional observables of every record from labels and predictions only.
     snapshots
-        Indices into ``times`` at which the points of ``snapshot_runs`` are kept.
+        Indices into ``times`` at which the points of ``snapshot_runs`` are stored.
     snapshot_runs
-        Runs, shape (runs,) bool, whose points are kept.
+        Mask of the runs whose points are stored, shape (runs,) bool.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class RunLog:
         return self.field.products(points, signals).astype(np.float64) / self.field.N
 
     def begin(self, points: Vectors) -> Int:
-        """Record the starts, shape (runs, N); return the runs that start beyond the threshold."""
+        """Record the starts, shape (runs, N); return the runs that start above the threshold."""
         runs = np.arange(len(points))
         self._enqueue(runs, np.zeros(len(runs), np.intp), points)
         self._next[:] = 1
@@ -160,7 +160,7 @@ class RunLog:
         return np.concatenate([steps.run[recovered], trapped, steps.run[spent]])
 
     def finish(self, diverged: NDArray[np.bool_]) -> None:
-        """Measure what is still queued and mark diverged runs."""
+        """Evaluate the remaining queued records and mark diverged runs."""
         self.outcome[diverged] = Outcome.DIVERGED
         self._flush()
 
@@ -188,7 +188,7 @@ class RunLog:
         return float(steps.time[row]) + float(path.solve(self.recovery_threshold, extrapolate=False)[0])
 
     def _record(self, steps: Steps, until: Float) -> None:
-        """Queue the interpolated points of all record times that the steps passed."""
+        """Queue the interpolated points of all record times within the steps."""
         first = self._next[steps.run]
         stop = np.searchsorted(self.times, until, side="right")
         passed = np.maximum(stop - first, 0)
@@ -205,8 +205,8 @@ class RunLog:
 
         See docs/explanation/physics.md §3.
 
-        That costs as much as some N evaluations. So a run is examined once when its gradient becomes small,
-        again whenever that has shrunk by a factor since, and once when its time is spent.
+        The test costs as much as about N evaluations. A run is therefore tested when its gradient becomes
+        small, again whenever the gradient has shrunk further by a factor, and at the end of its time.
         """
         open_runs = self.outcome[steps.run] == Outcome.PENDING
         norm = np.sqrt(self.field.products(steps.next_velocity, steps.next_velocity) / self.field.N)

@@ -13,13 +13,11 @@ Int = NDArray[np.intp]
 
 MAX_STAGES = 128
 
-# epsilon of the paper, which takes 2/13: damping of the stiff modes, paid for with stages. Here more of it
-# allows a smaller safety factor of the spectral radius: together 2 % fewer evaluations, fates no worse.
+# epsilon of the paper, where it is 2/13: damping of the stiff modes at the cost of more stages. A larger
+# value allows a smaller safety factor of the spectral radius: 2 % fewer evaluations, with equal outcomes.
 _DAMPING = 0.5
-_STABILITY = 2 / 3 * (1 - 2 / 15 * _DAMPING)  # stable up to this times stages^2 - 1
-LARGEST_STIFFNESS = _STABILITY * (
-    (MAX_STAGES - 1) ** 2 - 1
-)  # step * spectral radius that the most stages bear
+_STABILITY = 2 / 3 * (1 - 2 / 15 * _DAMPING)  # stable up to this number times (stages^2 - 1)
+LARGEST_STIFFNESS = _STABILITY * ((MAX_STAGES - 1) ** 2 - 1)  # largest stable step * spectral radius
 
 
 class Coefficients(NamedTuple):

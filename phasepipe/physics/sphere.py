@@ -1,4 +1,4 @@
-"""Geometry of the sphere ``|w|² = N``. Rows of an array are points ``w``.
+"""Geometry of the sphere ``|w|² = N``; the rows of an array are points ``w``.
 
 See docs/explanation/physics.md §1 and §3.
 """
@@ -24,7 +24,7 @@ def to_sphere(points: Array) -> Array:
 
 
 def tangent(points: Array, vectors: Array) -> Array:
-    """Part of each row of ``vectors`` that is orthogonal to the same row of ``points``."""
+    """Component of each row of ``vectors`` orthogonal to the same row of ``points``."""
     shares = row_products(points, vectors) / row_products(points, points)
     projected: Array = vectors - shares[:, None] * points
     return projected

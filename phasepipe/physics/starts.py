@@ -1,7 +1,7 @@
-"""Where a run starts on the sphere (docs/explanation/physics.md §9).
+"""Starting points of the runs on the sphere (docs/explanation/physics.md §9).
 
-Every start has a stream of its own, keyed by (seed, N, M, instance, kind, number), so that starts
-number 16 to 31 are the same whether or not 0 to 15 were asked for.
+Every start has its own random stream, keyed by (seed, N, M, instance, kind, number), so that starts
+16 to 31 are the same whether or not starts 0 to 15 were requested.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from phasepipe.physics.streams import Stream, generator
 from phasepipe.physics.threads import one_blas_thread
 
 SPECTRAL_REGULARISATION = 0.01  # bounds the weight by -100; the overlap is within 0.1 % of the optimal one
-_NEVER = 1e-300  # gradient tolerance that no run meets
+_NEVER = 1e-300  # gradient tolerance that no run reaches
 
 
 class StartKind(IntEnum):
@@ -73,8 +73,8 @@ def random(problem: Problem, count: int, seed: int, first: int = 0) -> NDArray[n
 def warm(problem: Problem, count: int, seed: int, *, m0: float, first: int = 0) -> NDArray[np.float64]:
     """Starts with overlap exactly ``m0`` with the signal, otherwise uniform.
 
-    Starts of equal number share their direction across ``m0``, so that differences between overlaps
-    are seen without the noise of the direction.
+    Starts with the same number have the same direction for all ``m0``, so that comparisons between overlaps
+    are not affected by the randomness of the direction.
 
     Raises
     ------
@@ -110,13 +110,13 @@ def optimal_weight(y: Array, regularisation: float = 0.0) -> Array:
 
 @one_blas_thread()
 def spectral(problem: Problem) -> NDArray[np.float64]:
-    """The spectral start: top eigenvector of ``sum_i f(y_i) x_i x_i^T``, optimal weight.
+    """The spectral start: top eigenvector of ``sum_i f(y_i) x_i x_i^T`` with the optimal weight.
 
     See docs/explanation/physics.md §9.
 
-    An instance has one: its negative is the same start for a loss that is even in ``yhat``. Found by Lanczos
-    iterations, O(M N) each, with no N x N matrix. :func:`phasepipe.theory.spectral_start` predicts its
-    overlap.
+    An instance has one spectral start: its negative is equivalent for a loss that is even in ``yhat``. It is
+    computed by Lanczos iterations of cost O(M N), without an N x N matrix.
+    :func:`phasepipe.theory.spectral_start` predicts its overlap.
 
     Returns
     -------
@@ -139,25 +139,25 @@ def spectral(problem: Problem) -> NDArray[np.float64]:
 
 @one_blas_thread()
 def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 0) -> NDArray[np.float64]:
-    """Lowest eigenvector of the Hessian at a random point: the coarse start, with no tuning.
+    """Lowest eigenvector of the Hessian at a random point: a coarse informed start without parameters.
 
     See docs/explanation/physics.md §9.
 
-    Every start has a random point of its own. Its squared overlap with the signal is that of
-    :func:`phasepipe.theory.initial_spectrum` for N to infinity. The cost is a dense diagonalisation each.
+    Every start uses a different random point. For N to infinity its squared overlap with the signal is given
+    by :func:`phasepipe.theory.initial_spectrum`. Each start needs a dense diagonalisation.
 
     Parameters
     ----------
     problem, count, seed, first
-        As for :func:`random`; the numbers address the random points.
+        As for :func:`random`; the numbers identify the random points.
     loss
-        Loss whose Hessian is taken.
+        Loss of the Hessian.
 
     Returns
     -------
     array, shape (count, N), float64
-        The component of largest magnitude is positive; the two signs are the same start for a loss that is
-        even in ``yhat``.
+        The component of largest magnitude is positive; both signs are equivalent for a loss that is even in
+        ``yhat``.
     """
     check_loss(loss)
     points = to_sphere(_gaussians(problem, StartKind.CURVATURE, count, seed, first))
@@ -173,22 +173,22 @@ def threshold(
     See docs/explanation/physics.md §1 and §7.
 
     In the N - 1 dimensions orthogonal to ``w*`` the sensing matrix is Gaussian and independent of the
-    labels: descent confined to them is the zero-signal control, and comes near its threshold states by the
-    time ``preparation``. To plant is to give every row ``x_i`` back its component along the signal, which is
-    ``y_i``. That makes ``(X, w*, y)`` an instance as any other, and changes neither the predictions nor the
-    loss of the state, which has no overlap; it adds a force along the signal only,
-    ``-(1/sqrt(N)) sum_i l'_i y_i``, of mean zero and order one where ``|w| = sqrt(N)``, as at a random start.
-    So what these starts lack is the descent before them, in which curvature would have pointed to the
-    signal.
+    labels: gradient flow restricted to them is the zero-signal control, and approaches its threshold states
+    by the time ``preparation``. Planting means restoring the component of every row ``x_i`` along the signal,
+    which is ``y_i``. This makes ``(X, w*, y)`` a regular instance, and changes neither the predictions nor
+    the loss of the state, which has zero overlap. It only adds a force along the signal,
+    ``-(1/sqrt(N)) sum_i l'_i y_i``, of mean zero and order one for ``|w| = sqrt(N)``, as at a random start.
+    Compared with ordinary runs, these starts skip the initial descent, during which the curvature points to
+    the signal.
 
     Parameters
     ----------
     problem, count, seed, first
-        As for :func:`random`; the numbers address the points where the descents start.
+        As for :func:`random`; the numbers identify the starting points of the preparation.
     loss
-        Loss of the descent without signal.
+        Loss of the flow without signal.
     preparation
-        Time of that descent, positive.
+        Duration of that flow, positive.
 
     Returns
     -------
@@ -199,13 +199,13 @@ def threshold(
     ValueError
         If the problem has no signal or its sensing matrix is not Gaussian.
     FloatingPointError
-        If the descent diverges.
+        If the flow diverges.
     """
     if problem.zero_signal or problem.ensemble != GAUSSIAN:
         raise ValueError("threshold starts are planted into a Gaussian problem with a signal")
     require_number("preparation", preparation, example=100.0, above=0)
     check_loss(loss)
-    # in coordinates across the signal: in all N, rounding along it would grow, as nothing there is measured
+    # use coordinates orthogonal to the signal: with all N coordinates, rounding errors along it would grow
     basis = TangentBasis.at(problem.signal)
     companion = replace(
         problem,
@@ -216,7 +216,7 @@ def threshold(
     points = to_sphere(
         basis.coordinates(_gaussians(problem, StartKind.THRESHOLD, count, seed, first)),
     )
-    # a run must reach the end, so it is neither certified as trapped nor stopped near the signal by chance
+    # every run must reach the end, so disable the certificate of traps and the recovery threshold
     protocol = RunProtocol(
         Flow(),
         np.array([0.0, preparation]),
@@ -231,7 +231,7 @@ def threshold(
 
 
 def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each row with the sign that makes its component of largest magnitude positive."""
+    """Rows with the sign chosen such that the component of largest magnitude is positive."""
     largest = np.argmax(np.abs(vectors), axis=1)
     signed: NDArray[np.float64] = vectors * np.sign(vectors[np.arange(len(vectors)), largest])[:, None]
     return signed

@@ -1,4 +1,4 @@
-"""Accepted steps of any integrator, as the records see them."""
+"""Accepted steps of an integrator, as input of the records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Int = NDArray[np.intp]
 
 
 class Steps(NamedTuple):
-    """Accepted steps, one row each, in ascending order of ``run``; velocities are those at both ends."""
+    """Accepted steps, one row each, in ascending order of ``run``, with the velocities at both ends."""
 
     run: Int
     time: Float
@@ -25,7 +25,7 @@ class Steps(NamedTuple):
     next_velocity: Vectors
 
     def select(self, mask: NDArray[np.bool_]) -> Steps:
-        """The steps of the rows in ``mask``."""
+        """The steps of the rows selected by ``mask``."""
         here = arrays_of(self.point).index(mask)
         return Steps(
             self.run[mask],
@@ -38,7 +38,7 @@ class Steps(NamedTuple):
         )
 
     def interpolate(self, rows: Int, fractions: Float) -> Vectors:
-        """Points on the sphere at ``time + fraction * step`` of the given rows, cubic Hermite.
+        """Points on the sphere at ``time + fraction * step`` of the given rows, by cubic Hermite polynomials.
 
         The interpolant is of third order, one above the integrator, so it adds no error to a record.
         """

@@ -1,7 +1,7 @@
 """Random streams keyed by integers.
 
-Every stream is addressed by what it is for, never by a position in a loop, a worker or a block.
-So any run can be repeated alone, and a grid can grow without touching what is there.
+The key of a stream describes its purpose and never depends on the position in a loop, worker or block.
+Therefore any run can be repeated alone, and a grid can grow without affecting existing runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """First word of a key: what the numbers are for. Values are part of the store format."""
+    """First integer of a key: the purpose of the stream. Values are part of the store format."""
 
     SENSING = 1
     SIGNAL = 2
@@ -29,11 +29,11 @@ def generator(stream: Stream, seed: int, *key: int) -> np.random.Generator:
     Parameters
     ----------
     stream
-        What the numbers are for.
+        Purpose of the stream.
     seed
         Root seed of the sweep, a non-negative integer.
     *key
-        Non-negative integers that address the stream, for example ``N, M, instance``.
+        Non-negative integers that identify the stream, for example ``N, M, instance``.
     """
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(stream), *key))
     return np.random.Generator(np.random.PCG64DXSM(sequence))

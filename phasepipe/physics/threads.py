@@ -1,8 +1,8 @@
-"""One BLAS thread where bits must not depend on how many there are.
+"""Limit BLAS to one thread, so that results do not depend on the number of threads.
 
-With more threads a BLAS cuts a product otherwise, and adds in another order. Workers have one thread each,
-a notebook usually has one per core; both have to find the same numbers. Little is lost: the products of a
-flow are too small to be shared.
+With several threads a BLAS divides products differently and sums in another order. Workers have one thread
+each, while a notebook usually has one per core; both must compute the same bits. The loss of speed is small,
+because the products of a flow are too small for several threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread in this process meanwhile; also a decorator."""
+    """Context manager and decorator that limits BLAS to one thread in this process."""
     with _controller().limit(limits=1, user_api="blas"):
         yield
 

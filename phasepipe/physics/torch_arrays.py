@@ -1,7 +1,7 @@
-"""Vectors on a device, computed by PyTorch: what :class:`phasepipe.physics.arrays.Arrays` asks for.
+"""PyTorch implementation of the operations of :class:`phasepipe.physics.arrays.Arrays`.
 
-Launching and waiting are what costs on a GPU: nothing here waits but ``fetch``; what is sent is sent from
-pinned memory, which the device reads in its own time.
+On a GPU, launching kernels and waiting for results dominate the cost. Only ``fetch`` waits for the device;
+data are sent asynchronously from pinned memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from phasepipe.physics.problem import Problem
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
-Tensor = Any  # torch.Tensor; the types of PyTorch must not be needed to check ours
+Tensor = Any  # torch.Tensor; type checking must not require PyTorch
 
 
 class TorchArrays:
@@ -45,15 +45,15 @@ class TorchArrays:
         return values
 
     def index(self, rows: Int | NDArray[np.bool_]) -> Tensor:
-        """Row numbers on the device; those of a mask are found here, the device would have to be asked."""
+        """Row numbers on the device; a mask is converted on the host, which avoids waiting for the device."""
         return self.send(np.flatnonzero(rows) if rows.dtype == bool else rows)
 
     def dtype(self, vectors: Tensor) -> np.dtype[Any]:
-        """NumPy's name of the type of the numbers."""
+        """NumPy name of the data type."""
         return np.dtype(str(vectors.dtype).removeprefix("torch."))
 
     def column(self, weights: Float, like: Tensor) -> Tensor:
-        """A weight for each row, shape (rows, 1), of the type of ``like``."""
+        """Weights of the rows, shape (rows, 1), with the data type of ``like``."""
         return self.send(weights.astype(self.dtype(like)))[:, None]
 
     def row_products(self, left: Tensor, right: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class TorchArrays:
         return total.to(vectors[0].dtype)
 
     def scratch(self, like: Tensor) -> None:
-        """None is needed."""
+        """No scratch memory is needed."""
 
     def accumulate(
         self, out: Tensor, own: Float, terms: Iterable[tuple[Float, Tensor]], scratch: None
@@ -95,15 +95,15 @@ class TorchArrays:
         self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike, most: int
     ) -> TorchInstances:
         """The instances with their loss."""
-        del most  # memory of a device is reused by its allocator
+        del most  # the allocator of the device reuses memory
         return TorchInstances(self, problems, loss, np.dtype(dtype))
 
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """No TF32 in float32 products, whatever else is set in this process."""
+    """Disable TF32 in float32 products, independently of the settings of this process."""
     settings = torch.backends.cuda.matmul
-    # PyTorch renamed the setting, and refuses to be asked by the one name what was set by the other
+    # PyTorch renamed the setting, and raises an error if it is set by one name and read by the other
     name, value = ("fp32_precision", "ieee") if hasattr(settings, "fp32_precision") else ("allow_tf32", False)
     before = getattr(settings, name)
     setattr(settings, name, value)
@@ -126,7 +126,7 @@ class TorchInstances:
         self, arrays: TorchArrays, problems: Sequence[Problem], loss: Loss, dtype: np.dtype[Any]
     ) -> None:
         self._arrays = arrays
-        self._loss: Any = loss  # its methods are declared for arrays
+        self._loss: Any = loss  # the methods of a loss are annotated for arrays only
         self._root_N = float(np.sqrt(problems[0].N))
         self._sensing = [arrays.send(np.asarray(problem.sensing, dtype)) for problem in problems]
         self._labels = [arrays.send(np.asarray(problem.labels, dtype)) for problem in problems]
@@ -155,13 +155,13 @@ class TorchInstances:
 
 
 def _require_tensor_loss(loss: Any, labels: Tensor) -> None:
-    """Evaluate a loss once on tensors; those that follow derivatives cannot become NumPy arrays unseen."""
+    """Evaluate a loss once on tensors with gradients, so that a conversion to NumPy raises an error."""
     yhat, y = torch.ones_like(labels).requires_grad_(), labels.clone().requires_grad_()
     try:
         found = [method(yhat, y) for method in (loss.value, loss.slope)]
         fits = all(part.shape == yhat.shape and part.dtype == yhat.dtype for part in found)
         reason = "value and slope must keep shape and type of yhat"
-    except Exception as error:  # whatever the user's code raises
+    except Exception as error:  # code of the user can raise anything
         fits, reason = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
     if not fits:
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Whether gradient flow can still leave the neighbourhood of a point: the certificate of a trapped run.
+"""Certificate of a trapped run: a proof that gradient flow cannot leave the neighbourhood of a point.
 
 Points near ``w`` are written ``sqrt(N) (w + x) / |w + x|`` with ``x`` tangent, ``p = X x / sqrt(N)`` the
 changes of the predictions and ``q = |x|² / N``. For the losses of docs/explanation/physics.md §2, ``(1 + q)²
@@ -6,15 +6,15 @@ L`` is a polynomial of degree four in ``x``, and collecting its terms
 
     (1 + q)² (L - L(w)) >= g.x + x.H x / 2 + sum_i c_i p_i³ - q sum_i b_i p_i - q² L(w),
 
-with gradient g and Hessian H at ``w``, ``c = l''' / 6`` and ``b = (yhat l'' - 3 l') / 2``; what is left out
-is a sum of squares. If H is positive definite, let ``|x|_H² = x.H x``: where the right side is positive on a
-whole ellipsoid ``|x|_H = s``, L is larger there than at ``w``, and the flow, along which L falls, never
-crosses it. On it ``|g.x| <= s |g|_(1/H)``, ``q <= s² / (N lambda)`` with the smallest eigenvalue, and the
-cubic form is at most ``kappa s³``, kappa the largest singular value of its N x N² matrix. That is a condition
-of Newton and Kantorovich in the norm of H itself: in the Euclidean norm, stiff directions spoil it by factors
-of ten to thousands.
+with gradient g and Hessian H at ``w``, ``c = l''' / 6`` and ``b = (yhat l'' - 3 l') / 2``; the omitted terms
+are a sum of squares. If H is positive definite, let ``|x|_H² = x.H x``. If the right side is positive on the
+whole ellipsoid ``|x|_H = s``, L is larger there than at ``w``, and the flow, along which L decreases, cannot
+cross it. On the ellipsoid ``|g.x| <= s |g|_(1/H)``, ``q <= s² / (N lambda)`` with the smallest eigenvalue
+lambda, and the cubic form is at most ``kappa s³``, where kappa is the largest singular value of its N x N²
+matrix. This is a Newton-Kantorovich condition in the norm of H. In the Euclidean norm, stiff directions would
+weaken it by factors of ten to thousands.
 
-For a loss that is no polynomial of degree four in yhat the same numbers are an estimate, to third order in x.
+For a loss that is not a polynomial of degree four in yhat, the result is an estimate to third order in x.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from phasepipe.physics.problem import Problem
 
 Float64 = NDArray[np.float64]
 
-_STEP = 1e-3  # of the difference of curvatures; exact for curvatures that are quadratic in yhat
-_BLOCK = 512  # rows of the M x M matrix of products held at a time
-_MARGIN = 1.001  # for rounding where products are made in float32
+_STEP = 1e-3  # of the finite difference of the curvature; exact if the curvature is quadratic in yhat
+_BLOCK = 512  # rows of the M x M matrix of products in memory at a time
+_MARGIN = 1.001  # allowance for rounding errors of float32 products
 
 
 def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float) -> bool:
-    """Whether gradient flow from ``w`` provably stays where ``|m|`` is below the threshold, at a minimum.
+    """Whether gradient flow from ``w`` provably stays near a minimum where ``|m|`` is below the threshold.
 
-    A proof, up to rounding in float64, for the losses of docs/explanation/physics.md §2; an estimate for
-    others. False means that nothing is known. Costs about a Hessian and its eigenvalues; several times that
-    if the answer is yes.
+    This is a proof, up to rounding in float64, for the losses of docs/explanation/physics.md §2, and an
+    estimate for other losses. False means that nothing is known. The cost is about that of a Hessian and its
+    eigenvalues, and several times that if the answer is True.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float
     w
         Point on the sphere, shape (N,).
     recovery_threshold
-        ``|m|`` beyond which a run counts as recovered.
+        ``|m|`` above which a run counts as recovered.
     """
     N = problem.N
     point = w.astype(np.float64)
@@ -73,7 +73,7 @@ def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float
     bend = softness * float(np.linalg.norm((curvature * yhat - 3 * slope) / 2 @ changes))
     fourth = softness**2 * abs(float(np.sum(loss.value(yhat, y))))
 
-    # along one direction the cubic form is less than kappa: most points that fail do so here, cheaply
+    # along one direction the cubic form is less than kappa: this cheap test rejects most points that fail
     along = abs(float(cubic @ (changes @ gradient) ** 3)) / force**3 if force > 0 else 0.0
     if _barrier(force, along + bend, fourth) is None:
         return False
@@ -107,14 +107,14 @@ def _barrier(force: float, third: float, fourth: float) -> float | None:
 def _largest_cubic(changes: Float64, cubic: Float64) -> float:
     """Bound on ``|sum_i c_i (changes_i.u)³|`` over unit ``u``.
 
-    The largest singular value of the form's N x N² matrix; it was 1.15 to 1.45 times the largest value of
-    the form that a power method found at the ends of trapped runs, where leverages of single rows bound it
-    by 3 to 6 times.
+    It is the largest singular value of the N x N² matrix of the form. At the ends of trapped runs it was 1.15
+    to 1.45 times the largest value of the form found by a power method; a bound by the leverages of single
+    rows was 3 to 6 times this value.
     """
     scale = float(np.abs(cubic).max())
     if scale == 0:
         return 0.0
-    rows = changes.astype(np.float32)  # twice as fast, and its rounding is within the margin
+    rows = changes.astype(np.float32)  # twice as fast; rounding errors are within the margin
     weighted = (cubic / scale).astype(np.float32)[:, None] * rows
     square: Any = np.zeros((rows.shape[1], rows.shape[1]), np.float32)
     for first in range(0, len(rows), _BLOCK):
@@ -126,15 +126,15 @@ def _largest_cubic(changes: Float64, cubic: Float64) -> float:
 
 
 def _inverse(factor: Float64) -> Float64:
-    """Inverse of a matrix from its lower Cholesky factor, whose other triangle is zero."""
+    """Inverse of a matrix from its lower Cholesky factor, whose upper triangle is zero."""
     lower: Float64 = lapack.dpotri(factor, lower=1)[0]
     return lower + np.tril(lower, -1).T
 
 
 def _largest_eigenvalue(matrix: Array) -> float:
-    """Upper bound on the largest eigenvalue of a positive matrix, some per cent above it.
+    """Upper bound on the largest eigenvalue of a positive matrix, a few per cent above it.
 
-    ``trace(A^16)^(1/16)``: by products only, in a fraction of the time of a diagonalisation.
+    It is ``trace(A^16)^(1/16)``, which needs only products and a fraction of the time of a diagonalisation.
     """
     scale = float(np.linalg.norm(matrix))
     if not (np.isfinite(scale) and scale > 0):

@@ -1,4 +1,4 @@
-"""Predictions for N to infinity, and from labels alone: thresholds, bulk, edge, outlier."""
+"""Predictions for N to infinity and predictions from labels: thresholds, bulk, edge and outlier."""
 
 from phasepipe.physics.starts import optimal_weight
 from phasepipe.theory.complexity import CriticalPoints, complexity, landscape_outlier

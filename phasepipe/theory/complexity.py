@@ -1,11 +1,11 @@
-"""How many critical points and minima a loss has: annealed Kac-Rice complexity.
+"""Annealed Kac-Rice complexity: the number of critical points and minima of a loss.
 
 See docs/explanation/landscape.md for the derivation and its limits.
 
 ``Sigma`` is the logarithm of the expected number of critical points of ``L(w)`` on the sphere, per dimension,
-for N to infinity at given ``alpha``, energy and overlap. The expectation is over the sensing matrix at
-*typical* labels: what is counted would be there for almost every set of labels if it were there on average.
-``labels="averaged"`` includes atypical labels, as is common in the literature; it is never smaller.
+for N to infinity at given ``alpha``, energy and overlap. The expectation is over the sensing matrix for
+*typical* labels, that is, for almost every set of labels. ``labels="averaged"`` also averages over atypical
+labels, as is common in the literature; the result is never smaller.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
 
 Kind = Literal["minima", "critical", "marginal", "stable"]
 _KINDS = ("minima", "critical", "marginal", "stable")
-_GUESSES = 3  # that are tried before anything is continued
-_LEVEL = 2  # of the grids for averages at a solution
-_INTERIOR = 1e-6  # square below 1 by that much: the edge is not at 0
+_GUESSES = 3  # initial guesses that are tried before a continuation
+_LEVEL = 2  # refinement of the grids for averages at a solution
+_INTERIOR = 1e-6  # if square is below 1 by more than this, the edge is not at 0
 
 
 @dataclass(frozen=True)
 class CriticalPoints:
-    """The critical points that dominate the count at given alpha, overlap and (where asked for) energy."""
+    """The critical points that dominate the count at given alpha, overlap and, if specified, energy."""
 
     loss: Loss
     kind: Kind
@@ -41,20 +41,20 @@ class CriticalPoints:
     overlap: float  # m, with the signal
     complexity: float  # Sigma, logarithm of the expected number per dimension
     energy: float  # loss per dimension, alpha <l>
-    slope: float  # derivative of Sigma by the energy, in units of 1 / loss; 0 where they are most numerous
+    slope: float  # derivative of Sigma by the energy, in units of 1 / loss; 0 for the most numerous
     mu: float  # Lagrange multiplier of docs/explanation/physics.md §3, alpha <yhat l'>
     marginal: bool  # minima whose Hessian has its edge at 0
-    signal_response: float  # the Hessian has a negative direction towards the signal where it exceeds 1
-    multipliers: Multipliers  # of the law of predictions and labels
+    signal_response: float  # above 1 the Hessian has a negative direction towards the signal
+    multipliers: Multipliers  # of the distribution of predictions and labels
     labels: Labels
-    error: float  # the largest of those of Sigma (absolute), energy and alpha (relative)
+    error: float  # largest error of Sigma (absolute), energy and alpha (relative)
 
     def __float__(self) -> float:
         return self.complexity
 
     @property
     def measure(self) -> TiltedMeasure:
-        """Joint law of predictions and labels."""
+        """Joint distribution of predictions and labels."""
         return TiltedMeasure(
             self.loss, self.multipliers, self.overlap, self.kind != "critical", labels=self.labels
         )
@@ -74,7 +74,7 @@ def complexity(
     kind: Kind = "minima",
     labels: Labels = "typical",
 ) -> CriticalPoints:
-    """Complexity of critical points, and what they look like.
+    """Complexity and properties of critical points.
 
     Parameters
     ----------
@@ -83,21 +83,21 @@ def complexity(
     alpha
         Measurements per dimension.
     energy
-        Loss per dimension, ``alpha <l>``; without it, that of the most numerous.
+        Loss per dimension, ``alpha <l>``; default: that of the most numerous critical points.
     overlap
-        With the signal, in (-1, 1).
+        Overlap with the signal, in (-1, 1).
     kind
         ``"critical"`` points of any index; ``"minima"``, whose bulk of eigenvalues is positive (one
-        direction, towards the signal, may lead down, see ``signal_response``); ``"marginal"`` ones, whose
-        bulk begins at 0; or ``"stable"`` minima in the strict sense, of which this is known at overlap 0
-        only.
+        direction, towards the signal, may have negative curvature, see ``signal_response``); ``"marginal"``
+        minima, whose bulk begins at 0; or ``"stable"`` minima without any negative direction, which are
+        available only at overlap 0.
     labels
         ``"typical"``, or ``"averaged"`` with the sensing matrix.
 
     Returns
     -------
     CriticalPoints
-        Also where Sigma is negative: typically none exist there.
+        Also if Sigma is negative; then typically no such points exist.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def complexity(
     """
     problem = problem_of(loss, alpha, energy=energy, overlap=overlap, kind=kind, labels=labels)
     alpha = float(alpha)
-    # where they have their edge above 0: minima of low energy, which are all the critical points there are
+    # edge above 0: minima of low energy, where all critical points are minima
     inside = replace(problem, minima=True, marginal=False)
     attempts = [inside] if kind != "marginal" and energy is not None else []
     if kind in ("minima", "stable"):
@@ -128,7 +128,7 @@ def complexity(
 def problem_of(
     loss: Loss, alpha: float, *, energy: float | None, overlap: float, kind: Kind, labels: Labels
 ) -> Problem:
-    """Equations of :func:`complexity`, arguments checked."""
+    """Equations of :func:`complexity`, after checking the arguments."""
     require_symmetric(require_loss(loss))
     if kind not in _KINDS:
         raise ValueError(f"kind = {kind!r} is none of {', '.join(_KINDS)}")
@@ -152,10 +152,10 @@ def problem_of(
 
 
 def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
-    """Solution of a problem near a start.
+    """Solution of a problem near a starting point.
 
-    Minima leave the edge, and stable ones the transition towards the signal, where that makes them more
-    numerous.
+    The constraint that the edge is at 0 is dropped for minima, and the constraint of stability towards the
+    signal for stable minima, if this gives a larger complexity.
     """
     found, error = solve(problem, start)
     at = found.point.multipliers
@@ -172,7 +172,7 @@ def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
 
 
 def described(problem: Problem, found: Evaluation, error: float, kind: Kind) -> CriticalPoints:
-    """A solution of the equations in words that need no knowledge of them."""
+    """Convert a solution of the equations to the public result."""
     at = found.point.multipliers
     points = CriticalPoints(
         loss=problem.loss,
@@ -195,14 +195,14 @@ def described(problem: Problem, found: Evaluation, error: float, kind: Kind) -> 
 
 
 def landscape_outlier(points: CriticalPoints) -> Outlier:
-    """Edge of the Hessian's bulk, outlier towards the signal, squared overlap, less ``mu``.
+    """Edge of the bulk of the Hessian, outlier towards the signal (``mu`` subtracted), and squared overlap.
 
     See docs/explanation/physics.md §5.
 
     Raises
     ------
     ValueError
-        If the overlap is not 0, where the prediction is exact.
+        If the overlap is not 0; the prediction is exact only at overlap 0.
     """
     if points.overlap:
         raise ValueError("the outlier is predicted at overlap 0; see signal_response for stability elsewhere")
@@ -232,7 +232,7 @@ def landscape_outlier(points: CriticalPoints) -> Outlier:
 
 
 def _with_full_response(points: CriticalPoints) -> CriticalPoints:
-    """Response to the signal with what the vanishing gradient adds at an overlap.
+    """Response to the signal, including the correction by the vanishing gradient at nonzero overlap.
 
     The gradient vanishes in every tangent direction, ``sum_i l'_i z_i = 0``: the rows of X are not
     independent of the point, and the stability towards the signal gains ``chi² alpha <y_e l' r>² / <l'^2 (1 -

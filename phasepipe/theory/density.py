@@ -1,7 +1,7 @@
 """Density of the bulk from the bulk equation, for plots (docs/explanation/physics.md §5).
 
-As in :mod:`phasepipe.theory.resolvent` the unknown is ``u = 1 / g``; unlike there it is complex, and the
-cost is a few hundred passes over the sample for each point of the grid (0.4 s for 1000 points at M = 1200).
+As in :mod:`phasepipe.theory.resolvent` the unknown is ``u = 1 / g``, but here it is complex. The cost is a
+few hundred passes over the sample for each point of the grid (0.4 s for 1000 points at M = 1200).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from phasepipe.physics.losses import Loss, require_loss
 Float64 = NDArray[np.float64]
 Complex128 = NDArray[np.complex128]
 
-CHUNK = 1 << 15  # products of points and samples worked on at a time, to stay in cache
-HEIGHTS = 4.0 ** -np.arange(1.0, 17.0)  # of the path down to the real axis, in units of the spectrum
+CHUNK = 1 << 15  # products of points and samples that are processed at a time, to stay in the cache
+HEIGHTS = 4.0 ** -np.arange(
+    1.0, 17.0
+)  # imaginary parts on the path to the real axis, in units of the spectrum
 NEWTON_STEPS = 12
 
 
@@ -71,13 +73,13 @@ def bulk_density(
     Parameters
     ----------
     eigenvalues
-        Where to evaluate it, any shape.
+        Points of evaluation, any shape.
     labels, yhat
         Shape (M,).
 
     Returns
     -------
-    Shape of ``eigenvalues``; integrates to 1, less the share ``1 - alpha P(T != 0)`` of zero modes (at
+    Shape of ``eigenvalues``. The integral is 1, minus the share ``1 - alpha P(T != 0)`` of zero modes (at
     ``-mu``) if that is positive.
     """
     require_loss(loss)
@@ -101,7 +103,7 @@ def _descend(z: Complex128, T: Float64, share: Float64) -> Complex128:
         target = z + 1j * height
         for _ in range(NEWTON_STEPS):
             ratio = T / (u[:, None] - T)
-            moved = target - u * (ratio @ share)  # the contracting map
+            moved = target - u * (ratio @ share)  # contracting map
             newton = u + (moved - u) / (1 - np.square(ratio) @ share)
             step = np.where((newton.imag > 0) & np.isfinite(newton), newton, moved)
             change = np.abs(step - u)

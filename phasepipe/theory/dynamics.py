@@ -1,8 +1,8 @@
 """Gradient flow for N to infinity: dynamical mean-field theory (docs/explanation/dynamics.md).
 
-The two-time functions of the flow solve closed equations whose averages run over an effective process of one
-sample. They are solved forward in time by a sample of that process; errors come from independent samples and
-from a grid with steps twice as long.
+The two-time functions of the flow satisfy closed equations with averages over an effective process of one
+measurement. The equations are solved forward in time with samples of that process. Errors are estimated from
+independent sets of samples and from a grid with steps twice as long.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ FEWEST_SAMPLES = 1 << 8
 LONGEST_TIME = 1e4
 _SHARE, _DECAY = 0.06, 0.4  # step sizes at accuracy 0.01; the error is of second order in them
 _REFINEMENTS = 1
-_STEP_ERROR = 0.5  # of the difference to steps twice as long; 1/3 at second order, 1 at first
-_SMOOTHING = 0.5  # in log(time): an error estimated from two seeds alone scatters too much to be used
-_DECIDING = ("energy", "amplification", "overlap")  # what the accuracy is asked of
+_STEP_ERROR = 0.5  # error relative to the difference to steps twice as long; 1/3 at second order, 1 at first
+_SMOOTHING = 0.5  # width in log(time) for smoothing error estimates, which are noisy for two seeds
+_DECIDING = ("energy", "amplification", "overlap")  # quantities that must reach the accuracy
 
 _TIME = {"long_name": "time", "units": "t"}
 _LONG_NAMES = {
@@ -54,7 +54,7 @@ def dynamics(
     seeds: int = 2,
     accuracy: float = 0.01,
 ) -> xr.Dataset:
-    """Gradient flow on the sphere for N to infinity, from a random start or one with a given overlap.
+    """Gradient flow on the sphere for N to infinity, from a random start or a start with given overlap.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ def dynamics(
     t_max
         Last time, in the units of docs/explanation/physics.md §3; at most 10,000.
     initial_overlap
-        ``m(0)`` in [0, 1). Zero is a random start for N to infinity, whose overlap stays zero; what finite N
-        makes of it is in ``amplification`` and ``overlap_variance``.
+        ``m(0)`` in [0, 1). Zero is a random start for N to infinity, whose overlap stays zero; the behaviour
+        at finite N is described by ``amplification`` and ``overlap_variance``.
     samples
         Samples of the effective process, a power of two of at least 256.
     seeds
         Independent repetitions, at least 2.
     accuracy
-        Relative error aimed at in energy, amplification and overlap; it sets the time steps. If it is not
-        reached, a warning says so and what to change.
+        Target relative error of energy, amplification and overlap; it determines the time steps. If it is not
+        reached, a warning suggests what to change.
 
     Returns
     -------
@@ -84,11 +84,11 @@ def dynamics(
     * over (time, earlier): ``correlation``, ``response`` (0 for ``earlier`` > ``time``);
     * ``t_bbp``, in units of time;
     * ``label`` (sample) and ``yhat`` (time, sample): samples of the effective process, from the first seed;
-    * for all but the last two, ``<name>_error``: one standard error of the mean over seeds, joined in
-      quadrature by the error of the time steps.
+    * for all but the last two, ``<name>_error``: one standard error of the mean over seeds, combined in
+      quadrature with the error of the time steps.
 
-    The attributes ``accuracy_reached`` (the largest relative error over times of what ``accuracy`` is asked
-    of) and ``accuracy_met`` (0 or 1) say whether the accuracy was reached.
+    The attributes ``accuracy_reached`` (largest relative error of these quantities over all times) and
+    ``accuracy_met`` (0 or 1) say whether the accuracy was reached.
 
     Raises
     ------
@@ -133,12 +133,12 @@ def dynamics(
 def require_settings(
     alpha: float, t_max: float, initial_overlap: float, samples: int, seeds: int, accuracy: float
 ) -> None:
-    """Refuse what :func:`dynamics` cannot work with.
+    """Check the arguments of :func:`dynamics`.
 
     Raises
     ------
     ValueError
-        If a number is out of range; the sentence says what would do.
+        If a number is out of range; the message gives the valid range.
     """
     if not (np.isfinite(alpha) and alpha > 0):
         raise ValueError(
@@ -168,7 +168,7 @@ def _deciding(initial_overlap: float) -> list[str]:
 
 
 def _relative(error: Floats, value: Floats) -> float:
-    scale = np.maximum(np.abs(value), 1e-3 * np.abs(value).max())  # a recovered run has no energy left
+    scale = np.maximum(np.abs(value), 1e-3 * np.abs(value).max())  # the energy of a recovered run is zero
     return float(np.max(error / scale))
 
 

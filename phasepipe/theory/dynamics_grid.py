@@ -1,7 +1,7 @@
-"""Time grid of the dynamics, chosen by a pilot that watches its own rates.
+"""Time grid of the dynamics, chosen by a pilot run with few samples.
 
-A step must be short against the time since the start, against the initial descent and against the decay of
-the response to a kick. The rates come from a small sample; every pass then uses the same times.
+A step must be short compared with the time since the start, with the initial descent and with the decay of
+the response to a kick. The pilot run provides these rates; all later passes use the same times.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from phasepipe.theory.quadrature import ConvergenceError, Floats
 MOST_STEPS = 1200
 """Steps that one pass may take: the work grows with their third power."""
 _PILOT_SAMPLES = 1 << 11
-_GROWTH = 1.25  # from one step to the next
+_GROWTH = 1.25  # largest ratio of consecutive steps
 
 
 def choose_times(
@@ -31,16 +31,16 @@ def choose_times(
     t_max
         Last time.
     share
-        A step over the time since the start, where the initial descent counts as time.
+        Step divided by the time since the start, including the time scale of the initial descent.
     decay
-        A step times the rate at which the response to a kick decays.
+        Step times the decay rate of the response to a kick.
     overlap
         Initial overlap of the pilot.
 
     Returns
     -------
-    Increasing times, shape (steps + 1,). Each interval between times of even number is cut in the middle,
-    so that those times alone are a grid of the same kind, with steps twice as long.
+    Increasing times, shape (steps + 1,). Times with odd index bisect the intervals between those with even
+    index, so that the latter are a grid of the same kind with steps twice as long.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def choose_times(
         wanted = 2 * min(share * (time + offset), decay / max(pilot.decay_rate, 1e-300))
         step = min(wanted, _GROWTH * step)
         left = t_max - time
-        # no sliver is left for the last step
+        # avoid a very short last step
         step = left if left < 1.2 * step else min(step, left / 2) if left < 2 * step else step
         step = _advance(pilot, step)
         time = float(pilot.time[pilot.steps])
@@ -73,7 +73,7 @@ def choose_times(
 
 
 def _advance(pilot: EffectiveProcess, step: float) -> float:
-    """Advance the pilot, by a shorter step where this one cannot be solved; returns the step."""
+    """Advance the pilot run, with a shorter step if this one cannot be solved; returns the step."""
     for _ in range(8):
         try:
             pilot.advance(step)

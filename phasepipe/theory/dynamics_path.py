@@ -1,4 +1,4 @@
-"""A forward pass over given times, with what is reported of it."""
+"""A forward pass over given times, and its results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLE = 4096
 
 @dataclass(frozen=True)
 class Path:
-    """What one pass found, at the times asked for."""
+    """Results of one pass at the requested times."""
 
     series: dict[str, Floats]  # each (time,)
     two_time: dict[str, Floats]  # each (time, earlier)
@@ -31,7 +31,7 @@ class Path:
 def follow(
     loss: Loss, alpha: float, times: Floats, samples: int, seed: int, overlap: float = 0.0, every: int = 1
 ) -> Path:
-    """Run one pass over ``times``, and report every so many of them.
+    """Run one pass over ``times`` and return the results at every ``every``-th time.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ def follow(
     times
         Shape (steps + 1,), increasing from 0.
     samples, seed
-        Number of samples and what scrambles them.
+        Number of samples, and seed of their scrambling.
     every
-        Report each so-many-th time, the first included.
+        Interval of the reported times; the first time is always included.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def follow(
         "energy": process.energy,
         "mu": process.mu,
         "overlap": process.overlap,
-        # both belong to a start without overlap
+        # both are defined only for starts without overlap
         "amplification": process.response[1, :, 0] if overlap == 0 else unknown,
         "overlap_variance": process.variance if overlap == 0 else unknown,
     }

@@ -1,8 +1,9 @@
 """One forward pass of the dynamics for N to infinity (docs/explanation/dynamics.md).
 
-A sample's prediction is a Gaussian field less the memory of its own forces; field, memory and sphere follow
-from averages over all samples. Everything is causal: a step extends the two-time functions by one row, draws
-the field from the response and the noise, moves all samples, and never goes back.
+The prediction of a sample is a Gaussian field minus a memory term of its own forces. The laws of field and
+memory, and the multiplier of the sphere, follow from averages over all samples. The equations are causal: a
+step extends the two-time functions by one row, draws the field from response and noise, and advances all
+samples.
 """
 
 from __future__ import annotations
@@ -18,28 +19,28 @@ from phasepipe.theory.quadrature import ConvergenceError, Floats
 from phasepipe.theory.sample_response import Controls, mean_response, noise_of_mean
 
 _ROUNDS = 40
-_KERNELS = 4  # times that the response of a step is computed at most
+_KERNELS = 4  # maximal number of computations of the response in a step
 _NEWTON = 60
-_PIVOT = 1e-11  # innovations of the noise below this share of its variance are rounding
+_PIVOT = 1e-11  # innovations of the noise below this share of its variance are rounding errors
 _CONTROLS = 3
 
 
 @dataclass
 class _Trial:
-    """The present step while it is being solved."""
+    """State of the current step while it is being solved."""
 
     n: int
-    half: float  # half the step, the weight of the end point
+    half: float  # half of the step: the weight of the end point
     widths: Floats  # trapezoid weights, (n + 1,)
     overlap: float
     row: Floats  # quadrature weights times response, (n,)
-    memory: Floats  # of earlier forces, (samples,)
+    memory: Floats  # memory term of earlier forces, (samples,)
 
 
 class EffectiveProcess:
-    """All samples and two-time functions, up to the present time.
+    """All samples and two-time functions up to the current time.
 
-    In two-time functions the row is the time and the column the earlier time.
+    In two-time functions, rows are times and columns are earlier times.
 
     Parameters
     ----------
@@ -54,23 +55,23 @@ class EffectiveProcess:
     initial_overlap
         ``m(0)``.
     direction_weight
-        Weight of each sample in the equations of a fixed direction, shape (samples,); by default ``z²``,
-        that of the signal. With 1 the direction is one that the labels do not know.
+        Weight of each sample in the equations of a fixed direction, shape (samples,). The default ``z²`` is
+        the weight of the signal direction; 1 is that of a direction independent of the labels.
     tolerance
-        To which a step is solved, relative to the norm of ``w``.
+        Accuracy of the solution of a step, relative to the norm of ``w``.
 
     Attributes
     ----------
     steps
-        Number of the present time; entries of all arrays beyond it are empty.
+        Index of the current time; later entries of all arrays are unused.
     time, energy, mu, overlap, variance
         Shape (most,): t, ``alpha <l>``, ``alpha <l' yhat>``, m, and ``N E[m²]`` at zero overlap.
     response
-        ``R`` and that of the fixed direction, shape (2, most, most).
+        ``R`` and the response of the fixed direction, shape (2, most, most).
     coefficients
-        Of ``w``, without its part along the signal, in the variables, shape (most, most + 1).
+        Coefficients of ``w`` in the variables, without its component along the signal, (most, most + 1).
     yhat
-        Predictions at the present time, shape (samples,).
+        Predictions at the current time, shape (samples,).
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class EffectiveProcess:
         self.yhat = self._fields[0] + overlap * self.z
         force = self._force[0] = self.loss.slope(self.yhat, self.z)
         self._curvature = self.loss.curvature(self.yhat, self.z)
-        self._damped[0] = self._curvature  # no interval lies before the start
+        self._damped[0] = self._curvature  # there is no interval before the start
         self.response[:, 0, 0] = 1.0
         self._noise[0, 1] = np.sqrt(self._mean(force**2))
         self._direction_noise[0, 0] = self._mean(self._weights[1] * force**2)
@@ -128,21 +129,21 @@ class EffectiveProcess:
 
     @property
     def decay_rate(self) -> float:
-        """Rate at which the response to a kick begins to decay now, ``alpha <T> - mu``."""
+        """Initial decay rate of the response to a kick at the current time, ``alpha <T> - mu``."""
         return self._mean(self._curvature) - float(self.mu[self.steps])
 
     @property
     def descent_rate(self) -> float:
-        """Relative rate at which the energy falls at the start, ``de/dt = -Lambda(0, 0)``."""
+        """Relative rate of decrease of the energy at the start, from ``de/dt = -Lambda(0, 0)``."""
         return self._mean(self._force[0] ** 2) / max(float(self.energy[0]), np.finfo(float).tiny)
 
     def correlation(self) -> Floats:
-        """``C(t, s)`` up to now, shape (steps + 1, steps + 1)."""
+        """``C(t, s)`` up to the current time, shape (steps + 1, steps + 1)."""
         w, m = self.coefficients[: self.steps + 1], self.overlap[: self.steps + 1]
         return np.asarray(w @ w.T + np.outer(m, m))
 
     def advance(self, dt: float) -> None:
-        """Move on by one step.
+        """Advance by one step.
 
         Raises
         ------
@@ -158,14 +159,14 @@ class EffectiveProcess:
         trial = _Trial(n, 0.5 * dt, widths, self._guess_overlap(n), row, row @ self._force[:n])
         scale = self._solve(trial)
         for two_time in (self.response, self._change):
-            two_time[:, n, :n] *= scale  # the projection scales w, and so whatever w responds with
+            two_time[:, n, :n] *= scale  # the projection rescales w, and therefore its responses
         self._quadrature[n, :n], self._quadrature[n, n] = trial.row, trial.half
         self._measure_variance(trial)
         self.steps = n
         self._observe(n, self._force[n])
 
     def _solve(self, trial: _Trial) -> float:
-        """Iterate the implicit step; returns the factor of the projection to the sphere."""
+        """Iterate the implicit step; returns the scale factor of the projection onto the sphere."""
         n, half, kernels, settled = trial.n, trial.half, 0, False
         yhat, before = self.yhat, None
         accelerate = _Anderson()
@@ -219,13 +220,13 @@ class EffectiveProcess:
         return float(self.overlap[n - 1] + ratio * (self.overlap[n - 1] - self.overlap[n - 2]))
 
     def _kick_last(self, n: int, dt: float) -> None:
-        """Response right after a kick at the last time, now that the step is known."""
+        """Response immediately after a kick at the last time, which depends on the step."""
         self._kicked[n - 1] = kicked = self._curvature * jump_factor(self._curvature * dt)
         mean = self.alpha * (self._weights @ kicked) / self.z.size
         self._change[:, n - 1, n - 1] = self.mu[n - 1] - mean
 
     def _predict(self, n: int) -> None:
-        """Guess row n of response and noise: they change slowly along lines of equal index difference."""
+        """Initial guess of row n of response and noise, which vary slowly along diagonals."""
         R, noise = self.response, self._noise
         R[:, n, n] = 1.0
         if n == 1:
@@ -241,7 +242,7 @@ class EffectiveProcess:
         noise[n] = noise[n - 1] + ratio * (noise[n - 1] - noise[n - 2])
 
     def _pull(self, force: Floats) -> float:
-        """``alpha <l' z>``, less what is known to be noise."""
+        """``alpha <l' z>``, with known noise subtracted."""
         return self._mean(force * self.z) - self.alpha * self._correction
 
     def _newton_overlap(self, trial: _Trial, mu: float, damped: Floats) -> float:
@@ -280,7 +281,7 @@ class EffectiveProcess:
         for R, change, smooth, kick in zip(
             self.response, self._change, self.alpha * kernel.smooth, self.alpha * kernel.kick, strict=True
         ):
-            # what a column's own time does is in the kick, hence the strict triangle
+            # the effect at a column's own time is contained in the kick, hence the strict triangle
             past = kick[:n] + smooth[:n] @ np.tril(R[:n, :n], -1)
             known = R[n - 1, :n] + half * (change[n - 1, :n] - past)
             R[n, :n] = known / (1 - half * (mu - smooth[n]))
@@ -290,7 +291,7 @@ class EffectiveProcess:
         return float(np.abs(self.response[0, n, :n] - before).max())
 
     def _noise_of_pull(self, zero: Floats) -> float:
-        """Noise of ``<l' z>``: with weight ``z²`` the differences of Stein's lemma resemble it."""
+        """Noise of ``<l' z>``, estimated from the differences of Stein's lemma with weight ``z²``."""
         pairs = (2, self.z.size // 2)
         values = (self._force[self._row_in_work] * self.z).reshape(pairs).mean(axis=0)
         return noise_of_mean(values, (self.z**2 * zero).reshape(len(zero), *pairs).mean(axis=1))
@@ -309,13 +310,13 @@ class EffectiveProcess:
 
 
 class _Anderson:
-    """Accelerates a fixed-point iteration by the last two of its rounds (Anderson mixing of depth one)."""
+    """Accelerate a fixed-point iteration by Anderson mixing of depth one."""
 
     def __init__(self) -> None:
         self._last: tuple[Floats, Floats] | None = None
 
     def __call__(self, point: Floats, image: Floats) -> Floats:
-        """Next point, from the present one and its image."""
+        """Next point, from the current point and its image."""
         residual = image - point
         last, self._last = self._last, (residual, image.copy())
         if last is None:
@@ -333,9 +334,9 @@ def _trapezoid(times: Floats) -> Floats:
 
 
 def jump_factor(stiffness: Floats) -> Floats:
-    """``2 (1 - exp(-x) (1 + x/2)) / x``, the correction of the trapezoid's weight at a kick.
+    """Correction ``2 (1 - exp(-x) (1 + x/2)) / x`` of the trapezoid weight at a kick.
 
-    The kick excites a force in full that relaxes at rate x / dt: within a long step most of it is gone again.
+    The kick excites a force that relaxes at rate x / dt; within a long step most of it has decayed.
     """
     x = np.maximum(stiffness, 1e-3)
     return np.where(stiffness > 1e-3, 2 * (1 - np.exp(-x) * (1 + x / 2)) / x, 1.0)

@@ -1,9 +1,9 @@
-"""Success at finite N without a fitted parameter (docs/explanation/dynamics.md).
+"""Success probability at finite N without fitted parameters (docs/explanation/dynamics.md).
 
-At finite N a random start has an overlap of order ``N^-1/2``, and the shot noise of the labels adds to it.
-Both together act as a Gaussian initial overlap of variance ``S / N``, and the run recovers within a budget if
-that exceeds the critical overlap ``m_c`` of N to infinity: ``P = 2 Phi(-m_c sqrt(N / S))``. What is left out
-are fluctuations of order ``N^-1/2`` later in the run, which matter at late times.
+At finite N a random start has an overlap of order ``N^-1/2``, to which the shot noise of the labels adds.
+Together they act like a Gaussian initial overlap of variance ``S / N``. The run recovers within a budget if
+this overlap exceeds the critical overlap ``m_c`` of N to infinity: ``P = 2 Phi(-m_c sqrt(N / S))``.
+Fluctuations of order ``N^-1/2`` later in the run are neglected; they matter at late times.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ ALPHA_SPACING = 0.25
 LARGEST_ALPHA = 12.0
 SAMPLES = 2**14
 ACCURACY = 0.03
-_HALF = float(ndtri(0.75)) ** 2  # P = 1/2 where m_c² N = this times S
+_HALF = float(ndtri(0.75)) ** 2  # P = 1/2 if m_c² N = _HALF * S
 _NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A number with its standard error, from independent seeds and the time steps; NaN if not known."""
+    """A value with its standard error from independent seeds and time steps; NaN if unknown."""
 
     value: float
     error: float
@@ -66,8 +66,8 @@ def success_probability(
     Returns
     -------
     Predicted
-        NaN, with a warning, where the budget lies outside the range that was computed. A budget too short
-        for any start gives 0, its error the largest that the probability can be.
+        NaN, with a warning, if the budget lies outside the computed range. A budget that is too short for any
+        start gives 0, with an upper bound of the probability as error.
 
     Raises
     ------
@@ -103,14 +103,14 @@ def alpha_50(
 ) -> Predicted:
     """Measurements per dimension at which half of the random starts recover within a time budget.
 
-    Parameters and exceptions are those of :func:`success_probability`. The value is interpolated between
-    alphas 0.25 apart, of which the search computes those that it needs.
+    Parameters and exceptions are those of :func:`success_probability`. The value is interpolated on a grid of
+    alphas with spacing 0.25, of which only the necessary ones are computed.
     """
     _require_size(N)
     margins: dict[float, Floats | None] = {}
 
     def margin(alpha: float) -> Floats | None:
-        """Log of the size at which P is one half over N, per seed; positive above ``alpha_50``."""
+        """Log of (size at which P is one half) / N, per seed; positive above ``alpha_50``."""
         if alpha not in margins:
             known = _known(loss, alpha, budget, accuracy, samples, seeds)
             margins[alpha] = None
@@ -167,10 +167,10 @@ def budget_50(
     samples: int = SAMPLES,
     seeds: int = 2,
 ) -> Predicted:
-    """Time within which half of the random starts recover.
+    """Time budget within which half of the random starts recover.
 
-    Parameters and exceptions are those of :func:`success_probability`; ``longest`` is the longest time
-    that is looked at.
+    Parameters and exceptions are those of :func:`success_probability`; ``longest`` is the largest budget
+    that is considered.
     """
     _require_size(N)
     known = _known(loss, alpha, longest, accuracy, samples, seeds)

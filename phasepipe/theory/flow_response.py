@@ -1,8 +1,8 @@
-"""Response to the signal where gradient flow ends, from labels and predictions of its last state.
+"""Response to the signal at the end of gradient flow, from labels and predictions of the final state.
 
-Zero-signal flow ends in marginal minima. Were there a signal, their Hessian would have a direction towards it
-as soon as the response ``S = -alpha <(y² - 1) chi T / (1 + chi T)>`` exceeds 1, ``-chi`` the resolvent
-variable at the edge of the bulk. So the alpha at which ``S = 1`` is the threshold that the flow meets.
+Zero-signal flow ends in marginal minima. If there were a signal, their Hessian would have a direction towards
+it when the response ``S = -alpha <(y² - 1) chi T / (1 + chi T)>`` exceeds 1, where ``-chi`` is the resolvent
+variable at the edge of the bulk. The alpha at which ``S = 1`` is therefore the threshold of the flow.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FlowResponse:
-    """What labels and predictions say of a state; every array has shape (...), one entry a run and time."""
+    """Properties of states from labels and predictions; arrays have shape (...), usually (run, time)."""
 
     response: Float64  # S, dimensionless
     chi: Float64  # minus the resolvent variable at the edge, in units of 1 / curvature
-    edge: Float64  # left edge of the Hessian's bulk, mu subtracted: 0 where the state is marginal
+    edge: Float64  # left edge of the bulk of the Hessian, mu subtracted; 0 if the state is marginal
     energy: Float64  # loss per dimension
 
 
 def flow_response(labels: ArrayLike, yhat: ArrayLike, loss: Loss, N: float) -> FlowResponse:
-    """Response to the signal of states that know nothing of it.
+    """Response to the signal of states that are independent of it.
 
     Parameters
     ----------

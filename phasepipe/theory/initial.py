@@ -1,7 +1,8 @@
 """BBP transition of the Hessian at a random start for N to infinity (docs/explanation/physics.md §6).
 
-There ``y`` and ``yhat`` are independent standard Gaussians, so that edge, outlier and overlap follow from
-two-dimensional Gaussian averages. Above ``alpha_init`` the lowest eigenvector points to the signal.
+At a random start ``y`` and ``yhat`` are independent standard Gaussians, so that edge, outlier and overlap
+follow from two-dimensional Gaussian averages. Above ``alpha_init`` the lowest eigenvector has an overlap with
+the signal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from phasepipe.theory.population import Response, ResponseFunction, Transition, 
 from phasepipe.theory.quadrature import Floats, gaussian_plane_average
 from phasepipe.theory.requirements import lowest_curvature, require_even
 
-_SMALLEST_A, _LARGEST_A = 1e-12, 1e4  # the curvature of a larger a cannot be told from an unbounded one
+_SMALLEST_A, _LARGEST_A = 1e-12, 1e4  # for larger a the curvature is numerically unbounded
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class InitialSpectrum:
     alpha: float
     mu: float  # Lagrange multiplier, docs/explanation/physics.md §3
     edge: float  # left edge of the bulk
-    outlier: float  # lowest eigenvalue where it has left the bulk, else NaN
-    overlap: float  # squared overlap of its eigenvector with the signal direction, else 0
+    outlier: float  # lowest eigenvalue if it has left the bulk, otherwise NaN
+    overlap: float  # squared overlap of its eigenvector with the signal direction, otherwise 0
     smooth_edge: bool  # the density vanishes exponentially at the edge
 
 
@@ -52,7 +53,7 @@ def initial_transition(loss: Loss) -> Transition:
 
 
 def alpha_init(loss: Loss) -> float:
-    """Smallest alpha at which the Hessian at a random start points to the signal.
+    """Smallest alpha at which the lowest eigenvector of the Hessian at a random start points to the signal.
 
     See docs/explanation/physics.md §6.
 

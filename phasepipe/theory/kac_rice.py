@@ -4,17 +4,18 @@ The complexity is ``Sigma = D + A e`` with
 
     ``D = log(p) / 2 - log|g| + kappa / g + log(1 - m²) / 2 + alpha <log Z>``,
 
-``Z`` the mass of the tilted Gaussian (:mod:`phasepipe.theory.tilted`), and it is stationary in all
-multipliers. Everything that may be asked for is an equation among the following, solved together by Newton's
-method with exact derivatives:
+where ``Z`` is the mass of the tilted Gaussian (:mod:`phasepipe.theory.tilted`). It is stationary in all
+multipliers. A problem is a subset of the following equations, which are solved together by Newton's method
+with exact derivatives:
 
-* the Hessian is seen at 0: ``alpha <T / (1 - g T) - yhat l'> + 1 / g = 0`` (real part),
-* the gradient's size: ``alpha p <l'^2> = 1``,
-* ``alpha <|g T / (1 - g T)|²> = 1``: its edge is at 0 (real ``g``), or its density there is positive
-  (complex),
-* a given energy ``alpha <l> = e``, or complexity 0; the gradient towards the signal, ``<y_e l'> = 0``,
+* resolvent of the Hessian at 0: ``alpha <T / (1 - g T) - yhat l'> + 1 / g = 0`` (real part),
+* size of the gradient: ``alpha p <l'^2> = 1``,
+* ``alpha <|g T / (1 - g T)|²> = 1``: the edge of the Hessian is at 0 (real ``g``), or its density there is
+  positive (complex ``g``),
+* a given energy ``alpha <l> = e``, or complexity 0; zero gradient towards the signal, ``<y_e l'> = 0``,
 * response to the signal ``-alpha <(y_e² - 1) chi T / (1 + chi T)> = 1`` with ``chi = -g``,
-* minima held there by a multiplier ``delta``: stationarity in ``chi``, which then is an equation of its own.
+* for minima constrained to this response by a multiplier ``delta``: stationarity in ``chi``, which is then a
+  separate equation.
 """
 
 from __future__ import annotations
@@ -48,29 +49,29 @@ Equation = Literal["resolvent", "gradient", "edge", "energy", "complexity", "sig
 
 @dataclass(frozen=True)
 class Problem:
-    """Which critical points are looked for."""
+    """Definition of the critical points to find."""
 
     loss: Loss
-    minima: bool  # else any critical point
+    minima: bool  # only minima, otherwise any critical points
     marginal: bool  # an edge, or a positive density of eigenvalues, at 0
-    held: bool = False  # no direction towards the signal leads down; of minima at overlap 0
+    held: bool = False  # require no negative direction towards the signal; for minima at overlap 0
     overlap: float = 0.0
-    energy: float | None = None  # per dimension, alpha <l>, where it is prescribed
-    conditions: tuple[Equation, ...] = ()  # beyond a prescribed energy: "complexity", "response"
-    released: tuple[Unknown, ...] = ()  # as many unknowns, "energy" or "alpha", solved for to meet these
+    energy: float | None = None  # prescribed energy per dimension, alpha <l>
+    conditions: tuple[Equation, ...] = ()  # additional equations: "complexity", "response"
+    released: tuple[Unknown, ...] = ()  # additional unknowns, "energy" or "alpha", one for each condition
     labels: Labels = "typical"
 
     def inside(self) -> Problem:
-        """The same without the condition that an edge is at 0."""
+        """The same problem without the condition that an edge is at 0."""
         return replace(self, marginal=False)
 
     def holding(self) -> Problem:
-        """The same with the condition that no direction towards the signal leads down."""
+        """The same problem with the condition of no negative direction towards the signal."""
         return replace(self, marginal=False, held=True)
 
     @property
     def unknowns(self) -> tuple[Unknown, ...]:
-        """Unknowns of the equations, as many as there are."""
+        """Unknowns of the equations; their number equals that of the equations."""
         wanted = {"chi", "gradient", *self.released}
         if self.marginal:
             wanted.add("edge" if self.minima else "eta")
@@ -84,7 +85,7 @@ class Problem:
 
     @property
     def equations(self) -> tuple[Equation, ...]:
-        """Equations, in an order of their own."""
+        """Equations of the problem."""
         equations: list[Equation] = ["resolvent", "gradient", *self.conditions]
         if self.marginal:
             equations.append("edge")
@@ -99,7 +100,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Point:
-    """Multipliers and alpha at which the equations are looked at."""
+    """Multipliers and alpha at which the equations are evaluated."""
 
     multipliers: Multipliers
     alpha: float
@@ -111,7 +112,7 @@ class Point:
         return np.array([-g.real, g.imag, at.gradient, at.edge, at.energy, at.signal, at.outlier, self.alpha])
 
     def inside(self) -> Point:
-        """The same with no multiplier for the edge."""
+        """The same point without a multiplier for the edge."""
         return moved(self, edge=0.0)
 
     @classmethod
@@ -132,14 +133,14 @@ class Evaluation:
     square: float  # alpha <|g T / (1 - g T)|²>
     response: float  # -alpha <(y_e² - 1) Re(-g T / (1 - g T))>
     residual: dict[Equation, float]
-    slopes: dict[Equation, Float64]  # of the residuals by UNKNOWNS
+    slopes: dict[Equation, Float64]  # derivatives of the residuals by UNKNOWNS
 
     def residuals(self, problem: Problem) -> Float64:
-        """Residuals of the equations of a problem, dimensionless."""
+        """Dimensionless residuals of the equations of a problem."""
         return np.array([self.residual[name] for name in problem.equations])
 
     def jacobian(self, problem: Problem) -> Float64:
-        """Their derivatives by the unknowns of the problem."""
+        """Derivatives of the residuals by the unknowns of the problem."""
         columns = [UNKNOWNS.index(name) for name in problem.unknowns]
         return np.array([self.slopes[name][columns] for name in problem.equations])
 
@@ -229,7 +230,7 @@ def _free_energy(at: Multipliers, alpha: float, averages: Averages) -> tuple[flo
     """``D`` at overlap 0, and its derivatives by all unknowns."""
     chi, eta = -at.resolvent.real, at.resolvent.imag
     squared = abs(at.resolvent) ** 2
-    # constants of the constraints, which only minima have
+    # constants of the constraints, for minima only
     held = (at.outlier - at.edge) / chi if at.outlier or at.edge else 0.0
     value = 0.5 * np.log(at.gradient) - 0.5 * np.log(squared) + held + alpha * averages.log_norm
     slopes = alpha * averages.norm_slopes

@@ -1,10 +1,10 @@
-"""Where critical points end, are most numerous, become unstable, and cease to exist.
+"""Energies and alphas at which critical points exist, are most numerous, become unstable, and disappear.
 
 See docs/explanation/landscape.md.
 
-The traps of gradient descent are marginal minima. At one alpha they span energies, from where their
-complexity vanishes to where they are most numerous; and so the alpha at which traps have a way out towards
-the signal is a band, not a number.
+The traps of gradient descent are marginal minima. At a given alpha they span a range of energies, from zero
+complexity to the largest complexity. Therefore traps become unstable towards the signal in a band of alpha,
+not at a single value.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.starting_points import best_start
 from phasepipe.theory.tilted import Labels
 
-_FIRST_STEP = 0.15  # of the slope of Sigma, in units of 1 / energy
+_FIRST_STEP = 0.15  # initial step in the slope of Sigma, in units of 1 / energy
 _GROWTH = 1.4
-_SMALLEST_STEP = 1e-3  # in the same units
+_SMALLEST_STEP = 1e-3  # smallest step, in the same units
 _STEPS = 60
-_ALPHA_STEP = 1.06  # from one alpha to the next where stable minima are followed
-_ALPHAS = (4.0, 8.0, 2.5, 14.0, 1.5)  # at which critical points are looked for first
+_ALPHA_STEP = 1.06  # ratio of consecutive alphas when stable minima are followed
+_ALPHAS = (4.0, 8.0, 2.5, 14.0, 1.5)  # alphas at which critical points are searched first
 
 
 @dataclass(frozen=True)
 class EnergyRange:
-    """Energies at which critical points of a kind exist: their complexity is positive between the ends."""
+    """Range of energies at which critical points of a kind exist, that is, have positive complexity."""
 
     lowest: CriticalPoints  # Sigma = 0
     most_numerous: CriticalPoints
-    highest: CriticalPoints | None  # Sigma = 0; None if not found: that of saddles falls slowly with energy
+    highest: CriticalPoints | None  # Sigma = 0; None if not found: for saddles Sigma falls slowly with energy
 
 
 @dataclass(frozen=True)
 class MarginalMinima:
-    """The two ends of the traps: marginal minima of the lowest energy, and the most numerous ones."""
+    """Range of the traps: marginal minima of the lowest energy, and the most numerous ones."""
 
     lowest: CriticalPoints  # Sigma = 0
     most_numerous: CriticalPoints
@@ -47,9 +47,10 @@ class MarginalMinima:
 
 @dataclass(frozen=True)
 class ThresholdBand:
-    """Where marginal minima turn unstable towards the signal, each at its own alpha.
+    """Band of alpha in which marginal minima become unstable towards the signal.
 
-    The most numerous do so first, at ``alpha_most_numerous``; above ``alpha_lowest`` all that exist have.
+    The most numerous minima become unstable first, at ``alpha_most_numerous``; above ``alpha_lowest`` all
+    existing ones are unstable.
     """
 
     lowest: CriticalPoints  # Sigma = 0
@@ -57,12 +58,12 @@ class ThresholdBand:
 
     @property
     def alpha_lowest(self) -> float:
-        """Measurements per dimension at which those of complexity 0 turn unstable."""
+        """Measurements per dimension at which the minima of complexity 0 become unstable."""
         return self.lowest.alpha
 
     @property
     def alpha_most_numerous(self) -> float:
-        """Measurements per dimension at which the most numerous turn unstable."""
+        """Measurements per dimension at which the most numerous minima become unstable."""
         return self.most_numerous.alpha
 
 
@@ -92,7 +93,7 @@ def marginal_minima(loss: Loss, alpha: float, *, labels: Labels = "typical") -> 
 def energy_range(
     loss: Loss, alpha: float, *, kind: Kind = "minima", labels: Labels = "typical"
 ) -> EnergyRange:
-    """Energies at overlap 0 between which critical points of a kind exist, and that of the most numerous.
+    """Range of energies at overlap 0 at which critical points of a kind exist, and the most numerous ones.
 
     Parameters and exceptions are those of :func:`marginal_minima`.
     """
@@ -104,7 +105,7 @@ def energy_range(
 
 
 def threshold_band(loss: Loss, *, labels: Labels = "typical") -> ThresholdBand:
-    """Alphas at which marginal minima turn unstable towards the signal: the lowest, and the most numerous.
+    """Alphas at which marginal minima become unstable towards the signal: lowest and most numerous ones.
 
     Parameters
     ----------
@@ -124,11 +125,11 @@ def threshold_band(loss: Loss, *, labels: Labels = "typical") -> ThresholdBand:
 
 
 def trivialisation(loss: Loss, *, labels: Labels = "typical") -> CriticalPoints:
-    """The last stable minima at overlap 0: beyond their alpha there are none.
+    """The last stable minima at overlap 0; at larger alpha there are none.
 
-    Beyond ``alpha_most_numerous`` of the threshold band the most numerous minima have a direction towards the
-    signal that leads down; here it is held at 0, which costs complexity. Without that condition their number
-    falls with alpha but does not vanish.
+    Above ``alpha_most_numerous`` of the threshold band the most numerous minima have a negative direction
+    towards the signal. Here its curvature is constrained to 0, which reduces the complexity. Without this
+    constraint the number of minima decreases with alpha but does not vanish.
 
     Raises
     ------
@@ -155,11 +156,11 @@ def complexity_line(
     loss, alpha, kind, overlap
         As for :func:`phasepipe.theory.complexity.complexity`.
     slopes
-        In units of 1 / loss, in order; 0 is the maximum. Neighbours should be close to each other.
+        Slopes in units of 1 / loss, in monotonic order with small differences; 0 is the maximum.
 
     Returns
     -------
-    One entry a slope; the line ends early where the solution does.
+    One entry per slope; the list is shorter if the solution ends.
     """
     problem = problem_of(loss, alpha, energy=None, overlap=overlap, kind=kind, labels="typical")
     point = best_start(problem, float(alpha))
@@ -174,7 +175,7 @@ def complexity_line(
 
 
 def _top(loss: Loss, alpha: float, kind: Kind, labels: Labels) -> tuple[Problem, Point, CriticalPoints]:
-    """The most numerous at overlap 0, with the equations that they solve."""
+    """The most numerous critical points at overlap 0, with the equations that they solve."""
     problem = problem_of(loss, alpha, energy=None, overlap=0.0, kind=kind, labels=labels)
     start = best_start(problem, float(alpha))
     top = settled(problem, start, kind)
@@ -187,7 +188,7 @@ def _top(loss: Loss, alpha: float, kind: Kind, labels: Labels) -> tuple[Problem,
 
 
 def _responding(loss: Loss, labels: Labels) -> tuple[Problem, Point]:
-    """The most numerous marginal minima at the alpha at which they turn unstable towards the signal."""
+    """The most numerous marginal minima at the alpha at which they become unstable towards the signal."""
     for alpha in _ALPHAS:
         plain = problem_of(loss, alpha, energy=None, overlap=0.0, kind="marginal", labels=labels)
         problem = replace(plain, conditions=("response",), released=("alpha",))
@@ -201,7 +202,7 @@ def _responding(loss: Loss, labels: Labels) -> tuple[Problem, Point]:
 
 
 def _end(problem: Problem, start: Point, kind: Kind, sign: float) -> CriticalPoints:
-    """Where the complexity vanishes, on the side of low energies (sign 1) or of high ones (-1)."""
+    """Point of zero complexity, on the side of low energies (sign 1) or of high energies (-1)."""
     ending = replace(
         problem,
         conditions=(*problem.conditions, "complexity"),
@@ -228,7 +229,7 @@ def _end(problem: Problem, start: Point, kind: Kind, sign: float) -> CriticalPoi
 
 
 def _at_slope(problem: Problem, start: Point, slope: float) -> Point:
-    """Coarse solution at another slope of the complexity, in as many steps as it takes."""
+    """Coarse solution at another slope of the complexity, with adaptive steps."""
     here, point = start.multipliers.energy, start
     step = slope - here
     shortest = 1e-3 * abs(step)

@@ -2,8 +2,8 @@
 
 See docs/explanation/physics.md §7.
 
-Saddle point and marginality each give an ``alpha`` for any ``(chi, x)``; on the line the two agree. As
-``chi`` grows from 0 along it, alpha falls from infinity.
+The saddle-point equation and marginality each give an ``alpha`` for any ``(chi, x)``; on the line the two
+agree. As ``chi`` increases from 0 along the line, alpha decreases from infinity.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from phasepipe.theory.quadrature import TOLERANCE, ConvergenceError, Floats
 
 COARSE = 1e-5
 """Quadrature tolerance while a solution is looked for."""
-_FIRST = 0.15  # chi tried first, in units of 1 / curvature: small, so that the search begins at large alpha
+_FIRST = 0.15  # first chi, in units of 1 / curvature; small, so that the search begins at large alpha
 _NEAREST_ZERO = 1e-6  # end of the search towards large alpha, in the same units
-_STEP = 1.6  # factor between the values of chi that are tried
-_SMALLEST_STEP = 0.005  # of log chi: the line has ended there
-_LARGEST_JUMP = 0.7  # of log (x / chi) between neighbours: beyond a fold lies another branch, far away in x
-_LAST = 100.0  # chi tried last, in units of 1 / curvature: alpha is near 1 and the energy near 0 there
+_STEP = 1.6  # ratio of consecutive values of chi
+_SMALLEST_STEP = 0.005  # in log chi: with smaller steps the line has ended
+_LARGEST_JUMP = 0.7  # in log (x / chi) between neighbours; a larger jump leads to a branch beyond a fold
+_LAST = 100.0  # last chi, in units of 1 / curvature, where alpha is near 1 and the energy near 0
 Target = Callable[["Averages"], float]
 
 
 @dataclass(frozen=True)
 class Averages:
-    """What the equations need at one ``(chi, x)``."""
+    """Averages at one ``(chi, x)`` that the equations need."""
 
     chi: float
     x: float
@@ -75,17 +75,17 @@ def averages_at(loss: Loss, chi: float, x: float, tolerance: float = TOLERANCE) 
 
 @dataclass
 class _Walk:
-    """Points of a line in one direction of ``chi``, as far as it was followed."""
+    """Points of a line in one direction of ``chi`` that are known so far."""
 
-    factor: float  # between the chi of neighbours; nearer to 1 after a point that was not found
+    factor: float  # ratio of chi between neighbours; closer to 1 after a point that was not found
     points: list[Averages] = field(default_factory=list)
 
 
 class ThresholdLine:
-    """The line of a loss, followed as far as its points are asked for.
+    """The line of a loss, computed as far as needed.
 
-    They depend on the loss alone, and each is found once: a further alpha costs less, and has the states that
-    it has by itself.
+    Its points depend only on the loss, and each is computed once. Further alphas therefore cost less, and
+    give the same states as when they are computed separately.
     """
 
     def __init__(self, loss: Loss) -> None:
@@ -96,8 +96,8 @@ class ThresholdLine:
     def ends_around(self, target: Target) -> tuple[Averages, Averages] | None:
         """Neighbouring points between which the target changes sign; None if there are none.
 
-        The first crossing from small ``chi``, that is from large alpha, counts; beyond a fold of the line,
-        where alpha begins to rise again, the states are no continuation of those at large alpha and the
+        The first crossing from small ``chi``, that is, from large alpha, is used. Beyond a fold of the line,
+        where alpha increases again, the states are not the continuation of those at large alpha, and the
         search ends.
         """
         if self._first is None:
@@ -109,7 +109,7 @@ class ThresholdLine:
         return None
 
     def at(self, chi: float, x_guess: float) -> Averages | None:
-        """Point of the line at a given ``chi``; None if there is none near the guess."""
+        """Point of the line at a given ``chi``; None if there is no point near the guess."""
 
         @cache
         def averages(log_x: float) -> Averages:
@@ -139,7 +139,7 @@ class ThresholdLine:
         return self.at(_FIRST / self._stiffness, _FIRST * self._stiffness)
 
     def _follow(self, walk: _Walk) -> Iterator[Averages]:
-        """Points of a walk, those known and then further ones."""
+        """Points of a walk: first the known ones, then new ones."""
         for k in count():
             if k == len(walk.points):
                 further = self._further(walk)
@@ -149,7 +149,7 @@ class ThresholdLine:
             yield walk.points[k]
 
     def _further(self, walk: _Walk) -> Averages | None:
-        """Next point of a walk; None where the line ends or folds back."""
+        """Next point of a walk; None if the line ends or folds back."""
         if not walk.points:
             return self._first
         here = walk.points[-1]

@@ -1,11 +1,11 @@
 """Distribution of predictions and labels in the threshold states (docs/explanation/physics.md §7).
 
-At given ``y`` the field ``h`` has density proportional to ``exp(-h²/2 - x V(h, y))``. With ``yhat`` for the
-variable, ``h = yhat + chi l'(yhat, y)`` and ``dh = (1 + chi l'') dyhat``: no proximal map is needed inside
-the integrals, and the factor takes the near-singularity ``1 / (1 + chi l'')²`` of averages down by one power.
-The predictions start at ``b(y)``, the proximal map of ``h = 0+``; where ``b`` leaves 0, at
-``1 + chi l''(0, y) = 0``, the average over ``y`` has an inverse square root, and the quadrature is split
-there.
+At given ``y`` the field ``h`` has density proportional to ``exp(-h²/2 - x V(h, y))``. With ``yhat`` as the
+integration variable, ``h = yhat + chi l'(yhat, y)`` and ``dh = (1 + chi l'') dyhat``. The integrals then need
+no proximal map, and the factor weakens the near-singularity ``1 / (1 + chi l'')²`` by one power. The
+predictions start at ``b(y)``, the proximal map of ``h = 0+``. Where ``b`` leaves 0, at
+``1 + chi l''(0, y) = 0``, the average over ``y`` has an inverse-square-root singularity, and the quadrature
+is split there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SCAN = np.linspace(0, 1, 25)[:, None] ** 2
 class ThresholdMeasure:
     """Joint distribution of ``(yhat, y)`` at given ``chi`` and ``x``.
 
-    Both signs of either variable are equally likely; everything here speaks of ``yhat > 0`` and ``y > 0``.
+    Both signs of either variable are equally likely; the methods use ``yhat > 0`` and ``y > 0``.
     """
 
     loss: Loss
@@ -61,7 +61,7 @@ class ThresholdMeasure:
         return 0.5 * field**2 + self.x * (self.loss.value(yhat, y) + 0.5 * self.chi * slope**2)
 
     def support(self, y: Floats) -> tuple[Floats, Floats, Floats]:
-        """Range of positive ``yhat`` that matters at each label.
+        """Range of positive ``yhat`` with non-negligible probability at each label.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class ThresholdMeasure:
         lowest, highest
             Ends of the range, shape (n,).
         deepest
-            About the smallest :meth:`exponent` in it, shape (n,).
+            Approximately the smallest :meth:`exponent` in the range, shape (n,).
         """
         lowest = proximal_map(self.loss, np.zeros_like(y), y, self.chi)
         highest = proximal_map(self.loss, y + REACH, y, self.chi)
@@ -138,7 +138,7 @@ class ThresholdMeasure:
         count
             Number of independent draws.
         rng
-            Source of randomness.
+            Random generator.
 
         Returns
         -------
@@ -167,7 +167,7 @@ class ThresholdMeasure:
         return np.asarray(edges[cell, columns] + fraction * np.diff(edges, axis=0)[cell, columns])
 
     def _unnormalised(self, yhat: Floats, y: Floats, deepest: Floats) -> Floats:
-        """Density of a positive prediction up to a function of the label."""
+        """Density of a positive prediction, up to a factor that depends on the label."""
         convexity = 1 + self.chi * self.loss.curvature(yhat, y)
         boltzmann = np.exp(deepest - self.exponent(yhat, y))
         concave = (convexity < -1e-9) & (boltzmann > 1e-12)

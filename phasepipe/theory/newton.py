@@ -1,4 +1,4 @@
-"""Newton's method for the equations of the Kac-Rice complexity, on finer and finer grids."""
+"""Newton's method for the equations of the Kac-Rice complexity, on successively finer grids."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _SOLVED = 1e-11
 
 
 def solve(problem: Problem, start: Point) -> tuple[Evaluation, float]:
-    """Solve the equations of a problem near a start, on finer and finer grids.
+    """Solve the equations of a problem near a starting point, on successively finer grids.
 
     Returns
     -------
     evaluation, error
-        The solution, and the largest error of complexity (absolute), energy and alpha (relative), as the
-        difference of the two finest grids.
+        The solution, and the largest error of complexity (absolute), energy and alpha (relative), estimated
+        by the difference between the two finest grids.
 
     Raises
     ------
     ConvergenceError
-        If there is no solution near the start, or it is not found to 1e-6.
+        If there is no solution near the starting point, or it is not found to 1e-6.
     """
     point = coarse_solution(problem, start)
     before, error = None, np.inf
@@ -63,11 +63,11 @@ def coarse_solution(problem: Problem, start: Point) -> Point:
     Raises
     ------
     ConvergenceError
-        If there is none near the start.
+        If there is no solution near the starting point.
     """
     edge = start.multipliers.edge
     if problem.marginal and problem.minima and edge > 0:
-        # where chi T falls below -1 the square diverges with log(kappa), elsewhere kappa may be negative
+        # if chi T falls below -1, the square diverges with log(kappa); otherwise kappa may be negative
         try:
             return _hybrid(problem, start, positive_edge=False)
         except ConvergenceError:
@@ -130,7 +130,7 @@ def polished(problem: Problem, point: Point, level: int) -> Evaluation:
 
 
 def _is_positive(problem: Problem, name: Unknown, positive_edge: bool) -> bool:
-    """Whether an unknown is solved for by its logarithm."""
+    """Whether the logarithm of an unknown is used."""
     if name == "edge":
         return positive_edge
     return name in ("eta", "gradient", "alpha") or (name == "chi" and problem.minima)

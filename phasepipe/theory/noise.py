@@ -1,9 +1,9 @@
-"""Gaussian variables of the effective process: scrambled Sobol points made orthonormal over the samples.
+"""Gaussian variables of the effective process: scrambled Sobol points, orthonormalised over the samples.
 
-The process of one sample needs its label's Gaussian ``z``, the start, and one more variable for each time
-step. Their empirical covariance is made the identity, so that the empirical covariance of the fields is the
-one that the equations ask for. Variables come in the order in which they matter, which is what makes the even
-spread of the first Sobol coordinates pay.
+The process of one sample needs the Gaussian ``z`` of its label, the start, and one variable for each time
+step. Their empirical covariance is the identity, so that the empirical covariance of the fields is exactly
+the required one. Variables are generated in the order of their importance, because the first Sobol
+coordinates are the most evenly distributed.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from scipy.special import ndtri
 
 from phasepipe.theory.quadrature import Floats
 
-_AT_ONCE = 32  # variables made at a time
+_AT_ONCE = 32  # variables generated at a time
 
 
 class GaussianVariables:
-    """Orthonormal Gaussian variables of all samples, made when first asked for.
+    """Orthonormal Gaussian variables of all samples, generated on demand.
 
     Parameters
     ----------
     samples
         Number of samples, a power of two.
     most
-        Largest number of variables that will be asked for.
+        Maximal number of variables.
     seed
-        Scrambles the Sobol points.
+        Seed for scrambling the Sobol points.
     antithetic
-        Samples come in pairs ``(z, g)`` and ``(z, -g)``, the second half of the samples mirroring the first:
-        averages that vanish by symmetry then vanish exactly.
+        Use pairs of samples ``(z, g)`` and ``(z, -g)``, with the partners in the second half: averages that
+        vanish by symmetry then vanish exactly.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class GaussianVariables:
     """
 
     def __init__(self, samples: int, most: int, seed: int, *, antithetic: bool) -> None:
-        from scipy.stats import qmc  # slow to import, and every worker imports this package
+        from scipy.stats import qmc  # slow to import; every worker imports this package
 
         self._antithetic = antithetic
         self._points = samples // 2 if antithetic else samples
@@ -60,7 +60,7 @@ class GaussianVariables:
             if not self._antithetic:
                 fresh -= fresh.mean(axis=1, keepdims=True)
             for place, new in enumerate(fresh):
-                for _ in range(2):  # the second pass removes what rounding left
+                for _ in range(2):  # the second pass removes rounding errors
                     new -= ((known @ new.astype(np.float32)) / points) @ known
                     new -= (fresh[:place] @ new / points) @ fresh[:place]
                 new /= np.sqrt(np.mean(new**2))
@@ -72,6 +72,6 @@ class GaussianVariables:
 
 
 def _gaussian(uniform: NDArray[np.float32]) -> Floats:
-    # float32 has more digits than the sequence has points to tell apart, but may round to 1
+    # float32 resolves all points of the sequence, but may round to 1
     values: Floats = ndtri(np.clip(uniform.astype(np.float64), 1e-9, 1 - 6e-8))
     return values

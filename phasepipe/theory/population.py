@@ -1,6 +1,6 @@
 """Edge, outlier and overlap for N to infinity, from four averages.
 
-See docs/explanation/physics.md §5 with expectations for samples.
+See docs/explanation/physics.md §5, with expectations instead of sample averages.
 
 With ``R = g T / (1 - g T)`` and the signal component ``s`` of a sample (``s = y`` at zero overlap) the
 equations of docs/explanation/physics.md §5 read
@@ -8,8 +8,8 @@ equations of docs/explanation/physics.md §5 read
 * bulk ``z(g) = (1 + alpha E[R]) / g``, edge ``alpha E[R²] = 1``,
 * outlier ``alpha E[(s² - 1) R] = 1``, overlap ``q = (1 - alpha E[R²]) / (1 + alpha E[(s² - 1) R²])``.
 
-``E[R²]`` grows monotonically as ``g`` goes from 0 down to ``1 / inf T``, and right of the edge the outlier
-equation has one root at most, so that bracketing always succeeds or shows that there is no root.
+``E[R²]`` increases monotonically as ``g`` decreases from 0 to ``1 / inf T``, and right of the edge the
+outlier equation has at most one root, so that bracketing succeeds or shows that there is no root.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Response:
     square: float  # E[R²]
     signal: float  # E[(s² - 1) R]
     signal_square: float  # E[(s² - 1) R²]
-    error: float  # the largest absolute error of the four
+    error: float  # largest absolute error of the four averages
 
     @classmethod
     def of(cls, estimate: Estimate) -> Response:
-        """From averages of ``(R, R², (s² - 1) R, (s² - 1) R²)``, shape (4,)."""
+        """Create from averages of ``(R, R², (s² - 1) R, (s² - 1) R²)``, shape (4,)."""
         weight, square, signal, signal_square = (float(value) for value in estimate.value)
         return cls(weight, square, signal, signal_square, float(estimate.error.max()))
 
@@ -53,7 +53,7 @@ ResponseFunction = Callable[[float], Response]
 
 @dataclass(frozen=True)
 class Outlier:
-    """Left edge of the bulk and the eigenvalue that leaves it, before ``mu`` is subtracted."""
+    """Left edge of the bulk and the eigenvalue outside it, without subtracting ``mu``."""
 
     edge: float
     eigenvalue: float  # NaN if no eigenvalue has left the bulk
@@ -76,14 +76,14 @@ def find_outlier(
     resolvent_floor
         ``1 / inf T``, negative.
     edge
-        ``g`` at the edge where it is known already; otherwise it is looked for.
+        ``g`` at the edge, if already known.
 
     Raises
     ------
     ConvergenceError
         If an average does not converge.
     """
-    response = cache(response)  # the ends of a bracket and a root are asked for again
+    response = cache(response)  # the ends of a bracket and the root are evaluated again
     nearest_zero = resolvent_floor * _NEAR_ZERO
     smooth = False
     resolvent_edge = edge
@@ -106,7 +106,7 @@ def find_outlier(
 
 @dataclass(frozen=True)
 class Transition:
-    """Where an eigenvalue leaves the bulk."""
+    """Transition at which an eigenvalue leaves the bulk."""
 
     alpha: float  # measurements per dimension
     branch: Branch
@@ -164,7 +164,7 @@ def find_transition(response: ResponseFunction, resolvent_floor: float) -> Trans
 def first_beyond(
     response: ResponseFunction, resolvent_floor: float, criterion: Callable[[Response], float]
 ) -> float | None:
-    """Return a ``g`` near the floor at which the criterion is positive, or None if it is nowhere.
+    """Return a ``g`` near the floor at which the criterion is positive, or None if there is none.
 
     The floor is approached geometrically because the averages may diverge there; it is evaluated last.
     """
@@ -176,7 +176,7 @@ def first_beyond(
 
 
 def find_root(function: Callable[[float], float], lower: float, upper: float) -> float:
-    """Root in a bracket, to near machine accuracy.
+    """Root in a bracket, close to machine accuracy.
 
     Raises
     ------

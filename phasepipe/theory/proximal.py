@@ -1,9 +1,9 @@
-"""Proximal map of a loss: the prediction that minimises loss plus quadratic cost.
+"""Proximal map of a loss: the prediction that minimises the sum of loss and quadratic cost.
 
 See docs/explanation/physics.md §7.
 
-``yhat(h, y) = argmin [ l(yhat, y) + (yhat - h)² / (2 chi) ]``, the global minimum. It is a cubic for the
-quartic family; any other loss is minimised on a grid and polished by safeguarded Newton steps.
+``yhat(h, y) = argmin [ l(yhat, y) + (yhat - h)² / (2 chi) ]`` is the global minimum. For quartic losses it is
+the root of a cubic; any other loss is minimised on a grid, followed by safeguarded Newton steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def proximal_map(loss: Loss, h: Floats, y: Floats, chi: float) -> Floats:
     Parameters
     ----------
     loss
-        Even in both arguments and smallest at ``|yhat| = |y|``.
+        Loss that is even in both arguments and minimal at ``|yhat| = |y|``.
     h, y
         Centre of the quadratic cost, and label; broadcast against each other.
     chi
@@ -52,7 +52,7 @@ def _largest_root_of_cubic(strength: Floats, h: Floats, y: Floats) -> Floats:
     hyperbolic = np.cosh(np.arccosh(np.maximum(argument, 1)) / 3)
     single = np.sinh(np.arcsinh(argument) / 3)
     root: Floats = radius * np.where(p >= 0, single, np.where(argument <= 1, trigonometric, hyperbolic))
-    for _ in range(2):  # the closed form loses digits where p is small against q
+    for _ in range(2):  # the closed form loses digits if p is small compared with q
         slope = 3 * root**2 + p
         correction = np.divide(root**3 + p * root - q, slope, out=np.zeros_like(root), where=slope > 0)
         root = np.maximum(root - correction, 0.0)

@@ -1,9 +1,9 @@
-"""Integrals and Gaussian expectations whose error estimate is obeyed.
+"""Integrals and Gaussian expectations with controlled errors.
 
-One rule serves everything: a batch of one-dimensional integrals, refined panel by panel with the 15-point
-Gauss-Kronrod rule until the estimated error of every integral of the batch is small. Averages over the plane
-are nested: the inner integrals at all outer points form one batch. What does not converge is an exception,
-never a number.
+All integrals use the same algorithm: a batch of one-dimensional integrals is refined panel by panel with the
+15-point Gauss-Kronrod rule until the estimated error of every integral of the batch is small. Averages over
+the plane are nested: the inner integrals at all outer points form one batch. An integral that does not
+converge raises an exception.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ CUT = 10.0
 """Gaussian variables beyond this many standard deviations must not matter."""
 FAR = 30.0
 """How far beyond the cut the integrand is followed, to notice an expectation that does not converge."""
-_DENSITY_AT_0 = np.sqrt(2 / np.pi)  # of the modulus of a standard Gaussian variable
-_FIRST_PANELS = 6  # each interval begins with: fewer take more rounds, and small rounds are all overhead
+_DENSITY_AT_0 = np.sqrt(2 / np.pi)  # density at 0 of the modulus of a standard Gaussian variable
+_FIRST_PANELS = 6  # initial panels of each interval; fewer panels need more rounds, which have an overhead
 _MAX_ROUNDS = 60
 _MAX_PANELS = 200_000
-_RESOLUTION = 1e-13  # panels that narrow, relative to where they lie, are lost in rounding
+_RESOLUTION = 1e-13  # smallest width of a panel relative to its position, limited by rounding
 
 _NODES_HALF = (
     0.991455371120812639206854697526329,
@@ -63,7 +63,7 @@ GAUSS[1::2] = [*_GAUSS_HALF, 0.417959183673469387755102040816327, *_GAUSS_HALF[:
 
 
 class ConvergenceError(ArithmeticError):
-    """An integral or a root was not found to the accuracy promised."""
+    """An integral or a root was not found to the required accuracy."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ def integrate(
     lower, upper
         Ends of the intervals, shape (intervals,).
     owner
-        The integral that each interval belongs to, shape (intervals,); by default each is an
-        integral of its own.
+        Index of the integral that each interval belongs to, shape (intervals,); by default each interval is
+        a separate integral.
     tolerance
-        The error of each component is brought below this fraction of the integral of its absolute value.
+        Target error of each component, relative to the integral of its absolute value.
     deciding
-        Only that many leading components decide about refinement; the others are carried along.
+        Number of leading components that control the refinement; the others are only evaluated.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def integrate(
         unfinished = np.any(error[decide] > budget, axis=0)
         if not unfinished.any():
             return Estimate(value, error)
-        # A panel may keep its share of what is left of the budget, so that all rounds stay within it.
+        # Accept panels whose errors fit into their share of the remaining error budget.
         share = (budget - settled[1, decide]) / (2 * np.maximum(np.bincount(owner, minlength=batch), 1))
         split = unfinished[owner] & np.any(panels[1, decide] > share[:, owner], axis=0)
         indivisible = right - left < _RESOLUTION * np.maximum(np.abs(left), np.abs(right))
@@ -165,7 +165,7 @@ def _gauss_kronrod(integrand: BatchIntegrand, left: Floats, right: Floats, owner
 
 
 def _sum_by_owner(panels: Floats, owner: Integers, batch: int) -> Floats:
-    """Sum what belongs to the same integral: shape (3, components, panels) to (3, components, batch)."""
+    """Sum panels of the same integral: shape (3, components, panels) to (3, components, batch)."""
     rows = int(np.prod(panels.shape[:-1]))
     places = owner + batch * np.arange(rows)[:, None]
     sums = np.bincount(places.ravel(), weights=panels.ravel(), minlength=rows * batch)
@@ -184,7 +184,7 @@ def gaussian_average(
     Parameters
     ----------
     function
-        Maps positive points, shape (n,), to values, shape (components, n). It is taken to be even.
+        Maps positive points, shape (n,), to values, shape (components, n); assumed to be even.
     breaks
         Points at which the function is singular or has a kink.
     tolerance, deciding
@@ -198,7 +198,7 @@ def gaussian_average(
     Raises
     ------
     ConvergenceError
-        If the average does not converge, in the bulk of the Gaussian or because its tail matters.
+        If the average does not converge, or if the tail of the Gaussian contributes too much.
     """
     edges = np.array([0.0, *sorted(point for point in breaks if 0 < point < CUT), CUT])
     pieces = np.arange(edges.size - 1.0)
@@ -207,7 +207,7 @@ def gaussian_average(
         return np.asarray(_DENSITY_AT_0 * np.exp(-0.5 * points**2) * function(points))
 
     def integrand(points: Floats, owner: Integers) -> Floats:  # noqa: ARG001
-        # Piece k is mapped to [k, k + 1]; the smoothstep takes inverse square roots off both of its ends.
+        # Piece k is mapped to [k, k + 1]; the smoothstep removes inverse square roots at both ends.
         piece = np.floor(points[:, 7]).astype(int)
         start, width = edges[piece][:, None], np.diff(edges)[piece][:, None]
         unit = points - np.floor(points[:, 7:8])
@@ -226,7 +226,7 @@ def gaussian_average(
 
 
 def _require_small_tail(weighted: Callable[[Floats], Floats], value: Floats) -> None:
-    """Refuse an average to which points beyond the cut would contribute."""
+    """Raise an error if points beyond the cut would contribute to an average."""
     with np.errstate(over="ignore", invalid="ignore"):
         tail = np.abs(weighted(np.linspace(CUT, FAR, 8))[: len(value)]).max(axis=1) * (FAR - CUT)
     scale = np.max(np.abs(value)) + np.finfo(float).tiny
@@ -266,7 +266,7 @@ def gaussian_plane_average(
 
     def over_first(second: Floats) -> Floats:
         def integrand(points: Floats, owner: Integers) -> Floats:
-            first = CUT * points**2  # graded towards 0, where the small scales of a loss are
+            first = CUT * points**2  # graded towards 0, where losses have small scales
             fixed = np.broadcast_to(second[owner][:, None], first.shape)
             values = weighted(first.ravel(), fixed.ravel())
             return values.reshape(components, *points.shape) * (2 * CUT * points)

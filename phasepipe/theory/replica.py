@@ -1,10 +1,10 @@
-"""Replica free energy of the threshold states and the complexity that it gives them.
+"""Complexity of the threshold states from the replica free energy.
 
 See docs/explanation/physics.md §7.
 
 ``Sigma = Phi + x E`` with ``Phi = log(1 + x / chi) / 2 + alpha <log E_h exp(-x V(h, y))>``, ``E`` the energy
-per dimension. Where predictions do not jump at ``h = 0`` (``chi`` below ``-1 / inf T``) this equals the
-Kac-Rice count of marginal minima at the same energy (:mod:`phasepipe.theory.complexity`).
+per dimension. If predictions do not jump at ``h = 0`` (``chi`` below ``-1 / inf T``), this equals the
+Kac-Rice complexity of marginal minima at the same energy (:mod:`phasepipe.theory.complexity`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from phasepipe.theory.quadrature import Estimate, Floats, Integers, gaussian_ave
 
 
 def replica_complexity(measure: ThresholdMeasure, alpha: float, energy: float) -> float:
-    """Logarithm of the number of threshold states per dimension; negative if typically none exist.
+    """Logarithm of the number of threshold states per dimension; if negative, typically none exist.
 
     Parameters
     ----------
     measure
-        Their law, a solution of the equations at this alpha.
+        Distribution of the threshold states, a solution of the equations at this alpha.
     alpha
         Measurements per dimension.
     energy

@@ -1,4 +1,4 @@
-"""What the theory asks of a loss, checked where it enters: symmetry, minimum, bounded curvature."""
+"""Checks of the requirements of the theory on a loss: symmetry, minimum and bounded curvature."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from scipy.optimize import minimize
 
 from phasepipe.physics.losses import Loss, require_loss
 
-_UNBOUNDED = 1e3  # growth of the lowest curvature over seven decades that counts as unbounded
+_UNBOUNDED = 1e3  # the curvature is considered unbounded if its minimum grows by more over seven decades
 
 
 def require_even(loss: object) -> Loss:
-    """Return the loss if it does not see the signs of ``yhat`` and ``y``.
+    """Return the loss if it is even in ``yhat`` and ``y``.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def require_even(loss: object) -> Loss:
         method = getattr(accepted, name)
         numerical = (method(yhat + step, y) - method(yhat - step, y)) / (2 * step)
         given = getattr(accepted, derivative)(yhat, y)
-        # The median forgives a kink or two.
+        # The median tolerates a few kinks.
         if np.median(np.abs(numerical - given) / (1 + np.abs(given))) > 1e-4:
             raise ValueError(
                 f"the {derivative} of {loss!r} is not the derivative of its {name}; check the formula"
@@ -53,7 +53,7 @@ def lowest_curvature(loss: Loss) -> float:
     Raises
     ------
     ValueError
-        If the curvature is unbounded below or nowhere negative: there is no ``1 / inf T`` then
+        If the curvature is unbounded below or nowhere negative, because ``1 / inf T`` is then not defined
         (docs/explanation/physics.md §5).
     """
     radii = np.concatenate([[0.0], np.geomspace(1e-7, 1e7, 281)])
@@ -78,7 +78,7 @@ def lowest_curvature(loss: Loss) -> float:
         method="Nelder-Mead",
         options={"xatol": 1e-10, "fatol": 1e-16},
     )
-    lowest = min(lowest, float(refined.fun))  # the grid can miss a narrow valley
+    lowest = min(lowest, float(refined.fun))  # the grid can miss a narrow minimum
     if lowest < _UNBOUNDED * min(near, -1e-12):
         raise ValueError(
             f"the curvature of {loss!r} is unbounded below (it reaches {lowest:.1e}), so that the Hessian at "

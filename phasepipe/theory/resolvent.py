@@ -1,19 +1,19 @@
-"""Edge, signal outlier and its overlap, predicted from labels and predictions alone.
+"""Edge, signal outlier and its overlap, predicted from labels and predictions only.
 
 See docs/explanation/physics.md §5.
 
-The resolvent variable ``g`` enters through its inverse ``u = 1 / g``, in which every average is a sum of
-simple poles at the curvatures ``T``, and the left edge is the root of a concave function: Newton's method
-then converges monotonically, without safeguards. With ``[f] = alpha <f> = (1/N) sum_i f_i``:
+The code uses the inverse ``u = 1 / g`` of the resolvent variable. In this variable every average is a sum of
+simple poles at the curvatures ``T``, and the left edge is the root of a concave function, for which Newton's
+method converges monotonically. With ``[f] = alpha <f> = (1/N) sum_i f_i``:
 
 * bulk ``z(u) = u + [T + T² / (u - T)]``, edge ``E(u) = [T² / (u - T)²] = 1``,
 * outlier ``S(u) = [(y_e² - 1) T / (u - T)] = 1`` for ``u < u_edge``; it exists if ``S(u_edge) > 1``,
 * overlap ``q = (1 - E) / (1 - E + Y)`` with ``Y = [y_e² T² / (u - T)²]``.
 
-Smooth edge: in a finite sample the smallest ``T`` always adds a pole, on which a root can lean that no
-infinite sample would have. So the edge counts as smooth if ``E < 1`` at ``u = min T`` *without* that one
-sample, and this sample is then left out of every average. (The sample's own direction has its outlier
-exactly there, ``z(min T)``: the predicted lowest eigenvalue of the finite problem.)
+Smooth edge: in a finite sample the smallest ``T`` always adds a pole, which can create a root that does not
+exist for an infinite sample. Therefore the edge counts as smooth if ``E < 1`` at ``u = min T`` *without* that
+one sample, and this sample is then omitted from every average. (The direction of this sample has its outlier
+at ``z(min T)``, the predicted lowest eigenvalue of the finite problem.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from phasepipe.physics.losses import Loss, require_loss
 
 Float64 = NDArray[np.float64]
 
-CHUNK = 1 << 15  # samples worked on at a time: four arrays of this size stay in a 2 MB cache
+CHUNK = 1 << 15  # samples processed at a time: four arrays of this size fit into a 2 MB cache
 ITERATIONS = 60
 RESOLUTION = 1e-13  # relative accuracy of u
 TINY = 1e-300
@@ -35,12 +35,12 @@ TINY = 1e-300
 
 @dataclass(frozen=True)
 class Prediction:
-    """Spectrum predicted from labels; every array has shape (...), one entry a run and time.
+    """Spectrum predicted from labels; every array has shape (...), one entry per run and time.
 
     See docs/explanation/physics.md §5.
 
-    ``edge`` and ``outlier`` have ``mu`` subtracted, as the eigenvalues of docs/explanation/physics.md §4
-    have; add ``mu`` for those of ``(1/N) X^T diag(T) X``. NaN where there is no outlier, or where an input
+    ``mu`` is subtracted from ``edge`` and ``outlier``, as for the eigenvalues of docs/explanation/physics.md
+    §4; add ``mu`` for those of ``(1/N) X^T diag(T) X``. Values are NaN if there is no outlier, or if an input
     was not finite.
 
     Attributes
@@ -50,8 +50,8 @@ class Prediction:
     outlier, outlier_overlap
         Signal outlier and its squared overlap with the tangent signal direction; NaN where none exists.
     bbp_margin
-        ``S(u_edge) - 1``: positive where the outlier exists, continuous through zero where it ceases
-        to; NaN at overlap ±1, where there is no tangent signal direction.
+        ``S(u_edge) - 1``: positive if the outlier exists, and continuous through zero at the transition;
+        NaN at overlap ±1, where there is no tangent signal direction.
     edge_is_smooth
         Whether the density vanishes exponentially at the edge (bool).
     g_edge, g_outlier
@@ -82,10 +82,10 @@ def predict(
 
     See docs/explanation/physics.md §5.
 
-    Outlier and squared overlap are exact, for N to infinity, while the point is independent of the sensing
-    matrix in the direction of the signal: at a random start, and as long as ``m = 0``. Once ``m`` is of order
-    one they are approximate. Measured at N = 1200, a = 1, m = 0.82: outlier -0.421(9) predicted, -0.377(10)
-    in the Hessian; squared overlap 0.353(7) and 0.274(13). The bulk and its edge are not affected.
+    For N to infinity, outlier and squared overlap are exact while the point is independent of the sensing
+    matrix in the direction of the signal: at a random start, and as long as ``m = 0``. If ``m`` is of order
+    one, they are approximate: at N = 1200, a = 1, m = 0.82 the outlier is predicted at -0.421(9) and measured
+    at -0.377(10); the squared overlap is 0.353(7) and 0.274(13). The bulk and its edge are not affected.
 
     Parameters
     ----------
@@ -93,14 +93,14 @@ def predict(
         ``y`` and predictions, shapes (..., M) that broadcast together. Any floating dtype; the
         arithmetic is float64.
     overlap
-        Overlap ``m``, shape (...); its sign matters here, as ``y = m yhat + sqrt(1 - m²) y_e``.
+        Overlap ``m``, shape (...); its sign matters, because ``y = m yhat + sqrt(1 - m²) y_e``.
     loss
         Loss with ``slope`` and ``curvature``.
     N
         Dimension; ``alpha = M / N``.
     weights
-        Number of measurements that each sample stands for, shape (M,); default one each. For a
-        distribution with quadrature weights ``p``: ``alpha * N * p`` at a large N.
+        Number of measurements that each sample represents, shape (M,); default one each. For a
+        distribution with quadrature weights ``p``, use ``alpha * N * p`` with a large N.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def predict(
         chunk = slice(first, first + step)
         chunk_y = np.asarray(rows_y if len(rows_y) == 1 else rows_y[chunk], dtype=np.float64)
         chunk_yhat = np.asarray(rows_yhat[chunk], dtype=np.float64)
-        with np.errstate(all="ignore"):  # rows with NaN, or without outlier, answer NaN
+        with np.errstate(all="ignore"):  # rows with NaN, or without an outlier, give NaN
             pieces.append(_predict_rows(chunk_y, chunk_yhat, rows_m[chunk], loss, share, 1.0 / N))
     joined = {
         field.name: np.concatenate([getattr(piece, field.name) for piece in pieces]).reshape(runs)
@@ -148,7 +148,7 @@ def predict(
 def _predict_rows(
     y: Float64, yhat: Float64, m: Float64, loss: Loss, share: Float64, one_measurement: float
 ) -> Prediction:
-    """The same for rows (R, M); ``share`` (M,) is the weight of each sample over N."""
+    """The same for rows (R, M); ``share`` (M,) is the weight of each sample divided by N."""
     T = np.asarray(loss.curvature(yhat, y), dtype=np.float64)
     mu = _averages(yhat * loss.slope(yhat, y), share)
     u_edge, smooth, T = _edge(T, share, one_measurement)
@@ -173,7 +173,7 @@ def _predict_rows(
 
 
 def _averages(values: Float64, share: Float64) -> Float64:
-    """Weighted sum of each row, shape (R,); einsum, not BLAS: a row's bits must not depend on the others."""
+    """Weighted sum of each row, shape (R,), by einsum: with BLAS, a row would depend on the other rows."""
     averages: Float64 = np.einsum("rm,m->r", values, share)
     return averages
 
@@ -185,18 +185,18 @@ def _bulk(u: Float64, T: Float64, share: Float64) -> Float64:
 
 
 def _edge(T: Float64, share: Float64, one_measurement: float) -> tuple[Float64, NDArray[np.bool_], Float64]:
-    """``u_edge`` (R,), whether it is smooth, and ``T`` less the sample that bounds a smooth edge."""
+    """``u_edge`` (R,), whether it is smooth, and ``T`` without the sample that bounds a smooth edge."""
     lowest = T.min(axis=-1)
     at_lowest = lowest[:, None] == T
     lowest_share = _averages(at_lowest.astype(np.float64), share)
-    # a curvature shared by more than one measurement is an atom, and its pole is real
+    # a curvature shared by several measurements is an atom of the distribution, and its pole is kept
     alone = (lowest < 0) & (lowest_share <= 1.5 * one_measurement)
-    rest = np.where(at_lowest & alone[:, None], 0.0, T)  # T = 0 drops a sample out of every average
+    rest = np.where(at_lowest & alone[:, None], 0.0, T)  # T = 0 removes a sample from every average
     smooth = alone & (_averages(np.square(rest / (lowest[:, None] - rest)), share) < 1)
     T = np.where(smooth[:, None], rest, T)
 
-    # E^(-1/2) is a power mean of the distances T - u: concave and falling in u. Newton from any point right
-    # of the root comes down to it monotonically, and the pole at min T alone gives such a point.
+    # E^(-1/2) is a power mean of the distances T - u: concave and decreasing in u. Newton's method converges
+    # monotonically from any point right of the root, and the pole at min T alone gives such a point.
     reach = np.maximum(np.sqrt(lowest_share), 1e-9)  # weights of a distribution may underflow
     u = np.where(smooth | (lowest == 0), lowest - TINY, lowest - np.abs(lowest) * reach)
     searching = ~smooth
@@ -257,8 +257,8 @@ def last_crossing_time(times: ArrayLike, margin: ArrayLike) -> Float64:
 
     Returns
     -------
-    Shape (...), in units of ``times``. NaN if the margin is never positive (there was no outlier to lose);
-    infinity if it is positive at the last record (the outlier outlived the record).
+    Shape (...), in units of ``times``. NaN if the margin is never positive (there was no outlier);
+    infinity if it is positive at the last record (the outlier still exists).
     """
     t, values = np.asarray(times, dtype=np.float64), np.asarray(margin, dtype=np.float64)
     if t.ndim != 1 or values.shape[-1:] != t.shape:

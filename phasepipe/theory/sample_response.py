@@ -1,15 +1,16 @@
-"""Response of one sample's force to earlier changes of its field, averaged over samples.
+"""Response of the force of a sample to earlier changes of its field, averaged over samples.
 
 On a time grid a sample obeys ``yhat = h - Q l'(yhat, y)`` with a lower triangular matrix ``Q``, the response
 function times the quadrature weights. A small change of the field ``h`` therefore changes the force by
-``dl' = D (1 + Q D)^-1 dh``, ``D = diag(T)``. Only averages of the last row of that matrix are needed, and
-the row follows backward in time from its last entry. The work is that of a triangular solve for each sample,
-arranged as matrix products over blocks of times and samples.
+``dl' = D (1 + Q D)^-1 dh``, ``D = diag(T)``. Only averages of the last row of that matrix are needed; the
+row is computed backward in time from its last entry. The cost is that of a triangular solve for each sample,
+organised as matrix products over blocks of times and samples.
 
 Samples that spend a long time near the top of the barrier at ``yhat = 0`` respond exponentially strongly, so
 that plain averages of the row have heavy tails. By Stein's lemma the derivative of the force along a Gaussian
-field, less the force times that field, averages to zero; it has the same tails, and regression on it removes
-them. At K = 32768, a = 1, alpha = 3, t = 10 this divides the error of the amplification by about 50.
+field minus the force times that field has mean zero. It has the same tails, and regression on it removes
+them (control variates). With 32,768 samples, a = 1, alpha = 3, t = 10 this reduces the error of the
+amplification by a factor of about 50.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from phasepipe.theory.quadrature import Floats
 
 Real = NDArray[np.floating[Any]]
 
-_SAMPLES = 2048  # samples worked on at a time: a few arrays (times, samples) then stay in the cache
-_TIMES = 32  # times whose sums over all later times are one matrix product
-_FEW_TIMES = 8  # times within such a block that are solved row by row
-_RIDGE = 1e-6  # keeps a regression on nearly equal controls from cancelling
+_SAMPLES = 2048  # samples processed at a time, so that a few arrays (times, samples) fit into the cache
+_TIMES = 32  # block of times whose sums over all later times are one matrix product
+_FEW_TIMES = 8  # times within a block that are solved row by row
+_RIDGE = 1e-6  # regularisation of the regression on nearly collinear controls
 
 
 @dataclass(frozen=True)
 class Controls:
-    """Gaussian fields along which the derivative of the force is known in two ways."""
+    """Gaussian fields for the control variates of Stein's lemma."""
 
     fields: Real  # (controls, samples)
     covariance: Floats  # with the fields at all times, (times, controls)
@@ -44,7 +45,7 @@ class MeanResponse:
     """Averages of the last row of the response, shape (weights, times) each, without the factor alpha."""
 
     smooth: Floats  # to a field that varies smoothly, quadrature weight of the earlier time included
-    kick: Floats  # to a field that jumps up at the earlier time; its last entry is not known yet, 0
+    kick: Floats  # to a field that jumps at the earlier time; its last entry is not known yet and 0
     zero: Real  # the differences of Stein's lemma, (controls, samples)
 
 
@@ -68,11 +69,11 @@ def mean_response(
     kicked
         Force per field right after a jump, shape (times - 1, samples) at least.
     right_share
-        Share of each time's quadrature weight that lies to its right, shape (times,).
+        Share of the quadrature weight of each time that belongs to later times, shape (times,).
     weights
         Weights of the samples in each average, shape (weights, samples).
     controls
-        What Stein's lemma is applied to.
+        Fields for the control variates.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def mean_response(
 
 
 class _Sums:
-    """Sums over samples that means and their regression on the controls need."""
+    """Sums over samples for the means and their regression on the controls."""
 
     def __init__(self, weights: int, times: int, controls: int) -> None:
         self.rows = np.zeros((weights, 2, times))
@@ -112,14 +113,14 @@ class _Sums:
     def add(self, rows: Real, zero: Real, weights: Real) -> None:
         """Add a block: rows (2, times, samples), controls (controls, samples), weights (weights, samples)."""
         for place, weight in enumerate(weights):
-            weighted = weight * zero  # the weight depends on the label alone, so this averages to zero too
+            weighted = weight * zero  # the weight depends only on the label, so the mean is still zero
             self.zero[place] += weighted.sum(axis=1)
             self.zero_zero[place] += weighted @ weighted.T
             self.rows[place] += rows @ weight
             self.rows_zero[place] += rows @ (weight * weighted).T
 
     def regressed(self, samples: int) -> Floats:
-        """Means of the weighted rows, shape (weights, 2, times), less their regression on the controls."""
+        """Means of the weighted rows minus their regression on the controls, shape (weights, 2, times)."""
         means = self.rows / samples
         for place in range(len(means)):
             centre = self.zero[place] / samples
@@ -130,7 +131,7 @@ class _Sums:
 
 
 def noise_of_mean(values: Floats, zero: Floats) -> float:
-    """Noise in the mean of ``values`` (samples,), by regression on ``zero`` (controls, samples)."""
+    """Noise in the mean of ``values`` (samples,), estimated by regression on ``zero`` (controls, samples)."""
     centre = zero.mean(axis=1)
     about = zero - centre[:, None]
     covariance = about @ about.T / values.size
@@ -138,7 +139,7 @@ def noise_of_mean(values: Floats, zero: Floats) -> float:
 
 
 def _regression(covariance: Floats, centre: Floats) -> Floats:
-    """Solve ``covariance x = centre`` with a slight ridge, shape (controls,)."""
+    """Solve ``covariance x = centre`` with a small ridge term, shape (controls,)."""
     scale = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
     scaled = covariance / np.outer(scale, scale) + _RIDGE * np.eye(len(scale))
     solution: Floats = np.linalg.solve(scaled, centre / scale) / scale

@@ -1,10 +1,10 @@
-"""Spectral start for N to infinity: its overlap with the signal, and yardsticks.
+"""Spectral start for N to infinity: its overlap with the signal and its transition.
 
 See docs/explanation/physics.md §9 and §10.
 
 The start is the top eigenvector of ``sum_i f(y_i) x_i x_i^T`` (Lu & Li, arXiv:1702.06435; Mondelli &
-Montanari, arXiv:1708.05932). With ``T = -f`` it is the lowest eigenvector of docs/explanation/physics.md §5,
-so that the same equations apply.
+Montanari, arXiv:1708.05932). With ``T = -f`` it is the lowest eigenvector of the matrix of
+docs/explanation/physics.md §5, so that the same equations apply.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ See docs/explanation/physics.md §10.
 
 
 def spectral_start(weight: Weight, alpha: float) -> Outlier:
-    """Spectrum of the spectral start's matrix for N to infinity.
+    """Spectrum of the matrix of the spectral start for N to infinity.
 
     Parameters
     ----------

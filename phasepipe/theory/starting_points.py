@@ -1,9 +1,9 @@
-"""Where Newton's method for the Kac-Rice complexity starts.
+"""Starting points of Newton's method for the Kac-Rice complexity.
 
-In units of the loss's own stiffness the multipliers of marginal minima hardly depend on loss and alpha, so
-that a few guesses do; what they miss is reached by continuation, in alpha, overlap or energy. For critical
-points of any index the equations can have several solutions (a first-order transition, known in the
-literature): guesses cover both, and the larger complexity counts.
+In units of the stiffness of the loss the multipliers of marginal minima hardly depend on loss and alpha, so
+that a few guesses suffice. Other solutions are reached by continuation in alpha, overlap or energy. For
+critical points of any index the equations can have several solutions (a first-order transition, known in the
+literature); the guesses cover both, and the solution with the larger complexity is used.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from phasepipe.theory.newton import coarse_solution
 from phasepipe.theory.quadrature import ConvergenceError
 from phasepipe.theory.tilted import Multipliers
 
-_SMALLEST_STEP = 2e-3  # of a continuation, relative to its length
-_RATIOS = (1.5, 2.0, 3.0, 0.75, 0.5)  # of another alpha, from which a solution may be continued
-_SIZES = (1.0, 1.6, 0.6, 2.6, 0.35, 5.0)  # of chi, relative to the guess
-# |g|, its phase and p / |g|², relative to the guess for minima; found by trial at a = 0.001 to 10
+_SMALLEST_STEP = 2e-3  # smallest step of a continuation, relative to its length
+_RATIOS = (1.5, 2.0, 3.0, 0.75, 0.5)  # ratios of other alphas from which a solution is continued
+_SIZES = (1.0, 1.6, 0.6, 2.6, 0.35, 5.0)  # values of chi relative to the guess
+# |g|, its phase and p / |g|², relative to the guess for minima; determined empirically for a = 0.001 to 10
 _SADDLES = (
     (0.8, 1.3, 2.8),
     (0.2, 1.9, 2.0),
@@ -37,7 +37,7 @@ _SADDLES = (
 
 
 def require_symmetric(loss: Loss) -> Loss:
-    """Return the loss if it does not see the signs of ``yhat`` and ``y``.
+    """Return the loss if it is even in ``yhat`` and ``y``.
 
     Raises
     ------
@@ -75,19 +75,19 @@ def best_start(problem: Problem, alpha: float) -> Point:
 
 
 def direct_starts(problem: Problem, alpha: float, guesses: int | None = None) -> list[Point]:
-    """Coarse solutions found from guesses alone, the first few if so told."""
+    """Coarse solutions found directly from guesses, optionally only the first few."""
     return list(_solutions(problem, islice(_guesses(problem, alpha), guesses)))
 
 
 def followed(
     problem_at: Callable[[float], Problem], start: Point, begin: float, end: float, *, alpha: bool = False
 ) -> Point:
-    """Coarse solution at the end of a continuation in one number; alpha itself if so told.
+    """Coarse solution at the end of a continuation in one number, or in alpha.
 
     Raises
     ------
     ConvergenceError
-        If it breaks off.
+        If the continuation fails.
     """
     here, step, point = begin, end - begin, start
     while here != end:
@@ -105,7 +105,7 @@ def followed(
 
 
 def _solutions(problem: Problem, guesses: Iterator[Point]) -> Iterator[Point]:
-    """Coarse solutions near guesses: the first for minima, all for other critical points."""
+    """Coarse solutions near the guesses: the first one for minima, all for other critical points."""
     for guess in guesses:
         try:
             yield coarse_solution(problem, guess)
@@ -137,7 +137,7 @@ def _guesses(problem: Problem, alpha: float) -> Iterator[Point]:
 
 
 def _continued(problem: Problem, alpha: float) -> Iterator[Point]:
-    """Starts that were followed from the most numerous at overlap 0: in alpha, then overlap, then energy."""
+    """Starting points by continuation from the most numerous: in alpha, then overlap, then energy."""
     plain = replace(problem, marginal=True, overlap=0.0, energy=None)
     for point in _most_numerous(plain, alpha):
         try:

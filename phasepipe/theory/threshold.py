@@ -1,15 +1,15 @@
-"""Threshold states by the literature's definition: one-step-RSB marginal states, N to infinity.
+"""Threshold states as defined in the literature: one-step-RSB marginal states for N to infinity.
 
 See docs/explanation/physics.md §7.
 
-They are an approximation to where gradient descent is trapped: at all losses and alphas looked at their
-complexity is negative, so that typically none exist. The marginal minima that do exist, and the band of their
-thresholds, are those of :mod:`phasepipe.theory.landscape`.
+They approximate the states in which gradient descent is trapped. For all losses and alphas considered, their
+complexity is negative, so that typically they do not exist. For the marginal minima that exist, and the band
+of their thresholds, see :mod:`phasepipe.theory.landscape`.
 
-One-step replica symmetry breaking, marginal, zero overlap. The unknowns are ``chi`` and ``x``; saddle point
-and marginality each give an ``alpha`` for any ``(chi, x)``, and the two must agree. As ``chi`` grows from 0
-along this line alpha falls from infinity; ``alpha_threshold`` is where the Hessian of the states ceases to
-have an outlier.
+The states are marginal, have zero overlap, and are described by one step of replica symmetry breaking. The
+unknowns are ``chi`` and ``x``; the saddle-point equation and marginality each give an ``alpha`` for any
+``(chi, x)``, and the two must agree. As ``chi`` increases from 0 along this line, alpha decreases from
+infinity; below ``alpha_threshold`` the Hessian of the states has no outlier.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from phasepipe.theory.quadrature import ConvergenceError, Floats
 from phasepipe.theory.replica import replica_complexity
 from phasepipe.theory.requirements import require_even
 
-_NEARLY_SOLVED = 1e-3  # residual from which corrections converge
-_EVALUATIONS = 20  # a start near the solution takes half of them
-_DIFFERENCE = 1e-5  # of log chi and log x, for slopes
-_SOLVED = 1e-11  # residual that is as small as the averages are exact
-_CORRECTIONS = 4  # a start from the coarse solution needs two
+_NEARLY_SOLVED = 1e-3  # residual below which corrections converge
+_EVALUATIONS = 20  # maximal number of evaluations; a start near the solution needs half of them
+_DIFFERENCE = 1e-5  # finite difference in log chi and log x for derivatives
+_SOLVED = 1e-11  # residual comparable to the accuracy of the averages
+_CORRECTIONS = 4  # maximal number of corrections; two suffice from the coarse solution
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ThresholdStates:
     energy: float  # loss per dimension, alpha <l>
     mu: float  # Lagrange multiplier per docs/explanation/physics.md §3, alpha <yhat l'>
     gap: float  # left edge of the Hessian's bulk; 0 unless the predictions jump at h = 0
-    signal_response: float  # -alpha <(y² - 1) chi T / (1 + chi T)>; an outlier exists where it exceeds 1
+    signal_response: float  # -alpha <(y² - 1) chi T / (1 + chi T)>; an outlier exists if it exceeds 1
     relative_error: float  # largest relative error of alpha (or of the energy), chi, x
 
     @property
@@ -56,7 +56,7 @@ class ThresholdStates:
 
     @cached_property
     def complexity(self) -> float:
-        """Logarithm of their number per dimension, ``Phi + x E``; negative: typically none exist."""
+        """Logarithm of their number per dimension, ``Phi + x E``; if negative, typically none exist."""
         return replica_complexity(self.measure, self.alpha, self.energy)
 
     @property
@@ -68,19 +68,19 @@ class ThresholdStates:
 def threshold_states(loss: Loss, alpha: float) -> ThresholdStates:
     """Threshold states at a signal-to-noise ratio (docs/explanation/physics.md §7).
 
-    Where several solutions exist, the one that continues from large alpha is returned.
+    If there are several solutions, the continuation from large alpha is returned.
 
     Parameters
     ----------
     loss
-        Any loss that is even in both arguments and smallest at ``|yhat| = |y|``.
+        Any loss that is even in both arguments and minimal at ``|yhat| = |y|``.
     alpha
         Measurements per dimension.
 
     Raises
     ------
     ValueError
-        If the loss does not qualify, or threshold states do not exist at this alpha.
+        If the loss does not meet these conditions, or threshold states do not exist at this alpha.
     ConvergenceError
         If the averages or the solution do not reach a relative 1e-6.
     """
@@ -88,7 +88,7 @@ def threshold_states(loss: Loss, alpha: float) -> ThresholdStates:
 
 
 def states_on(line: ThresholdLine, alpha: float) -> ThresholdStates:
-    """:func:`threshold_states` of a loss whose line is kept for other alphas."""
+    """:func:`threshold_states` for a given line, which can be reused for other alphas."""
     if not (np.isfinite(alpha) and alpha > 0):
         raise ValueError(
             f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
@@ -108,7 +108,7 @@ def states_on(line: ThresholdLine, alpha: float) -> ThresholdStates:
 
 
 def threshold_transition(loss: Loss) -> ThresholdStates:
-    """Threshold states at ``alpha_threshold``: their Hessian begins to point to the signal.
+    """Threshold states at ``alpha_threshold``, where the outlier of their Hessian appears.
 
     See docs/explanation/physics.md §7.
 
@@ -123,7 +123,7 @@ def threshold_transition(loss: Loss) -> ThresholdStates:
 
 
 def transition_on(line: ThresholdLine) -> ThresholdStates:
-    """:func:`threshold_transition` of a loss whose line is kept for other alphas."""
+    """:func:`threshold_transition` for a given line, which can be reused for other alphas."""
 
     def target(averages: Averages) -> float:
         return -averages.alpha * averages.signal - 1
@@ -138,9 +138,9 @@ def transition_on(line: ThresholdLine) -> ThresholdStates:
 
 
 def alpha_threshold(loss: Loss) -> float:
-    """The literature's threshold, of one-step-RSB marginal states: above it even these point to the signal.
+    """Threshold of the literature: above it the one-step-RSB marginal states are unstable towards the signal.
 
-    The marginal minima that exist do so in a band of alpha, see
+    Existing marginal minima become unstable in a band of alpha, see
     :func:`phasepipe.theory.landscape.threshold_band` (docs/explanation/physics.md §7).
 
     See :func:`threshold_transition` for the states there, the error and the exceptions.
@@ -149,11 +149,11 @@ def alpha_threshold(loss: Loss) -> float:
 
 
 def threshold_outlier(states: ThresholdStates) -> Outlier:
-    """Edge, outlier and squared overlap of the Hessian at the threshold, measured from the edge.
+    """Edge, outlier and squared overlap of the Hessian of threshold states.
 
     See docs/explanation/physics.md §5 and §7.
 
-    Marginality puts the edge at 0, and the eigenvalue is negative where it exists (``states.has_outlier``).
+    By marginality the edge is at 0; the outlier, if it exists (``states.has_outlier``), is negative.
     """
 
     def response(resolvent: float) -> Response:
@@ -172,7 +172,7 @@ def threshold_outlier(states: ThresholdStates) -> Outlier:
 
 
 def _solve(line: ThresholdLine, target: Target) -> ThresholdStates | None:
-    """Solve mismatch and target together; None if the target is not crossed."""
+    """Solve for zero mismatch and zero target; None if the target has no crossing."""
     loss = require_even(line.loss)
     ends = line.ends_around(target)
     if ends is None:
@@ -203,15 +203,15 @@ def _coarse_solution(line: ThresholdLine, ends: tuple[Averages, Averages], targe
     lower, upper = sorted(np.log([end.chi for end in ends]))
     for start in (_interpolated(ends, target), np.log([ends[0].chi, ends[0].x])):
         logs, remainder = _approached(line.loss, start, target)
-        if lower <= logs[0] <= upper and remainder < _NEARLY_SOLVED:  # else it is another solution, or none
+        if lower <= logs[0] <= upper and remainder < _NEARLY_SOLVED:  # otherwise another solution, or none
             return logs
     return _approached(line.loss, _refined(line, ends, target), target)[0]
 
 
 def _approached(loss: Loss, start: Floats, target: Target) -> tuple[Floats, float]:
-    """Logarithms of ``chi`` and ``x`` after few evaluations, and what mismatch or target are off there."""
+    """Logarithms of ``chi`` and ``x`` after few evaluations, and the remaining mismatch or target."""
 
-    @cache  # the solver asks for its first point several times
+    @cache  # the solver evaluates its first point several times
     def values(chi: float, x: float) -> Floats:
         averages = averages_at(loss, chi, x, COARSE)
         return np.array([averages.mismatch, target(averages)])
@@ -220,7 +220,7 @@ def _approached(loss: Loss, start: Floats, target: Target) -> tuple[Floats, floa
         chi, x = np.exp(start + shifted - 1)
         return values(float(chi), float(x))
 
-    # Steps and tolerance of the solver are relative to its unknowns, which is why they begin at 1.
+    # Steps and tolerance of the solver are relative to its unknowns, so they are scaled to start at 1.
     shifted, details, *_ = fsolve(
         residual, np.ones(2), xtol=1e-4, epsfcn=1e-6, maxfev=_EVALUATIONS, full_output=True
     )

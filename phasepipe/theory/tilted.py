@@ -1,17 +1,17 @@
-"""Joint law of prediction and label at critical points: a Gaussian tilted by a few multipliers.
+"""Joint distribution of prediction and label at critical points: a Gaussian tilted by a few multipliers.
 
 At overlap ``m`` the pair ``(yhat, y)`` of a random point is Gaussian with correlation ``m``. At the critical
-points that a Kac-Rice count finds it has the density of that Gaussian times ``exp(tilt)``,
+points counted by the Kac-Rice formula its density is that of the Gaussian times ``exp(tilt)``,
 
     ``tilt = log|1 - g T| + Re(g) yhat l' - p l'^2 / 2 - A l - C y_e l'``
     ``+ kappa (r - yhat l') + delta (y_e² - 1) r``
 
 with ``r = T / (1 - g T)`` and ``y_e = (y - m yhat) / sqrt(1 - m²)``; see docs/explanation/landscape.md for
-the derivation. At minima ``g`` is real and the law lives where ``1 - g T > 0``: on *all* branches of the
-proximal map, also where its minimum is a local one.
+the derivation. At minima ``g`` is real and the support is the set with ``1 - g T > 0``: *all* branches of the
+proximal map, including local minima.
 
-Integrals are composite Gauss rules on a grid that follows the law; ``level`` doubles the number of panels in
-both directions, and whoever uses them compares two levels.
+Integrals are composite Gauss rules on a grid adapted to the distribution. Each ``level`` doubles the number
+of panels in both directions; errors are estimated by comparing two levels.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Labels = Literal["typical", "averaged"]
 
 NEGLIGIBLE = 45.0
 """Predictions whose weight is below exp(-45) of the maximum are left out."""
-_REACH = 9.0  # predictions up to this far above the label are looked at first
-_DOUBLINGS = 8  # of that reach, where the law is wider
+_REACH = 9.0  # initial range of predictions above the label
+_DOUBLINGS = 8  # maximal number of doublings of this range for wide distributions
 _TRIMS = 3
 _BISECTIONS = 40
 _SCAN = np.linspace(0, 1, 65)[:, None]
-_POINTS = 8  # of the Gauss rule in a panel of predictions
-_PANELS = 5  # of each of the two pieces of the predictions
+_POINTS = 8  # points of the Gauss rule in a panel of predictions
+_PANELS = 5  # panels of each of the two pieces of the predictions
 _LABEL_POINTS = 6
 _LABEL_EDGES = np.array(
     [0, 0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.75, 1, 1.3, 1.65, 2, 2.5, 3, 3.7, 4.6, 5.8, 7.4, CUT]
@@ -49,7 +49,7 @@ _LAYERS = np.array([side * 0.3 * 4.0**-k for k in range(6) for side in (1, -1)])
 
 @dataclass(frozen=True)
 class Multipliers:
-    """What the law of a class of critical points depends on, besides the loss and the overlap."""
+    """Parameters of the distribution for a class of critical points, besides loss and overlap."""
 
     resolvent: complex
     """``g`` of the Hessian at 0, real and negative at minima; in units of 1 / curvature."""
@@ -67,18 +67,18 @@ class Multipliers:
 
 @dataclass(frozen=True)
 class TiltedMeasure:
-    """Joint law of ``(yhat, y)`` at critical points of a loss."""
+    """Joint distribution of ``(yhat, y)`` at critical points of a loss."""
 
     loss: Loss
     multipliers: Multipliers
     overlap: float = 0.0
-    minima: bool = True  # keep 1 - g T > 0; otherwise its modulus weighs
-    labels: Labels = "typical"  # whether labels are Gaussian, or tilted with the rest
+    minima: bool = True  # restrict to 1 - g T > 0; otherwise weight by the modulus
+    labels: Labels = "typical"  # typical: Gaussian labels; averaged: labels are tilted too
 
     def exponent(self, yhat: Floats, y: Floats) -> Float64:
-        """Logarithm of the density, relative to a Gaussian label and the plane measure of ``yhat``.
+        """Logarithm of the density, relative to a Gaussian label and Lebesgue measure of ``yhat``.
 
-        Minus infinity where the law of minima does not live.
+        Minus infinity outside the support of minima.
         """
         loss, at = self.loss, self.multipliers
         slope = loss.slope(yhat, y)
@@ -102,13 +102,13 @@ class TiltedMeasure:
         return np.asarray(exponent, dtype=np.float64)
 
     def grid(self, level: int = 0) -> Grid:
-        """Nodes and probabilities; ``level`` doubles the number of panels in both directions."""
+        """Nodes and probabilities; each ``level`` doubles the number of panels in both directions."""
         y, label_weights = self._label_nodes(level)
         signs = np.array([1.0]) if self.overlap == 0 else np.array([1.0, -1.0])
         labels = (signs[:, None] * y).ravel()
         lowest, middle, highest = self._pieces(labels)
         panel, panel_weights = _gauss(np.linspace(0, 1, _PANELS * 2**level + 1), _POINTS)
-        # Both maps grade both ends; the first one most where the law of minima may begin in a thin layer.
+        # Both maps refine both ends, most strongly where the density of minima may begin in a thin layer.
         units = (panel**4 * (5 - 4 * panel), panel**2 * (3 - 2 * panel))
         stretches = (20 * panel**3 * (1 - panel), 6 * panel * (1 - panel))
         starts, widths = (lowest, middle), (middle - lowest, highest - middle)
@@ -123,7 +123,7 @@ class TiltedMeasure:
         )
         exponent = self.exponent(yhat, np.broadcast_to(labels, yhat.shape))
 
-        # rows of both signs of y beside each other: shape (points, labels)
+        # concatenate rows of both signs of y: shape (points, labels)
         def folded(values: Float64) -> Float64:
             return np.concatenate(np.split(values, signs.size, axis=1))
 
@@ -144,7 +144,7 @@ class TiltedMeasure:
         return Grid(yhat, both, density / norm, label_weights, float(total))
 
     def average(self, function: Callable[[Floats, Floats], Floats], *, level: int = 2) -> Float64:
-        """Average functions of ``(yhat, y)`` that do not change when both change sign.
+        """Average functions of ``(yhat, y)`` that are invariant under a change of both signs.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class TiltedMeasure:
         chosen = rng.choice(probability.size, size=count, p=probability / probability.sum())
         sign = rng.choice([-1.0, 1.0], size=count)
         y = grid.y.ravel()[chosen] * sign
-        if self.overlap == 0:  # both signs are independent there
+        if self.overlap == 0:  # at overlap 0 both signs are independent
             y = y * rng.choice([-1.0, 1.0], size=count)
         return grid.yhat.ravel()[chosen] * sign, y
 
@@ -186,7 +186,7 @@ class TiltedMeasure:
         )
 
     def _label_nodes(self, level: int) -> tuple[Float64, Float64]:
-        """Positive labels and their probabilities, shape (labels,); graded where supports begin to split."""
+        """Positive labels and their probabilities, shape (labels,); refined where supports begin to split."""
         critical = self.critical_labels
         around = (critical[:, None] + _LAYERS).ravel()
         edges = np.unique(np.concatenate([_LABEL_EDGES, critical, around[(around > 0) & (around < CUT)]]))
@@ -200,7 +200,7 @@ class TiltedMeasure:
         return y, density / density.sum()
 
     def _pieces(self, y: Float64) -> tuple[Float64, Float64, Float64]:
-        """Ends of the predictions that matter at a label, and where ``1 - Re(g) T`` changes sign between."""
+        """Relevant range of predictions at a label, and the sign change of ``1 - Re(g) T`` inside it."""
         columns = np.arange(y.size)
 
         def scanned(lowest: Float64, highest: Float64) -> tuple[Float64, Float64]:
@@ -230,7 +230,7 @@ class TiltedMeasure:
             same = (self._convexity(middle, y) > 0) == before
             left, right = np.where(same, middle, left), np.where(same, right, middle)
         middle = np.where(changes.any(axis=0), 0.5 * (left + right), lowest + 0.3 * (highest - lowest))
-        if self.minima:  # nothing lives left of the change; both pieces go where the law is
+        if self.minima:  # the density is zero left of the sign change, so use both pieces to its right
             empty = changes.any(axis=0) & ~before
             lowest = np.where(empty, middle, lowest)
             middle = np.where(empty, lowest + 0.2 * (highest - lowest), middle)
@@ -239,13 +239,13 @@ class TiltedMeasure:
 
 @dataclass(frozen=True)
 class Grid:
-    """Nodes of a law: labels are columns, and rows are predictions (of both signs of the label)."""
+    """Nodes of a distribution: columns are labels, rows are predictions (for both signs of the label)."""
 
     yhat: Float64  # (points, labels), positive
     y: Float64  # (points, labels)
     conditional: Float64  # probability of a prediction given the modulus of its label, (points, labels)
     label_weights: Float64  # probability of the modulus of a label, (labels,)
-    log_norm: float  # logarithm of the mass of the tilted Gaussian, averaged as the labels ask for
+    log_norm: float  # logarithm of the mass of the tilted Gaussian, averaged over labels if they are typical
 
     def average(self, values: Float64) -> Float64:
         """Average of values, shape (components, points, labels)."""

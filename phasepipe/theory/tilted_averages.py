@@ -1,7 +1,7 @@
-"""Averages over the law of critical points that their equations need, with derivatives by all multipliers.
+"""Averages over the distribution of critical points, with derivatives by all multipliers.
 
-An average changes with a multiplier by its covariance with what the multiplier tilts, and by what depends on
-the multiplier itself.
+The derivative of an average by a multiplier is its covariance with the function that the multiplier tilts,
+plus the average of its explicit derivative.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Averages:
     """Averages at given multipliers, and their derivatives."""
 
     mean: dict[Average, float]
-    slopes: dict[Average, Float64]  # by UNKNOWNS; 0 for alpha
+    slopes: dict[Average, Float64]  # derivatives by UNKNOWNS; 0 for alpha
     log_norm: float  # logarithm of the mass of the tilted Gaussian
-    norm_slopes: Float64  # its derivatives by UNKNOWNS; 0 for alpha
+    norm_slopes: Float64  # derivatives of log_norm by UNKNOWNS; 0 for alpha
 
 
 def averages_at(measure: TiltedMeasure, level: int = 0) -> Averages:
-    """Averages of a law on a grid of given refinement."""
+    """Averages of a distribution on a grid of given refinement."""
     at, loss, m = measure.multipliers, measure.loss, measure.overlap
     grid = measure.grid(level)
     yhat, y = grid.yhat, grid.y
@@ -79,7 +79,7 @@ def averages_at(measure: TiltedMeasure, level: int = 0) -> Averages:
             excess * real,
         ]
     )
-    # what depends on chi and eta itself: dr / dchi = -r², dr / deta = i r²
+    # explicit dependence on chi and eta: dr / dchi = -r², dr / deta = i r²
     explicit = grid.average(
         np.stack(
             [

@@ -1,8 +1,8 @@
-"""Recovery from a given initial overlap for N to infinity, and what a random start at finite N amounts to.
+"""Recovery from a given initial overlap for N to infinity, and the equivalent for random starts at finite N.
 
-The equations with ``m(0) > 0`` are deterministic: a run recovers, at a time that falls with ``m(0)``, or it
-does not. Read backward, the time budget says which overlap a start must have. The shot noise that a run of
-finite N collects before its overlap is large counts as additional variance of the initial overlap.
+The equations with ``m(0) > 0`` are deterministic: a run either recovers, at a time that decreases with
+``m(0)``, or it does not. Inverting this relation gives the critical overlap for a time budget. At finite N,
+the shot noise before the overlap becomes large is treated as additional variance of the initial overlap.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ RECOVERED = 0.99
 HORIZONS = (3.2, 10.0, 32.0, 101.0)
 """Times up to which warm starts are followed: the first that covers a budget is computed."""
 _LARGEST, _SMALLEST, _RATIO = 0.8, 1e-5, 0.6  # initial overlaps
-_BRACKET = 1.12  # ratio of the smallest overlap that recovers to the largest that does not
-_BEYOND = 1.15  # runs go on beyond the horizon by this factor, so that the budget lies inside
+_BRACKET = 1.12  # target ratio of the smallest overlap that recovers to the largest that does not
+_BEYOND = 1.15  # runs continue beyond the horizon by this factor, so that the budget lies inside
 _SHARE, _DECAY = 0.06, 0.4  # as in phasepipe.theory.dynamics
 
 
@@ -36,14 +36,14 @@ class WarmStarts:
     Attributes
     ----------
     alpha, horizon
-        Measurements per dimension; time to which starts were followed.
+        Measurements per dimension; longest time of the runs.
     initial_overlap
-        Increasing, shape (starts,): those that recovered for every seed.
+        Initial overlaps that recovered for every seed, increasing, shape (starts,).
     recovery_time
         Shape (seeds, starts), in units of time.
     start_variance
-        ``S``, shape (seeds, starts): a random start at large N acts as an initial overlap of variance
-        ``S / N``; 1 is the geometry of the start, the rest is shot noise up to recovery.
+        ``S``, shape (seeds, starts): a random start at large N acts like an initial overlap of variance
+        ``S / N``; the contribution 1 is from the random start, the rest is shot noise up to recovery.
     """
 
     alpha: float
@@ -60,7 +60,7 @@ class WarmStarts:
         return float(self.recovery_time[:, -1].max()), float(self.recovery_time[:, 0].min())
 
     def critical(self, budget: float) -> tuple[Floats, Floats]:
-        """Initial overlap that recovers in just that time, and ``S`` there, shape (seeds,) each.
+        """Initial overlap that recovers exactly at this time, and ``S`` there, shape (seeds,) each.
 
         NaN outside ``times``.
         """
@@ -70,7 +70,7 @@ class WarmStarts:
             return np.full(seeds, np.nan), np.full(seeds, np.nan)
         overlaps, variances = np.empty(seeds), np.empty(seeds)
         for seed in range(seeds):
-            # falling in the overlap; noise may break the order of close neighbors
+            # recovery times decrease with the overlap, but noise may violate this between close neighbours
             times = np.minimum.accumulate(self.recovery_time[seed])
             keep = np.append(np.diff(times) < 0, True)
             log_times, logs = np.log(times[keep][::-1]), np.log(self.initial_overlap[keep][::-1])
@@ -80,7 +80,7 @@ class WarmStarts:
         return overlaps, variances
 
     def time_to_recover(self, overlap: float) -> Floats:
-        """Recovery time from a given overlap, shape (seeds,); NaN outside the overlaps computed."""
+        """Recovery time from a given overlap, shape (seeds,); NaN outside the computed overlaps."""
         known = self.initial_overlap
         if known.size < 2 or not known[0] <= overlap <= known[-1]:
             return np.full(len(self.recovery_time), np.nan)
@@ -91,9 +91,9 @@ class WarmStarts:
 def warm_starts(
     loss: Loss, alpha: float, horizon: float, accuracy: float, samples: int, seeds: int
 ) -> WarmStarts:
-    """Follow starts of decreasing overlap until they fail to recover, and close in on the last that does.
+    """Follow starts of decreasing overlap until they fail to recover, then refine the smallest that recovers.
 
-    Results are kept in memory by their arguments, for losses that can be hashed.
+    Results are cached by their arguments if the loss is hashable.
 
     Raises
     ------
@@ -160,8 +160,8 @@ def _follow(
     overlap: float,
     linear: tuple[Floats, Floats],
 ) -> tuple[float, float]:
-    """Recovery time (infinite without recovery) and ``S`` along the way."""
-    spare = len(times) // 4 + 8  # for steps that must be halved
+    """Recovery time (infinite without recovery) and ``S`` along the path."""
+    spare = len(times) // 4 + 8  # additional times for steps that must be halved
     variables = GaussianVariables(samples, len(times) + spare + 1, seed, antithetic=True)
     process = EffectiveProcess(loss, alpha, variables, len(times) + spare, initial_overlap=overlap)
     overlaps = [overlap]
@@ -193,8 +193,8 @@ def _advance(process: EffectiveProcess, step: float, depth: int = 0) -> None:
 def _start_variance(overlaps: Floats, amplification: Floats, variance: Floats) -> float:
     """``S`` along a path with these overlaps.
 
-    Noise that enters once the overlap grows faster than a small one would counts less, by the square of the
-    ratio of the two. Growth is that of ``m / sqrt(1 - m²)``, which the sphere does not bound.
+    Noise that enters when the overlap grows faster than a small overlap would is weighted by the inverse
+    square of the ratio of the two growth factors. Growth refers to ``m / sqrt(1 - m²)``, which is unbounded.
     """
     tangent = overlaps / np.sqrt(np.maximum(1 - overlaps**2, 1e-12))
     ratio = tangent / (tangent[0] * amplification[: tangent.size])

@@ -100,7 +100,9 @@ def test_a_store_refuses_other_code(elsewhere, make_sweep, tmp_path):
     BlockStore.prepare(path, sweep, layout(sweep, 12))
     change_a_constant(elsewhere / "simulation/draws.py")
     provenance._package_hashes.cache_clear()
-    with pytest.raises(StoreMismatchError, match=r"other code \(simulation/draws\.py changed"):
+    with pytest.raises(
+        StoreMismatchError, match=r"different version of the code \(simulation/draws\.py changed"
+    ):
         BlockStore.prepare(path, sweep, layout(sweep, 12))
 
 

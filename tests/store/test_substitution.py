@@ -205,7 +205,7 @@ def test_a_changed_table_is_not_read(folder, foreign, kind):
 
 def test_a_whole_table_in_another_place_or_of_other_runs_is_found(folder, foreign, older):
     shutil.copytree(folder.table("success"), folder.table("scaling"))
-    with pytest.raises(DamagedStoreError, match="it is the table success"):
+    with pytest.raises(DamagedStoreError, match="it holds the table success"):
         open_store(folder.table("scaling"))
     shutil.rmtree(folder.table("scaling"))
     for other, complaint in ((foreign, "other runs"), (older, "other runs")):
