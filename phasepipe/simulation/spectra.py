@@ -15,9 +15,8 @@ from phasepipe.variables import PREDICTED, SPECTRA, SPECTRUM
 Float = NDArray[np.float64]
 
 EIGENPAIRS = 2
-GRID = (
-    72  # points of the predicted density, denser towards the edge; the density costs more than the spectrum
-)
+# points of the predicted density, denser towards the edge; the density costs more than the spectrum
+GRID = 72
 
 
 def spectra_at(problem: Problem, loss: Loss, points: NDArray[np.float32]) -> dict[str, Float]:

@@ -100,7 +100,10 @@ def _whole_table(path: Path) -> xr.Dataset:
 
 def _in_order(data: xr.Dataset) -> xr.Dataset:
     # folders list their files in any order: sort, so that equal results give equal tables and figures
-    data = _with_text(data)[sorted(map(str, data.data_vars))]
+    data = _with_text(data)
+    data = xr.Dataset(
+        {name: data[name] for name in sorted(map(str, data.data_vars))}, data.coords, data.attrs
+    )
     for name in ("alpha", "budget"):
         if name in data.indexes and not data.indexes[name].is_monotonic_increasing:
             data = data.sortby(name)

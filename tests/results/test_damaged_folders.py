@@ -69,7 +69,7 @@ def lost_chunk(root):
 
 
 def zeroed_outcome(root):
-    source = root / RUNS / "batch/c/0/0/0"
+    source = root / RUNS / "outcome/c/0/0/0"
     assert source.exists()
     import numpy as np
     import zarr
