@@ -68,7 +68,7 @@ def test_figure_numbers_report_and_verification_know_it(without_signal):
     page = (folder.root / "report.html").read_text()
     assert "The threshold that gradient flow meets" in page
     assert 'id="flow-threshold"' in page
-    assert not verify(folder, sample=0, mend=False)["flow_threshold"].damaged
+    assert not verify(folder, sample=0, repair=False)["flow_threshold"].damaged
 
 
 def test_a_sweep_with_a_signal_is_refused(make_finished, tmp_path):
