@@ -84,7 +84,7 @@ def assess(sweeps: Sweeps) -> Finding:
     caption = (
         "Left: t_BBP for N to infinity (line, standard errors) and medians of the runs that do not recover "
         "at finite N, a = 1. Middle and right: amplification A(t) of a small initial overlap for N to "
-        "infinity; dots mark t_BBP, dashed lines are losses and alphas without an outlier at any time."
+        "infinity; symbols mark t_BBP, dashed lines are losses and alphas without an outlier at any time."
     )
     tables = {"Dynamics for N to infinity": _printed(gains)}
     if len(medians):

@@ -49,8 +49,8 @@ def assess(sweeps: Sweeps) -> Finding:
     figure = _figure(found, curves)
     caption = (
         "Left: success probability at t = 100 for every kind of start, with 95 % confidence intervals and "
-        "logistic fits. Right: alpha_50 against N; open triangles are bounds where alpha_50 lies outside the "
-        "alphas that were run."
+        "monotone curves. Right: alpha_50 against N; open triangles are bounds where alpha_50 lies outside "
+        "the alphas that were run."
     )
     return Finding(parts, figure, caption, tables_out)
 

@@ -48,6 +48,9 @@ def test_the_tutorial_runs():
     assert (names["lowest"] < 0).all()
     assert names["alpha_init"] == pytest.approx(2.8508, abs=1e-3)
     assert names["alpha_threshold"] == pytest.approx(4.4361, abs=1e-3)
+    assert float(names["found"]["t_bbp"]) == pytest.approx(0.914, abs=0.1)
+    assert names["growth"].values == pytest.approx([1.62, 1.81], abs=0.1)
+    assert names["success"].value == pytest.approx(0.2, abs=0.15)
 
 
 def test_the_page_on_own_starts_runs():
