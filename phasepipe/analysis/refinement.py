@@ -142,7 +142,7 @@ def _cost(cost_per_run: Cost, N: int, alpha: float, starts: int) -> float:
 
 
 def _bracketing_alphas(fit: CurveFit) -> list[float]:
-    """Alphas for finding the crossing: beyond the grid if P stays on one side of 1/2, else those of the grid."""
+    """Alphas for finding the crossing: beyond the grid if P stays on one side of 1/2, else its own alphas."""
     alpha = fit.cells.alpha
     if fit.status is not CurveStatus.NOT_BRACKETED:
         return [float(value) for value in alpha]
