@@ -116,13 +116,13 @@ def complexity(
     for candidate in attempts:
         for start in direct_starts(candidate, alpha, _GUESSES):
             with suppress(ConvergenceError):
-                return settled(candidate, start, kind)
+                return solution_near(candidate, start, kind)
     try:
-        return settled(problem, best_start(problem, alpha), kind)
+        return solution_near(problem, best_start(problem, alpha), kind)
     except ConvergenceError:
         if kind not in ("minima", "stable"):
             raise
-    return settled(inside, best_start(inside, alpha), kind)
+    return solution_near(inside, best_start(inside, alpha), kind)
 
 
 def problem_of(
@@ -151,7 +151,7 @@ def problem_of(
     )
 
 
-def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
+def solution_near(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
     """Solution of a problem near a starting point.
 
     The constraint that the edge is at 0 is dropped for minima, and the constraint of stability towards the
@@ -160,14 +160,14 @@ def settled(problem: Problem, start: Point, kind: Kind) -> CriticalPoints:
     found, error = solve(problem, start)
     at = found.point.multipliers
     if problem.marginal and kind in ("minima", "stable") and at.edge < 0:
-        return settled(problem.inside(), found.point.inside(), kind)
+        return solution_near(problem.inside(), found.point.inside(), kind)
     if not (problem.marginal or found.square < 1 + _INTERIOR):
         raise ConvergenceError(
             f"the minima of {problem.loss!r} found at alpha = {found.point.alpha:.6g} are none: the bulk of "
             "their Hessian reaches below 0"
         )
     if kind == "stable" and not problem.held and found.response > 1:
-        return settled(problem.holding(), found.point, kind)
+        return solution_near(problem.holding(), found.point, kind)
     return described(problem, found, error, kind)
 
 

@@ -167,7 +167,7 @@ class EffectiveProcess:
 
     def _solve(self, trial: _Trial) -> float:
         """Iterate the implicit step; returns the scale factor of the projection onto the sphere."""
-        n, half, kernels, settled = trial.n, trial.half, 0, False
+        n, half, kernels, converged = trial.n, trial.half, 0, False
         yhat, before = self.yhat, None
         accelerate = _Anderson()
         for attempt in range(_ROUNDS):
@@ -183,17 +183,17 @@ class EffectiveProcess:
                 trial.overlap = self._newton_overlap(trial, mu, damped)
             change = np.inf if before is None else np.sqrt(np.mean((field - before) ** 2))
             before = field.copy()
-            if kernels == 0 or (not settled and (change < self.tolerance or attempt % 4 == 3)):
+            if kernels == 0 or (not converged and (change < self.tolerance or attempt % 4 == 3)):
                 self._extend_noise(n)
                 self._damped[n] = damped
                 moved = self._respond(trial, mu)
                 kernels += 1
-                settled = moved < 20 * self.tolerance or kernels >= _KERNELS
+                converged = moved < 20 * self.tolerance or kernels >= _KERNELS
                 accelerate = _Anderson()
                 continue
             guess = self._noise[n].copy()
             self._extend_noise(n)
-            if change < self.tolerance and settled:
+            if change < self.tolerance and converged:
                 self._damped[n], self.yhat, self.overlap[n] = damped, yhat, trial.overlap
                 self._curvature = curvature
                 return scale

@@ -13,7 +13,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from phasepipe.physics.losses import Loss
-from phasepipe.theory.complexity import CriticalPoints, Kind, problem_of, settled
+from phasepipe.theory.complexity import CriticalPoints, Kind, problem_of, solution_near
 from phasepipe.theory.kac_rice import Point, Problem, evaluate, moved
 from phasepipe.theory.newton import coarse_solution
 from phasepipe.theory.quadrature import ConvergenceError
@@ -120,7 +120,7 @@ def threshold_band(loss: Loss, *, labels: Labels = "typical") -> ThresholdBand:
         If there are no such alphas, or they are not found to a relative 1e-6.
     """
     problem, start = _responding(loss, labels)
-    top = settled(problem, start, "marginal")
+    top = solution_near(problem, start, "marginal")
     return ThresholdBand(_end(problem, start, "marginal", 1.0), top)
 
 
@@ -143,7 +143,7 @@ def trivialisation(loss: Loss, *, labels: Labels = "typical") -> CriticalPoints:
         if evaluate(stable, point).complexity < 0:
             break
     last = replace(stable, conditions=("complexity",), released=("alpha",))
-    return settled(last, point, "stable")
+    return solution_near(last, point, "stable")
 
 
 def complexity_line(
@@ -168,7 +168,7 @@ def complexity_line(
     for slope in slopes:
         try:
             point = _at_slope(problem, point, slope)
-            line.append(settled(problem, point, kind))
+            line.append(solution_near(problem, point, kind))
         except ConvergenceError:
             break
     return tuple(line)
@@ -178,7 +178,7 @@ def _top(loss: Loss, alpha: float, kind: Kind, labels: Labels) -> tuple[Problem,
     """The most numerous critical points at overlap 0, with the equations that they solve."""
     problem = problem_of(loss, alpha, energy=None, overlap=0.0, kind=kind, labels=labels)
     start = best_start(problem, float(alpha))
-    top = settled(problem, start, kind)
+    top = solution_near(problem, start, kind)
     if not top.complexity > 0:
         raise ValueError(
             f"no {kind} points of {loss!r} exist at alpha = {alpha:.6g} and overlap 0: the complexity of the "
@@ -221,7 +221,7 @@ def _end(problem: Problem, start: Point, kind: Kind, sign: float) -> CriticalPoi
             continue
         here, step = there, _GROWTH * step
         if evaluate(problem, here).complexity < 0:
-            return settled(ending, here, kind)
+            return solution_near(ending, here, kind)
     raise ConvergenceError(
         f"the energy at which the complexity of {kind} points of {problem.loss!r} vanishes was not found "
         f"near alpha = {start.alpha:.6g}"

@@ -149,9 +149,9 @@ def find_transition(response: ResponseFunction, resolvent_floor: float) -> Trans
         transition = Transition(alpha, "discontinuous", overlap, resolvent_floor, error)
     else:
         resolvent = find_root(lambda g: excess(response(g)), beyond, nearest_zero)
-        averages, beside = response(resolvent), response(resolvent * (1 - 1e-4))
+        averages, shifted = response(resolvent), response(resolvent * (1 - 1e-4))
         alpha = 1 / averages.square
-        amplification = (averages.square - beside.square) / (excess(averages) - excess(beside))
+        amplification = (averages.square - shifted.square) / (excess(averages) - excess(shifted))
         error = alpha**2 * averages.error * (1 + 2 * abs(amplification))
         transition = Transition(alpha, "continuous", 0.0, resolvent, error)
     if not error < ACCURACY * alpha:

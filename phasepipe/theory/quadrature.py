@@ -114,25 +114,25 @@ def integrate(
     batch = int(owner.max()) + 1
     cuts = lower + (upper - lower) * np.linspace(0, 1, _FIRST_PANELS + 1)[:, None]
     left, right, owner = cuts[:-1].ravel(), cuts[1:].ravel(), np.tile(owner, _FIRST_PANELS)
-    settled: Floats | None = None  # value, error and magnitude of the panels that are not refined any more
+    accepted: Floats | None = None  # value, error and magnitude of the panels that need no further refinement
     decide = slice(None, deciding)
     for _ in range(_MAX_ROUNDS):
         panels = _gauss_kronrod(integrand, left, right, owner)
-        if settled is None:
-            settled = np.zeros((*panels.shape[:2], batch))
-        total = settled + _sum_by_owner(panels, owner, batch)
+        if accepted is None:
+            accepted = np.zeros((*panels.shape[:2], batch))
+        total = accepted + _sum_by_owner(panels, owner, batch)
         value, error, magnitude = total
         budget = tolerance * magnitude[decide]
         unfinished = np.any(error[decide] > budget, axis=0)
         if not unfinished.any():
             return Estimate(value, error)
         # Accept panels whose errors fit into their share of the remaining error budget.
-        share = (budget - settled[1, decide]) / (2 * np.maximum(np.bincount(owner, minlength=batch), 1))
+        share = (budget - accepted[1, decide]) / (2 * np.maximum(np.bincount(owner, minlength=batch), 1))
         split = unfinished[owner] & np.any(panels[1, decide] > share[:, owner], axis=0)
         indivisible = right - left < _RESOLUTION * np.maximum(np.abs(left), np.abs(right))
         if not split.any() or split.sum() > _MAX_PANELS or np.any(split & indivisible):
             break
-        settled = settled + _sum_by_owner(panels[..., ~split], owner[~split], batch)
+        accepted = accepted + _sum_by_owner(panels[..., ~split], owner[~split], batch)
         middle = 0.5 * (left[split] + right[split])
         left, right = np.concatenate([left[split], middle]), np.concatenate([middle, right[split]])
         owner = np.concatenate([owner[split], owner[split]])

@@ -237,8 +237,8 @@ def _polished(loss: Loss, logs: Floats, target: Target) -> tuple[Averages, float
         return averages, np.array([averages.mismatch, target(averages), alpha, alpha * averages.energy])
 
     _, values = evaluate(logs)
-    beside = [evaluate(logs + shift)[1] for shift in _DIFFERENCE * np.eye(2)]
-    slopes = (np.transpose(beside) - values[:, None]) / _DIFFERENCE
+    shifted = [evaluate(logs + shift)[1] for shift in _DIFFERENCE * np.eye(2)]
+    slopes = (np.transpose(shifted) - values[:, None]) / _DIFFERENCE
     inverse = np.linalg.inv(slopes[:2])
     for _ in range(_CORRECTIONS):
         logs = logs - inverse @ values[:2]

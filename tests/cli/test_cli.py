@@ -41,7 +41,7 @@ def test_check_counts_the_runs(phasepipe, config):
 def test_check_counts_what_refine_adds(phasepipe, config, configuration):
     cells = [{"N": 12, "alpha": 2, "instances": 10}, {"N": 12, "alpha": 3, "instances": 5}]
     config.write_text(yaml.safe_dump(configuration(refine=cells)))
-    assert "in order: 38 runs" in phasepipe("check", "--config", config)[1]
+    assert "is valid: 38 runs" in phasepipe("check", "--config", config)[1]
 
 
 @pytest.mark.parametrize(

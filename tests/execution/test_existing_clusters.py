@@ -168,7 +168,7 @@ def test_a_sweep_over_tls_whose_secrets_are_nowhere(tmp_path, certificates, make
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"key": "missing.pem"}, r"cluster\.security\.key = 'missing\.pem' is not a file"),
+        ({"key": "missing.pem"}, r"cluster\.security\.key = 'missing\.pem' is not a readable file"),
         ({"key": "ca_file"}, "the files of cluster.security do not match"),
         ({"ca_file": "key"}, "the files of cluster.security do not match"),
     ],

@@ -90,5 +90,5 @@ def test_fewer_runs_are_told(phasepipe, finished, folder):
     phasepipe("verify", folder.root)
     code, out, _ = phasepipe("compare", finished.root, folder.root)
     assert code == 0
-    assert "4 runs are in one of them only" in out
+    assert "4 runs exist in only one of the sweeps" in out
     assert "of 12 common runs, 0 differ in some bits" in out

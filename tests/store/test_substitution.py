@@ -208,7 +208,7 @@ def test_a_whole_table_in_another_place_or_of_other_runs_is_found(folder, foreig
     with pytest.raises(DamagedStoreError, match="it holds the table success"):
         open_store(folder.table("scaling"))
     shutil.rmtree(folder.table("scaling"))
-    for other, complaint in ((foreign, "other runs"), (older, "other runs")):
+    for other, complaint in ((foreign, "made from runs that differ"), (older, "made from runs that differ")):
         shutil.rmtree(folder.table("success"))
         shutil.copytree(other.table("success"), folder.table("success"))
         found = verify(folder, sample=0, repair=False)["success"]
