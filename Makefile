@@ -17,7 +17,7 @@ run: $(VENV)/installed
 	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config "sweep=$$SWEEP"
 	@echo "Figures are in results/$$SWEEP/figures; ask the data with phasepipe.open_sweep('results/$$SWEEP')"
 
-# every claim of the study, an hour on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
+# every claim of the study, an hour and a quarter on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
 study: $(VENV)/installed
 	$(call run_sweeps,config/study/*.yaml)
 	$(BIN)/phasepipe reduce results/study/*/ --to results/reference
