@@ -68,7 +68,7 @@ def assess(sweeps: Sweeps) -> Finding:
 @paper_style()
 def _figure(
     found: Mapping[str, Tables],
-    curves: dict[str, dict[str, Sequence[Success]]],
+    curves: Mapping[str, Mapping[str, Sequence[Success]]],
     energy_tables: list[pd.DataFrame],
 ) -> Figure:
     panels = len(found) + len(energy_tables)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -311,7 +312,7 @@ def _draw_growth(axes: Axes, series: pd.DataFrame, gains: pd.DataFrame) -> None:
     axes.legend(fontsize=6)
 
 
-def _looks(gains: pd.DataFrame) -> Iterator[tuple[object, str, str]]:
+def _looks(gains: pd.DataFrame) -> Iterator[tuple[Any, str, str]]:
     for index, row in enumerate(rows_of(gains)):
         yield row, CYCLE[index % len(CYCLE)], MARKERS[index % len(MARKERS)]
 
@@ -348,7 +349,7 @@ def _printed_medians(medians: pd.DataFrame) -> pd.DataFrame:
             "N": medians["N"],
             "runs": medians["runs"],
             "median [95 %]": ends,
-            "N → ∞": [with_error(*row, 2) for row in medians[["limit", "limit_error"]].to_numpy()],
+            "N → ∞": [with_error(row.limit, row.limit_error, 2) for row in rows_of(medians)],
         }
     )
 

@@ -84,7 +84,7 @@ def assess(sweeps: Sweeps) -> Finding:
 
 @paper_style()
 def _figure(
-    found: Mapping[str, Tables], curves: dict[str, Sequence[Success]], limits: Mapping[str, Extrapolation]
+    found: Mapping[str, Tables], curves: Mapping[str, Sequence[Success]], limits: Mapping[str, Extrapolation]
 ) -> Figure:
     figure = new_figure(PAGE_WIDTH, 0.31 * len(found))
     grid = figure.subplots(len(found), 3, squeeze=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ def assess(sweeps: Sweeps) -> Finding:
 
 
 @paper_style()
-def _figure(found: Mapping[str, Tables], curves: dict[str, list[CurveFit]]) -> Figure:
+def _figure(found: Mapping[str, Tables], curves: Mapping[str, Sequence[CurveFit]]) -> Figure:
     figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
     grid = figure.subplots(len(found), 3, squeeze=False)
     for row, (name, tables) in zip(grid, found.items(), strict=True):
@@ -71,7 +71,7 @@ def _figure(found: Mapping[str, Tables], curves: dict[str, list[CurveFit]]) -> F
     return figure
 
 
-def planted_states(tables: Tables, curves: list[CurveFit]) -> pd.DataFrame:
+def planted_states(tables: Tables, curves: Sequence[CurveFit]) -> pd.DataFrame:
     """Success probability from the planted states and their Hessian, one row per (N, alpha).
 
     Columns ``N, alpha, runs, design_effect, p, p_low, p_high, outlier, outlier_error`` (share with a
@@ -84,7 +84,7 @@ def planted_states(tables: Tables, curves: list[CurveFit]) -> pd.DataFrame:
     theory = tables["theory"]["threshold_overlap"]
     effects = {N: design_effects(tables["counts"], N) for N in tables["counts"]["N"].values.tolist()}
     rows = []
-    for point in rows_of(success_curves_table(curves)):
+    for point in rows_of(success_curves_table(list(curves))):
         at = {"N": point.N, "alpha": point.alpha}
         rows.append(
             {
