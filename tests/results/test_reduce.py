@@ -163,7 +163,7 @@ def test_tables_of_two_reductions_do_not_open_together(reduced, tmp_path, monkey
         reduce_sweep(folder, copy)
     monkeypatch.undo()
     assert len(renamed) == 2
-    with pytest.raises(DamagedStoreError, match="2 different reductions; make them again"):
+    with pytest.raises(DamagedStoreError, match="2 different reductions; create them again"):
         pp.open_sweep(copy.root)
     reduce_sweep(folder, copy)
     pp.open_sweep(copy.root)

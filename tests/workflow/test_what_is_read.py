@@ -68,7 +68,7 @@ def test_numbers_are_those_of_yaml_1_2_in_the_workflow_too(project, configuratio
     code, said = plan(project)
     assert code != 0
     assert "config/config.yaml line" in said
-    assert "N.0 = 012 is read differently" in said
+    assert "N.0 = 012 is interpreted differently" in said
 
 
 @pytest.mark.parametrize("name", ["2024", "1e3", "007", "True", "small"])
@@ -84,7 +84,7 @@ def test_any_name_can_be_chosen_on_the_command_line(project, configuration, name
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("seed=3", "--config seed=3: only sweep and results can be chosen there"),
+        ("seed=3", "--config seed=3: only sweep and results can be set on the command line"),
         ("results=2024", "write results=./2024"),
         ("sweep=$(id)", "there is no sweep '$(id)'"),
         ("results=", "results"),
