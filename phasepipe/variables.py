@@ -342,9 +342,28 @@ WORDS = _named(
     (), "str", {"verdict": "what the data say about the limit", "notes": "what could not be done, and why"}
 )
 
+# alpha_50 against the time budget; the last budget is infinite
+TIME_LIMIT = (
+    _named(
+        ("N", "budget"),
+        "float64",
+        _with_ends("budget_alpha_50", "alpha_50 at the time budget", "alpha_50 at the time budget")
+        | {"budget_alpha_50_error": "standard error of alpha_50 at the time budget"}
+        | _with_ends("budget_width", "width of the success curve at the time budget", "that width")
+        | {"budget_undecided": "largest share, over alpha, of runs undecided at the time budget"},
+    )
+    | {"budget_note": Variable(("N", "budget"), "str", "what limits the estimate at the time budget")}
+    | _named(
+        ("N",),
+        "float64",
+        _with_ends("tail_exponent", "exponent gamma of late recoveries, t^-gamma", "gamma")
+        | {"tail_recoveries": "late recoveries behind gamma"},
+    )
+)
+
 SCALING = {
     name: variable._replace(dims=("start_group", *variable.dims))
-    for name, variable in (CURVES | FORMS | COLLAPSES | WORDS).items()
+    for name, variable in (CURVES | FORMS | COLLAPSES | TIME_LIMIT | WORDS).items()
 }
 
 FLOW_THRESHOLD = (

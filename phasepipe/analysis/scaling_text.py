@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import xarray as xr
 
 from phasepipe.analysis.collapse_points import Collapse
 from phasepipe.analysis.curves import CurveFit
@@ -62,6 +63,27 @@ def scaling_report(study: ScalingStudy) -> str:
         "error of alpha_50 that is due to the unknown shape of the curve.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def time_limit_report(table: xr.Dataset) -> str:
+    """Markdown section with alpha_50 and the width at every time budget and in the limit t to infinity."""
+    rows, notes = [], []
+    for N in table["N"].values:
+        for budget in table["budget"].values:
+            at = table.sel(N=N, budget=budget)
+            time = f"{budget:.3g}" if np.isfinite(budget) else number(budget)
+            values = [_with_ends(at, f"budget_{name}") for name in ("alpha_50", "width")]
+            rows.append([str(N), time, *values, f"{float(at['budget_undecided']):.0%}"])
+            note = str(at["budget_note"].item())
+            notes += [f"At N = {N} and t = {time}: {note}.\n"] if note else []
+    header = ["N", "time budget t", "alpha_50", "width", "undecided, at most"]
+    lines = ["## alpha_50 at every time budget", "", markdown_table(header, rows), "", *notes]
+    return "\n".join(lines) + "\n"
+
+
+def _with_ends(table: xr.Dataset, name: str) -> str:
+    value, low, high = (float(table[f"{name}{end}"]) for end in ("", "_lower", "_upper"))
+    return with_interval(value, low, high)
 
 
 def _theory(extrapolation: Extrapolation) -> str:

@@ -16,6 +16,7 @@ as independent units, and over ``t0``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from phasepipe.analysis.counts import Cells, FloatArray, InstanceSums
 from phasepipe.analysis.curves import CurveFit, fit_curve
 from phasepipe.analysis.monotone import weighted_quantiles
 from phasepipe.physics.outcomes import Outcome
+from phasepipe.variables import TIME_LIMIT, labelled
 
 TAIL_STARTS = (0.03, 0.1)  # t0 divided by the horizon
 LEAST_TAIL = 20  # minimal number of recoveries after t0 for extrapolating the tail
@@ -39,6 +41,13 @@ COLUMNS = (
     *(f"alpha_50{end}" for end in ("", "_lower", "_upper", "_error")),
     *(f"width{end}" for end in ("", "_lower", "_upper")),
 )
+NAMES = {column: f"budget_{column}" for column in (*COLUMNS, "undecided")} | {
+    "message": "budget_note",
+    "gamma": "tail_exponent",
+    "gamma_lower": "tail_exponent_lower",
+    "gamma_upper": "tail_exponent_upper",
+    "tail": "tail_recoveries",
+}  # of the columns in the stored table
 SUMS = 201  # number of quantiles of each normal distribution in the mixture
 
 Row = dict[str, Any]  # one value or message per column
@@ -65,8 +74,6 @@ class RecoveryTimes:
         counted = (kind != Outcome.PENDING) & (kind != Outcome.DIVERGED)
         if np.isnan(time[counted]).any():
             raise ValueError("a valid run has no time; recovered runs need recovery_time, others end_time")
-        if not counted.any():
-            raise ValueError(f"N = {int(outcome['N'])} has no valid runs")
         order = np.argsort(outcome["alpha"].values)
         return cls(
             int(outcome["N"]), outcome["alpha"].values[order].astype(float), time[order], recovered[order],
@@ -142,8 +149,11 @@ def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float 
     Raises
     ------
     ValueError
-        If the size has a single alpha, or a budget is not positive or lies beyond the last run.
+        If the size has no valid runs or a single alpha, or a budget is not positive or lies beyond the last
+        run.
     """
+    if not runs.counted.any():
+        raise ValueError(f"N = {runs.N} has no valid runs")
     times = np.atleast_1d(np.asarray(budgets, dtype=float))
     last = runs.longest
     wrong = times[~((times > 0) & (times <= last))]
@@ -159,6 +169,32 @@ def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float 
     columns = {name: ("budget", [row[name] for row in rows]) for name in rows[0]}
     table = xr.Dataset({**columns, **{name: ((), value) for name, value in tail.items()}})
     return table.assign_coords(budget=[*times, np.inf], N=runs.N)
+
+
+def time_limit_dataset(
+    sizes: Sequence[RecoveryTimes], budgets: ArrayLike, *, level: float = 0.95
+) -> xr.Dataset:
+    """The arrays ``TIME_LIMIT`` of :mod:`phasepipe.variables` for several sizes, dims ``N`` and ``budget``.
+
+    Where a size allows no estimate, its values are NaN and ``budget_note`` gives the reason. ``budgets`` are
+    ascending; one that is longer than the runs of a size counts as the longest of these runs.
+    """
+    times = np.atleast_1d(np.asarray(budgets, dtype=float))
+    tables = []
+    for runs in sizes:
+        try:
+            table = alpha_50_over_time(runs, np.minimum(times, runs.longest), level=level)
+        except ValueError as error:
+            table = _no_estimate(runs.N, len(times) + 1, str(error))
+        tables.append(table.assign_coords(budget=[*times, np.inf]).rename(NAMES))
+    return labelled(xr.concat(tables, "N"), TIME_LIMIT)
+
+
+def _no_estimate(N: int, budgets: int, reason: str) -> xr.Dataset:
+    unknown = {name: ("budget", np.full(budgets, np.nan)) for name in (*COLUMNS, "undecided")}
+    tail = dict.fromkeys(("gamma", "gamma_lower", "gamma_upper", "tail"), ((), np.nan))
+    table = xr.Dataset({**unknown, "message": ("budget", [reason] * budgets), **tail})
+    return table.assign_coords(N=N)
 
 
 def _row(fit: CurveFit, undecided: float) -> Row:

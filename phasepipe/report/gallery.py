@@ -21,6 +21,7 @@ CHAPTERS: dict[str, tuple[tuple[str, str, bool], ...]] = {
     ),
     "size": (
         ("scaling-limit", "Extrapolation of alpha_50 to N = infinity", True),
+        ("scaling-time", "alpha_50 against the time budget", True),
         ("scaling-curves", "Success curves and the fits that give alpha_50", True),
         ("scaling-residuals", "Residuals of the fits", True),
         ("scaling-overview", "Stability of the limit and width of the curves", True),

@@ -71,7 +71,8 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
         "groups": [
             {
                 "name": sentences.group_heading(group),
-                "half": sentences.half_recovery(scaling.isel(start_group=group.position)),
+                "half": sentences.half_recovery(scaling.isel(start_group=group.position))
+                + sentences.unlimited_time(scaling.isel(start_group=group.position)),
                 "verdict": sentences.words(scaling.isel(start_group=group.position), "verdict"),
             }
             for group in groups

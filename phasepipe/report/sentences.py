@@ -92,6 +92,20 @@ def half_recovery(scaling: xr.Dataset) -> list[str]:
     return sentences
 
 
+def unlimited_time(scaling: xr.Dataset) -> list[str]:
+    """alpha_50 of every N for unlimited time, for one kind of start; empty if it is known for no N."""
+    if "budget_alpha_50" not in scaling:
+        return []
+    limit = scaling.sel(budget=np.inf)
+    ends = (limit[f"budget_alpha_50{end}"].values for end in ("", "_lower", "_upper"))
+    known = [
+        f"{number(value, 3)} ({interval(low, high)}) at N = {N}"
+        for N, value, low, high in zip(limit["N"].values, *ends, strict=True)
+        if np.isfinite(value)
+    ]
+    return [f"Extrapolated to unlimited time, alpha_50 is {enumerated(known)}."] if known else []
+
+
 def words(scaling: xr.Dataset, name: str) -> str:
     """A text variable of the scaling table without its full stop; empty if there is none."""
     text = str(scaling[name].item()) if name in scaling else ""

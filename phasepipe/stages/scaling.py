@@ -1,4 +1,4 @@
-"""Stage *scaling*: alpha_50(N), its limit for N to infinity, and the data collapse.
+"""Stage *scaling*: alpha_50(N) at every time budget, its limit for N to infinity, and the data collapse.
 
 See docs/explanation/physics.md §8.
 """
@@ -12,8 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.scaling import ScalingStudy, scaling_dataset, scaling_study
-from phasepipe.analysis.scaling_text import scaling_report, verdict
+from phasepipe.analysis.scaling_text import scaling_report, time_limit_report, verdict
 from phasepipe.analysis.success import counts_at_budget
+from phasepipe.analysis.time_limit import RecoveryTimes, time_limit_dataset
 from phasepipe.figures.bands import Band
 from phasepipe.figures.scaling import (
     collapse_figure,
@@ -23,10 +24,12 @@ from phasepipe.figures.scaling import (
     success_curves_figure,
 )
 from phasepipe.figures.scaling_tables import extrapolation_table, scaling_overview_table, success_curves_table
+from phasepipe.figures.time_limit import time_limit_figure, time_limit_table
 from phasepipe.log import logger, logging_to
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.figure_files import save
+from phasepipe.stages.success import time_budgets
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
 from phasepipe.store.tables import open_store, read_runs, require_complete, write_table
@@ -34,10 +37,11 @@ from phasepipe.variables import WORDS, labelled
 
 
 def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> None:
-    """Write ``scaling.zarr``, ``scaling.md`` and the figures of the scaling, at the full time budget.
+    """Write ``scaling.zarr``, ``scaling.md`` and the figures of the scaling.
 
-    Where the data do not allow an estimate (a single N, no alpha_50 inside the grid), ``scaling.md`` says so;
-    this is not an error.
+    The extrapolation in N and the collapse hold at the full time budget; alpha_50 of every N is also given
+    at shorter budgets and for unlimited time. Where the data do not allow an estimate (a single N, no
+    alpha_50 inside the grid), ``scaling.md`` says so; this is not an error.
 
     Raises
     ------
@@ -52,9 +56,10 @@ def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
             former.unlink()  # not all figures can be drawn from all data, so old ones must not remain
         tables, report = [], []
         for group in start_groups(sweep):
-            heading, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit, band)
-            tables.append(dataset)
-            report.append(heading)
+            text, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit, band)
+            over_time = _over_time(sweep, folder, group)
+            tables.append(dataset.merge(over_time))
+            report += [text, time_limit_report(over_time)]
         table = xr.concat(tables, "start_group", join="outer", combine_attrs="drop_conflicts")
         table.attrs |= provenance(sweep)
         write_table(folder.table("scaling"), table)
@@ -77,6 +82,18 @@ def _study(
         verdict(study.alpha_50) if study.alpha_50 is not None else "", "; ".join(study.notes)
     )
     return report, scaling_dataset(study).merge(words)
+
+
+def _over_time(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> xr.Dataset:
+    """alpha_50 at every time budget and for unlimited time, with its figure, for one kind of start."""
+    sizes = []
+    for N in sorted(sweep.N):
+        runs = group.select(read_runs(folder, sweep, N)[["outcome", "recovery_time", "end_time"]]).load()
+        sizes.append(RecoveryTimes.of(runs["outcome"], runs["recovery_time"], runs["end_time"]))
+    table = time_limit_dataset(sizes, time_budgets(sweep))
+    if np.isfinite(table["budget_alpha_50"]).any():
+        save(time_limit_figure(table), folder, f"scaling-time{group.suffix}", time_limit_table(table))
+    return table
 
 
 def _text_variables(conclusion: str, notes: str) -> xr.Dataset:

@@ -36,11 +36,17 @@ def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None)
         logger.info("success: wrote %d cells to %s", table["p"].size, folder.table("success"))
 
 
+def time_budgets(sweep: Sweep) -> list[float]:
+    """Time budgets at which success is estimated, four per decade up to ``t_max``, ascending."""
+    times = record_times(sweep.t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
+    return [float(time) for time in times]
+
+
 def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     """Success table of one N, dimensions (alpha, start_group, budget)."""
     runs = read_runs(folder, sweep, N)[["outcome", "recovery_time", "end_time", "status"]].load()
     require_complete(sweep, N, runs)
-    budgets = record_times(sweep.t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
+    budgets = time_budgets(sweep)
     groups = start_groups(sweep)
     tables = []
     for group in groups:
@@ -50,7 +56,7 @@ def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
                 chosen["outcome"],
                 chosen["recovery_time"],
                 sweep.t_max,
-                budgets=budgets.tolist(),
+                budgets=budgets,
                 stop_time=chosen["end_time"],
             )
         )

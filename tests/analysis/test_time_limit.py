@@ -8,7 +8,7 @@ from scipy import stats
 from phasepipe.analysis.curves import fit_curves
 from phasepipe.analysis.planted import POPULATIONS, PlantedScaling
 from phasepipe.analysis.success import counts_at_budget
-from phasepipe.analysis.time_limit import RecoveryTimes, alpha_50_over_time
+from phasepipe.analysis.time_limit import RecoveryTimes, alpha_50_over_time, time_limit_dataset
 from phasepipe.physics.outcomes import Outcome
 
 N, HORIZON = 256, 100.0
@@ -162,3 +162,25 @@ def test_budgets_beyond_the_runs_are_refused():
     runs = RecoveryTimes.of(*planted(np.random.default_rng(6), instances=4))
     with pytest.raises(ValueError, match="budget = 200 lies outside"):
         alpha_50_over_time(runs, [200.0])
+
+
+def test_a_size_that_allows_no_estimate_says_why_beside_one_that_does():
+    rng = np.random.default_rng(8)
+    full = RecoveryTimes.of(*planted(rng))
+    outcome, *times = planted(rng, alphas=ALPHAS[:1])
+    single = RecoveryTimes.of(*(array.assign_coords(N=512) for array in (outcome, *times)))
+    none = RecoveryTimes.of(xr.full_like(outcome, Outcome.PENDING).assign_coords(N=1024), *times)
+    table = time_limit_dataset([full, single, none], [10.0, HORIZON])
+    assert table["budget"].values.tolist() == [10.0, HORIZON, np.inf]
+    alone = alpha_50_over_time(full, [10.0, HORIZON])
+    np.testing.assert_array_equal(table["budget_alpha_50"].sel(N=N), alone["alpha_50"])
+    for size, reason in ((512, "alpha"), (1024, "no valid runs")):
+        assert table["budget_alpha_50"].sel(N=size).isnull().all()
+        assert reason in str(table["budget_note"].sel(N=size, budget=np.inf).item())
+
+
+def test_a_budget_beyond_the_runs_of_a_size_counts_as_its_longest():
+    runs = RecoveryTimes.of(*planted(np.random.default_rng(9)))
+    table = time_limit_dataset([runs], [10.0, HORIZON * (1 + 1e-12)])
+    expected = alpha_50_over_time(runs, [10.0, HORIZON])
+    np.testing.assert_array_equal(table["budget_alpha_50"].isel(N=0), expected["alpha_50"])

@@ -115,6 +115,23 @@ def test_every_figure_has_its_numbers_beside_it(finished):
         assert value == pytest.approx(float(stored.sel(form=form)), rel=1e-6)
 
 
+def test_alpha_50_is_given_at_every_time_budget_and_for_unlimited_time(finished):
+    sweep, folder = finished
+    tree = pp.open_sweep(folder.root)
+    scaling = tree["scaling"].ds.isel(start_group=0).load()
+    assert scaling["budget"].values.tolist() == [*tree["success"].ds["budget"].values, np.inf]
+    longest = scaling["budget_alpha_50"].sel(budget=sweep.t_max)
+    np.testing.assert_allclose(longest, scaling["alpha_50"].sel(N=longest["N"]))
+    limit = scaling["budget_alpha_50"].sel(budget=np.inf)
+    assert np.isfinite(longest).any()
+    assert bool((limit <= longest).where(np.isfinite(limit) & np.isfinite(longest), True).all())
+    points = pd.read_csv(folder.root / "figures" / "scaling-time.csv").set_index(["N", "budget"])
+    for (N, budget), row in points.iterrows():
+        value = float(scaling["budget_alpha_50"].sel(N=N, budget=budget, method="nearest"))
+        assert row["alpha_50"] == pytest.approx(value, rel=1e-6, nan_ok=True)
+    assert "alpha_50 at every time budget" in (folder.root / "scaling.md").read_text()
+
+
 def test_refinement_computes_only_what_it_adds(finished, make_finished, tmp_path):
     sweep, done = finished
     folder = SweepFolder(shutil.copytree(done.root, tmp_path / "small"))
