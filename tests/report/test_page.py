@@ -109,6 +109,10 @@ def test_the_numbers_are_those_of_the_stores(reported, page):
     assert "http" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL).replace(
         "http://www.w3.org", ""
     )
+    limit = tree["scaling"].ds["budget_alpha_50"].isel(budget=-1).load()
+    known = limit.values[np.isfinite(limit.values)]
+    assert known.size and "Extrapolated to unlimited time, alpha_50 is" in text
+    assert all(f"{value:.3f} (" in text for value in known)
     numbers = json.loads(re.search(r'id="numbers">(.*?)</script>', text, re.DOTALL)[1])
     for cell in numbers["runs"]:
         runs = tree[f"runs/N{cell['N']}"].ds.sel(alpha=cell["alpha"], method="nearest")
