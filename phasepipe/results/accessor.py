@@ -26,6 +26,7 @@ from phasepipe.results.selection import (
     outcome_named,
     require_size,
     runs_at,
+    size_of_node,
     start_positions,
     stored_sizes,
 )
@@ -57,7 +58,8 @@ class PhaseAccessor:
     """
 
     def __init__(self, tree: xr.DataTree) -> None:
-        self._tree = tree
+        self._tree = tree.root  # which knows the folder and all N, whichever of its nodes is asked
+        self._of_node = size_of_node(tree)
 
     @property
     def folder(self) -> SweepFolder:
@@ -80,6 +82,8 @@ class PhaseAccessor:
     def _sizes(self, N: int | Sequence[int] | None) -> list[int]:
         if N is not None:
             return [int(size) for size in np.atleast_1d(np.array(N))]
+        if self._of_node is not None:
+            return [self._of_node]
         return [size for size in stored_sizes(self._tree) if size in self.sweep.N]
 
     def _asked(self, N: int, names: Sequence[str], start: str | None) -> xr.Dataset:
@@ -336,4 +340,4 @@ class PhaseAccessor:
         Sweep 'small' of gradient descent for Gaussian phase retrieval, computed with phasepipe 0.1.0.
         """
         runs = runs_at(self._tree, self._sizes(None)[0])
-        return citation(str(self._tree.name), runs.attrs)
+        return citation(self.sweep.name, runs.attrs)

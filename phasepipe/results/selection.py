@@ -40,6 +40,13 @@ def stored_sizes(tree: xr.DataTree) -> list[int]:
     return sizes
 
 
+def size_of_node(tree: xr.DataTree) -> int | None:
+    """N of a node such as ``tree["runs/N64"]`` or ``tree["spectra/N64"]``; None for any other node."""
+    name = str(tree.name)
+    of_one_size = tree.parent is not None and tree.parent.name in ("runs", "spectra")
+    return int(name[1:]) if of_one_size else None
+
+
 def require_size(tree: xr.DataTree, N: int) -> None:
     """Raise a QueryError if ``N`` has no stored runs."""
     sizes = stored_sizes(tree)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import phasepipe as pp
 from phasepipe.physics.hessian import spectrum
@@ -139,6 +140,20 @@ def test_the_citation_names_settings_and_papers(tree):
     said = tree.phase.cite()
     assert tree["runs/N16"].attrs["specification_hash"] in said
     assert "arXiv:2403.02418" in said
+    assert said.startswith(f"Sweep '{tree.phase.sweep.name}' ")
+
+
+def test_a_moved_folder_is_still_cited_by_the_name_of_its_sweep(tree, tmp_path):
+    moved = pp.open_sweep(shutil.copytree(tree.attrs["folder"], tmp_path / "elsewhere"))
+    assert moved.phase.cite() == tree.phase.cite()
+
+
+def test_the_node_of_one_size_answers_for_that_size(tree):
+    assert len(tree["runs"].children) > 1
+    node = tree["runs/N16"]
+    xr.testing.assert_identical(node.phase.success(), tree.phase.success(N=16))
+    assert set(node.phase.to_dataframe()["N"]) == {16}
+    assert node.phase.sweep == tree.phase.sweep
 
 
 @pytest.mark.parametrize(
