@@ -10,7 +10,7 @@ override SWEEP := $(value SWEEP)
 export SWEEP
 BIN := $(VENV)/bin
 
-.PHONY: run study study-quick test test-slow test-slurm test-gpu chaos bench docs lint clean
+.PHONY: run study study-quick test test-slow test-oldest test-slurm test-gpu chaos bench docs lint clean
 
 run: $(VENV)/installed
 	@$(BIN)/phasepipe check -- "$$SWEEP"
@@ -39,6 +39,13 @@ test: $(VENV)/installed-dev
 # coverage of intervals on thousands of planted studies, diagonalisation at N = 1024: about a quarter of an hour
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# stages and stores on the oldest versions that pyproject.toml allows, installed together: three minutes
+test-oldest:
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && python3 -m venv "$$scratch" && \
+	  "$$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
+	  "$$scratch/bin/uv" pip install --quiet --python "$$scratch/bin/python" --resolution lowest-direct -e . --group test && \
+	  "$$scratch/bin/python" -m pytest -m "not slow and not slurm and not gpu" tests/stages tests/store/test_integrity.py
 
 # a real SLURM of one machine, started and stopped here: needs root, and Debian for its packages
 test-slurm: $(VENV)/installed-dev
