@@ -12,7 +12,14 @@ from phasepipe.analysis.curves import CurveFit
 from phasepipe.analysis.extrapolation import Extrapolation
 from phasepipe.analysis.scaling import ScalingStudy
 from phasepipe.analysis.size_fit import Interval, SizeFit
-from phasepipe.analysis.text import enumerated, interval, markdown_table, number, with_interval
+from phasepipe.analysis.text import (
+    enumerated,
+    interval,
+    markdown_table,
+    number,
+    with_interval,
+    with_stored_interval,
+)
 
 
 def verdict(extrapolation: Extrapolation) -> str:
@@ -72,18 +79,13 @@ def time_limit_report(table: xr.Dataset) -> str:
         for budget in table["budget"].values:
             at = table.sel(N=N, budget=budget)
             time = f"{budget:.3g}" if np.isfinite(budget) else number(budget)
-            values = [_with_ends(at, f"budget_{name}") for name in ("alpha_50", "width")]
+            values = [with_stored_interval(at, f"budget_{name}") for name in ("alpha_50", "width")]
             rows.append([str(N), time, *values, f"{float(at['budget_undecided']):.0%}"])
             note = str(at["budget_note"].item())
             notes += [f"At N = {N} and t = {time}: {note}.\n"] if note else []
     header = ["N", "time budget t", "alpha_50", "width", "undecided, at most"]
     lines = ["## alpha_50 at every time budget", "", markdown_table(header, rows), "", *notes]
     return "\n".join(lines) + "\n"
-
-
-def _with_ends(table: xr.Dataset, name: str) -> str:
-    value, low, high = (float(table[f"{name}{end}"]) for end in ("", "_lower", "_upper"))
-    return with_interval(value, low, high)
 
 
 def _theory(extrapolation: Extrapolation) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import xarray as xr
 
 NONE = "–"
 
@@ -48,6 +49,12 @@ def with_interval(value: float, low: float, high: float, digits: int | None = 3)
     if np.isnan(low) and np.isnan(high):
         return number(value, digits)
     return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def with_stored_interval(table: xr.Dataset, name: str) -> str:
+    """The stored value ``name`` with its interval, ``name_lower`` to ``name_upper``, for use in a table."""
+    value, low, high = (float(table[f"{name}{end}"]) for end in ("", "_lower", "_upper"))
+    return with_interval(value, low, high)
 
 
 def with_error(value: float, error: float, digits: int = 3) -> str:

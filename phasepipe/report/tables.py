@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from phasepipe.analysis.text import number, with_interval
+from phasepipe.analysis.text import number, with_interval, with_stored_interval
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,14 @@ def curve_rows(scaling: xr.Dataset, name: str) -> Table | None:
         rows.append(
             [
                 str(N),
-                _of(at, "alpha_50"),
-                _of(at, "width"),
+                with_stored_interval(at, "alpha_50"),
+                with_stored_interval(at, "width"),
                 number(float(at["correlation"]), 3),
                 str(at["status"].item()),
             ]
         )
     header = ["N", "alpha_50", "width between quartiles", "intraclass correlation of starts", "fit"]
     return Table(f"Success curves, {name}", header, rows)
-
-
-def _of(table: xr.Dataset, name: str) -> str:
-    """A value of one row with its confidence interval."""
-    value, low, high = (float(table[f"{name}{end}"]) for end in ("", "_lower", "_upper"))
-    return with_interval(value, low, high)
 
 
 def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
@@ -71,7 +65,7 @@ def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
         rows.append(
             [
                 str(form).replace("_", " "),
-                _of(at, "limit"),
+                with_stored_interval(at, "limit"),
                 f"{float(at['chi2']):.2f} / {float(at['degrees_of_freedom']):.0f}",
                 number(float(at["form_goodness"]), 3),
                 number(float(at["weight"]), 2),

@@ -13,7 +13,7 @@ from phasepipe.execution.cost import evaluation_seconds
 from phasepipe.physics.problem import measurement_count
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
-from phasepipe.stages.scaling import counts_of_group
+from phasepipe.stages.scaling import full_counts, runs_of_group
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import read_runs
 
@@ -43,7 +43,8 @@ def propose(sweep: Sweep, folder: SweepFolder, budget: float) -> Refinement:
         count = float(np.interp(alpha, known.index.to_numpy(float), known.to_numpy(float)))
         return share * count * evaluation_seconds(N, measurement_count(N, alpha))
 
-    return propose_refinement(counts_of_group(sweep, folder, group), core_seconds, budget, starts=chosen)
+    counts = full_counts(sweep, runs_of_group(sweep, folder, group))
+    return propose_refinement(counts, core_seconds, budget, starts=chosen)
 
 
 def _evaluations(sweep: Sweep, folder: SweepFolder, N: int) -> pd.Series[float]:

@@ -26,6 +26,7 @@ from phasepipe.log import logger, logging_to
 from phasepipe.physics.records import record_times
 from phasepipe.specification.dynamics_theory import DynamicsTheory
 from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.success import time_budgets
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import loss_identity, provenance, theory_hash
 from phasepipe.store.tables import open_store, write_table
@@ -39,8 +40,6 @@ SEEDS = 2
 _SERIES = (
     "energy", "mu", "amplification", "overlap_variance", "edge", "outlier", "outlier_overlap", "bbp_margin",
 )  # fmt: skip
-_BUDGETS_PER_DECADE = 4
-_SHORTEST_BUDGET = 1.0
 
 
 class DynamicsError(UserError):
@@ -119,7 +118,7 @@ def _predict(loss_json: str, wanted_json: str, alpha: float) -> tuple[xr.Dataset
         found = dynamics(
             loss, alpha, wanted.t_max, samples=wanted.samples, seeds=SEEDS, accuracy=wanted.accuracy
         )
-        budgets = record_times(wanted.t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
+        budgets = np.array(time_budgets(wanted.t_max))
         halves = _half_sizes(loss, alpha, wanted, budgets)
     times = record_times(wanted.t_max, 8)
     series = found[[name for base in _SERIES for name in (base, f"{base}_error")]]

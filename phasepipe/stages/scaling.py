@@ -5,6 +5,7 @@ See docs/explanation/physics.md §8.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,9 @@ def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
             former.unlink()  # not all figures can be drawn from all data, so old ones must not remain
         tables, report = [], []
         for group in start_groups(sweep):
-            text, dataset = _study(sweep, folder, group, None if np.isnan(limit) else limit, band)
-            over_time = _over_time(sweep, folder, group)
+            runs = runs_of_group(sweep, folder, group)
+            text, dataset = _study(sweep, runs, folder, group, None if np.isnan(limit) else limit, band)
+            over_time = _over_time(sweep, runs, folder, group)
             tables.append(dataset.merge(over_time))
             report += [text, time_limit_report(over_time)]
         table = xr.concat(tables, "start_group", join="outer", combine_attrs="drop_conflicts")
@@ -68,11 +70,16 @@ def study_scaling(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
 
 
 def _study(
-    sweep: Sweep, folder: SweepFolder, group: StartGroup, limit: float | None, band: Band
+    sweep: Sweep,
+    runs: Sequence[xr.Dataset],
+    folder: SweepFolder,
+    group: StartGroup,
+    limit: float | None,
+    band: Band,
 ) -> tuple[str, xr.Dataset]:
     """Text of the report and table of results for one kind of start."""
     try:
-        study = scaling_study(counts_of_group(sweep, folder, group), imposed_limit=limit, imposed_from="1RSB")
+        study = scaling_study(full_counts(sweep, runs), imposed_limit=limit, imposed_from="1RSB")
     except ValueError as error:
         note = f"# Finite-size scaling: {group.name}\n\nThese data do not allow it: {error}.\n"
         return note, _text_variables("", str(error))
@@ -84,13 +91,12 @@ def _study(
     return report, scaling_dataset(study).merge(words)
 
 
-def _over_time(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> xr.Dataset:
+def _over_time(
+    sweep: Sweep, runs: Sequence[xr.Dataset], folder: SweepFolder, group: StartGroup
+) -> xr.Dataset:
     """alpha_50 at every time budget and for unlimited time, with its figure, for one kind of start."""
-    sizes = []
-    for N in sorted(sweep.N):
-        runs = group.select(read_runs(folder, sweep, N)[["outcome", "recovery_time", "end_time"]]).load()
-        sizes.append(RecoveryTimes.of(runs["outcome"], runs["recovery_time"], runs["end_time"]))
-    table = time_limit_dataset(sizes, time_budgets(sweep))
+    sizes = [RecoveryTimes.of(at["outcome"], at["recovery_time"], at["end_time"]) for at in runs]
+    table = time_limit_dataset(sizes, time_budgets(sweep.t_max))
     if np.isfinite(table["budget_alpha_50"]).any():
         save(time_limit_figure(table), folder, f"scaling-time{group.suffix}", time_limit_table(table))
     return table
@@ -101,14 +107,25 @@ def _text_variables(conclusion: str, notes: str) -> xr.Dataset:
     return labelled(xr.Dataset({"verdict": conclusion, "notes": notes}), WORDS)
 
 
-def counts_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> pd.DataFrame:
-    """Recoveries and runs of every instance at the full time budget, for one kind of start."""
-    tables = []
+def runs_of_group(sweep: Sweep, folder: SweepFolder, group: StartGroup) -> list[xr.Dataset]:
+    """Outcome, recovery time and end time of all runs of one kind of start, one dataset per N, ascending.
+
+    Raises
+    ------
+    IncompleteError
+        If runs that the sweep requests are not computed.
+    """
+    sizes = []
     for N in sorted(sweep.N):
         stored = read_runs(folder, sweep, N)
         require_complete(sweep, N, stored)
-        runs = group.select(stored[["outcome", "recovery_time"]]).load()
-        tables.append(counts_at_budget(runs["outcome"], runs["recovery_time"], sweep.t_max))
+        sizes.append(group.select(stored[["outcome", "recovery_time", "end_time"]]).load())
+    return sizes
+
+
+def full_counts(sweep: Sweep, runs: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """Recoveries and runs of every instance at the full time budget."""
+    tables = [counts_at_budget(at["outcome"], at["recovery_time"], sweep.t_max) for at in runs]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -36,9 +36,9 @@ def estimate_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None)
         logger.info("success: wrote %d cells to %s", table["p"].size, folder.table("success"))
 
 
-def time_budgets(sweep: Sweep) -> list[float]:
+def time_budgets(t_max: float) -> list[float]:
     """Time budgets at which success is estimated, four per decade up to ``t_max``, ascending."""
-    times = record_times(sweep.t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
+    times = record_times(t_max, _BUDGETS_PER_DECADE, first=_SHORTEST_BUDGET)[1:]
     return [float(time) for time in times]
 
 
@@ -46,7 +46,7 @@ def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     """Success table of one N, dimensions (alpha, start_group, budget)."""
     runs = read_runs(folder, sweep, N)[["outcome", "recovery_time", "end_time", "status"]].load()
     require_complete(sweep, N, runs)
-    budgets = time_budgets(sweep)
+    budgets = time_budgets(sweep.t_max)
     groups = start_groups(sweep)
     tables = []
     for group in groups:
