@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,19 +54,10 @@ def scaling_study(
     """
     curves = fit_curves(counts, level=level)
     table = curve_table(curves)
-    instances = float(sum(fit.cells.sums.instances.sum() for fit in curves))
     notes: list[str] = []
     alpha_50 = width = None
     try:
-        alpha_50 = extrapolate(
-            table["N"],
-            table["alpha_50"],
-            table["alpha_50_error"],
-            imposed_limit=imposed_limit,
-            imposed_from=imposed_from,
-            level=level,
-            observations=instances,
-        )
+        alpha_50 = alpha_50_limit(curves, imposed_limit=imposed_limit, imposed_from=imposed_from, level=level)
         # the width tends to zero for N -> infinity: only its exponent is fitted
         width = extrapolate(
             table["N"],
@@ -75,7 +67,7 @@ def scaling_study(
             forms=["power"],
             level=level,
             quantity="width",
-            observations=instances,
+            observations=_instances(curves),
         )
     except ValueError as error:
         notes.append(str(error))
@@ -89,6 +81,35 @@ def scaling_study(
         except ValueError as error:
             notes.append(str(error))
     return ScalingStudy(curves, alpha_50, width, tuple(collapses), tuple(dict.fromkeys(notes)))
+
+
+def alpha_50_limit(
+    curves: Sequence[CurveFit],
+    *,
+    imposed_limit: float | None = None,
+    imposed_from: str = "",
+    level: float = 0.95,
+) -> Extrapolation:
+    """alpha_50 of fitted curves extrapolated to N = infinity, as in :func:`scaling_study`.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two curves have an alpha_50 with an interval.
+    """
+    return extrapolate(
+        [fit.N for fit in curves],
+        [fit.alpha_50 for fit in curves],
+        [fit.alpha_50_error for fit in curves],
+        imposed_limit=imposed_limit,
+        imposed_from=imposed_from,
+        level=level,
+        observations=_instances(curves),
+    )
+
+
+def _instances(curves: Sequence[CurveFit]) -> float:
+    return float(sum(fit.cells.sums.instances.sum() for fit in curves))
 
 
 def scaling_dataset(study: ScalingStudy) -> xr.Dataset:

@@ -1,1 +1,4 @@
-"""Figures (``<what>_figure``) and the tables of the numbers that they show (``<what>_table``)."""
+"""Figures (``<what>_figure``), their panels (``<what>_panel``) and the tables behind them (``<what>_table``).
+
+A panel draws into Axes that it is given and sets no style, so that figures and notebooks share it.
+"""

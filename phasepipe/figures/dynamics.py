@@ -15,7 +15,6 @@ from phasepipe.figures.bands import BAND, UNSTABLE, Band
 from phasepipe.figures.style import (
     COLUMN_WIDTH,
     PAGE_WIDTH,
-    THEORY,
     new_figure,
     paper_style,
     size_colours,
@@ -150,36 +149,3 @@ def _draw_measured(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
     known = rows[np.isfinite(rows["alpha_50"])]
     reach = [known["alpha_50"] - known["lower"], known["upper"] - known["alpha_50"]]
     axes.errorbar(known["N"], known["alpha_50"], np.abs(reach), fmt="o", color=colour, capsize=1.5, lw=0.8)
-
-
-@paper_style()
-def window_limit_figure(predicted: xr.Dataset, measured: pd.DataFrame) -> Figure:
-    """t_BBP against alpha: for N to infinity, and medians over the runs of every N.
-
-    Parameters
-    ----------
-    predicted
-        ``t_bbp`` and ``t_bbp_error`` with dimension alpha, NaN where there is never an outlier.
-    measured
-        Columns ``N, alpha, lower, median, upper``: quartiles over the runs that lose their outlier.
-    """
-    figure = new_figure(COLUMN_WIDTH, 0.8)
-    axes = figure.subplots()
-    sizes = sorted(measured["N"].unique().tolist())
-    colours, markers = size_colours(sizes), size_markers(sizes)
-    for N in sizes:
-        rows = measured[measured["N"] == N]
-        reach = [rows["median"] - rows["lower"], rows["upper"] - rows["median"]]
-        axes.errorbar(
-            rows["alpha"], rows["median"], reach, fmt=markers[N], color=colours[N], lw=0.8, label=f"N = {N}"
-        )
-    finite = np.isfinite(predicted["t_bbp"].values)
-    at = predicted.isel(alpha=np.flatnonzero(finite))
-    axes.errorbar(
-        at["alpha"], at["t_bbp"], at["t_bbp_error"], color=THEORY["color"], marker="x", label=r"N $\to\infty$"
-    )
-    axes.set(xlabel=r"$\alpha = M/N$", ylabel=r"$t_{\mathrm{BBP}}$, median and central half")
-    if finite.any() or len(measured):  # a logarithmic axis needs something to show
-        axes.set_yscale("log")
-    axes.legend(fontsize=6.5)
-    return figure

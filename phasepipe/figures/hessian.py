@@ -1,4 +1,4 @@
-"""Figures of the Hessian during the descent: spectra, eigenvalues, signal overlap, t_BBP and phi.
+"""Figures of the Hessian during the descent: spectra, eigenvalues, signal overlap and phi.
 
 See docs/explanation/physics.md §4 and §5. Every function takes a dataset and returns a matplotlib figure,
 without writing files. Its docstring lists the variables that the dataset must contain; others are ignored.
@@ -12,17 +12,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
-from phasepipe.figures.hessian_tables import (
-    lowest_eigenvalues_table,
-    signal_overlap_table,
-    window_lengths_table,
-)
+from phasepipe.figures.hessian_tables import lowest_eigenvalues_table, require, signal_overlap_table
 from phasepipe.figures.style import (
     BLUE,
     COLUMN_WIDTH,
+    GREY,
     PAGE_WIDTH,
     PURPLE,
     SKY,
@@ -34,9 +30,8 @@ from phasepipe.figures.style import (
     size_markers,
 )
 
-GREY = "#777777"
 # colour, label and line style of the two lowest eigenvalues and of their prediction
-_LINES: dict[str, tuple[str, str, dict[str, Any]]] = {
+EIGENVALUES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "lambda_0": (BLUE, "λ₀ measured", {"marker": "o"}),
     "lambda_1": (SKY, "λ₁ measured", {"marker": "s"}),
     "edge": (GREY, "edge predicted", {"linestyle": "--"}),
@@ -63,24 +58,28 @@ def spectra_figure(panels: xr.Dataset, share_shown: float = 0.7) -> Figure:
     ValueError
         If a variable is missing.
     """
-    _require(panels, "eigenvalues", "grid", "density", "edge", "outlier", "time")
+    require(panels, "eigenvalues", "grid", "density", "edge", "outlier", "time")
     rows, columns = panels.sizes["moment"], panels.sizes["alpha"]
     figure = new_figure(PAGE_WIDTH, (1.6 * rows + 0.4) / PAGE_WIDTH)
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, moment in enumerate(panels["moment"].values):
         for column, alpha in enumerate(panels["alpha"].values):
             axis = axes[row, column]
-            _spectrum_panel(axis, panels.isel(alpha=column, moment=row), share_shown)
+            spectrum_panel(axis, panels.isel(alpha=column, moment=row), share_shown)
             axis.set_title(f"α = {alpha:g}, {moment} (t = {float(panels.time[column, row]):.3g})")
-            if row == rows - 1:
-                axis.set_xlabel("eigenvalue λ")
-            if column == 0:
-                axis.set_ylabel("density ρ(λ)")
+            if row < rows - 1:
+                axis.set_xlabel("")
+            if column:
+                axis.set_ylabel("")
     _legend_below(figure, axes[0, 0])
     return figure
 
 
-def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
+def spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float = 0.7) -> None:
+    """Draw one panel of :func:`spectra_figure`, without its legend, into ``axis``.
+
+    ``panel`` has the variables of one alpha and moment: ``eigenvalues, grid, density, edge, outlier``.
+    """
     values = panel.eigenvalues.values
     values = values[np.isfinite(values)]
     outlier = panel.outlier.item()
@@ -113,6 +112,8 @@ def _spectrum_panel(axis: Axes, panel: xr.Dataset, share_shown: float) -> None:
     axis.axvline(0, color="black", linewidth=0.5)
     axis.set_xlim(left, right)
     axis.set_ylim(bottom=0)
+    axis.set_xlabel("eigenvalue λ")
+    axis.set_ylabel("density ρ(λ)")
 
 
 @paper_style()
@@ -133,17 +134,17 @@ def lowest_eigenvalues_figure(runs: xr.Dataset) -> Figure:
     ValueError
         If a variable is missing.
     """
-    _require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
+    require(runs, "eigenvalues", "edge", "outlier", "t_bbp")
     figure = new_figure(COLUMN_WIDTH, 1.15)
     top, bottom = figure.subplots(2, 1, sharex=True)
     bands = lowest_eigenvalues_table(runs)
     for axis, reference in ((top, "zero"), (bottom, "edge")):
-        for quantity, (colour, label, look) in _LINES.items():
+        for quantity, (colour, label, look) in EIGENVALUES.items():
             at = bands[(bands["measured_from"] == reference) & (bands["quantity"] == quantity)]
             axis.fill_between(at["time"], at["lower"], at["upper"], color=colour, alpha=0.2, linewidth=0)
             axis.plot(at["time"], at["median"], color=colour, label=label, **look)
-        _mark_window(axis, bands["t_bbp"].iloc[0])
-        _time_axis(axis, runs["time"].values)
+        mark_window(axis, bands["t_bbp"].iloc[0])
+        time_axis(axis, runs["time"].values)
     top.axhline(0, color="black", linewidth=0.5)
     top.set_xlabel("")
     top.set_ylabel("eigenvalue λ")
@@ -170,7 +171,7 @@ def signal_overlap_figure(runs: xr.Dataset) -> Figure:
     ValueError
         If a variable is missing.
     """
-    _require(runs, "signal_overlap", "outlier_overlap", "recovered", "t_bbp")
+    require(runs, "signal_overlap", "outlier_overlap", "recovered", "t_bbp")
     figure = new_figure(PAGE_WIDTH, 0.42)
     axes = figure.subplots(1, 2, sharey=True)
     bands = signal_overlap_table(runs)
@@ -185,61 +186,11 @@ def signal_overlap_figure(runs: xr.Dataset) -> Figure:
             axis.fill_between(at["time"], low, high, color=colour, alpha=0.2, linewidth=0)
             axis.plot(at["time"], at["mean"], color=colour, label=label, marker=marker)
         if len(of_fate):
-            _mark_window(axis, of_fate["t_bbp"].iloc[0])
-        _time_axis(axis, runs["time"].values)
+            mark_window(axis, of_fate["t_bbp"].iloc[0])
+        time_axis(axis, runs["time"].values)
     axes[0].set_ylabel("squared overlap with the signal direction")
     axes[0].set_ylim(bottom=0)
     axes[1 if (~recovered).any() else 0].legend()
-    return figure
-
-
-@paper_style()
-def window_lengths_figure(runs: xr.Dataset) -> Figure:
-    """Distribution of t_BBP against alpha for every N, and the share of runs without a t_BBP.
-
-    Parameters
-    ----------
-    runs
-        ``t_bbp`` (N, alpha, run), NaN for runs that never have an outlier and infinite for runs that still
-        have it at the last record; ``runs`` (N, alpha), the number of runs, 0 for an alpha that was not run
-        at this N; coordinates ``N`` and ``alpha``.
-
-    Raises
-    ------
-    ValueError
-        If a variable is missing.
-    """
-    _require(runs, "t_bbp", "runs")
-    figure = new_figure(COLUMN_WIDTH, 1.0)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    alpha = runs["alpha"].values
-    spacing = np.diff(alpha).min() if alpha.size > 1 else 1.0
-    sizes = runs["N"].values
-    colours, markers = size_colours(sizes.tolist()), size_markers(sizes.tolist())
-    numbers = window_lengths_table(runs)
-    for index, N in enumerate(sizes.tolist()):
-        colour, marker, at = colours[N], markers[N], numbers[numbers["N"] == N]
-        position = at["alpha"] + spacing * 0.08 * (index - (sizes.size - 1) / 2)
-        spread = [at["median"] - at["lower"], at["upper"] - at["median"]]
-        top.errorbar(
-            position, at["median"], yerr=spread, color=colour, marker=marker,
-            capsize=1.5, elinewidth=0.8, label=f"N = {N}",
-        )  # fmt: skip
-        bottom.plot(at["alpha"], at["never"], color=colour, marker=marker)
-        bottom.plot(
-            at["alpha"], at["lasting"], color=colour, marker=marker, linestyle="--", markerfacecolor="none"
-        )
-    top.set_yscale("log")
-    top.yaxis.set_major_formatter("{x:g}")
-    top.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
-    top.set_ylabel("t_BBP (median, central half)")
-    top.legend()
-    bottom.plot([], [], color=GREY, label="never an outlier")
-    bottom.plot([], [], color=GREY, linestyle="--", label="outlier until the end")
-    bottom.legend()
-    bottom.set_ylim(-0.03, 1.03)
-    bottom.set_ylabel("share of runs")
-    bottom.set_xlabel("signal-to-noise ratio α = M / N")
     return figure
 
 
@@ -259,7 +210,7 @@ def most_informative_figure(shares: xr.Dataset, alpha_init: float | None = None)
     ValueError
         If a variable is missing.
     """
-    _require(shares, "phi", "phi_low", "phi_high")
+    require(shares, "phi", "phi_low", "phi_high")
     figure = new_figure(COLUMN_WIDTH, 0.8)
     axis = figure.subplots()
     alpha = shares["alpha"].values
@@ -281,25 +232,17 @@ def most_informative_figure(shares: xr.Dataset, alpha_init: float | None = None)
     return figure
 
 
-def _require(dataset: xr.Dataset, *names: str) -> None:
-    missing = [name for name in names if name not in dataset]
-    if missing:
-        raise ValueError(
-            f"the dataset has no variable {', '.join(missing)}; it contains {', '.join(map(str, dataset))}"
-        )
-
-
 def _finite(values: list[float]) -> list[float]:
     return [value for value in values if np.isfinite(value)]
 
 
-def _mark_window(axis: Axes, t_bbp: float) -> None:
-    """Mark the median t_BBP, unless most runs keep their outlier to the end."""
+def mark_window(axis: Axes, t_bbp: float, label: str = "t_BBP (median)") -> None:
+    """Mark t_BBP, if the outlier is lost at all."""
     if np.isfinite(t_bbp):
-        axis.axvline(t_bbp, color=PURPLE, linestyle=":", label="t_BBP (median)")
+        axis.axvline(t_bbp, color=PURPLE, linestyle=":", label=label)
 
 
-def _time_axis(axis: Axes, time: NDArray[np.float64]) -> None:
+def time_axis(axis: Axes, time: NDArray[np.float64]) -> None:
     """Make the time axis logarithmic, except for a linear part that contains t = 0."""
     axis.set_xscale("symlog", linthresh=float(time[time > 0].min()), linscale=0.5)
     axis.set_xlim(0, float(time.max()))

@@ -17,6 +17,15 @@ QUARTILES = {"lower": 0.25, "median": 0.5, "upper": 0.75}
 _LEAST = 3  # runs needed for a mean with a standard error
 
 
+def require(dataset: xr.Dataset, *names: str) -> None:
+    """Raise a ValueError if a variable is missing."""
+    missing = [name for name in names if name not in dataset]
+    if missing:
+        raise ValueError(
+            f"the dataset has no variable {', '.join(missing)}; it contains {', '.join(map(str, dataset))}"
+        )
+
+
 def spectra_table(panels: xr.Dataset) -> pd.DataFrame:
     """All measured eigenvalues and the predicted bulk, edge and outlier of every panel.
 

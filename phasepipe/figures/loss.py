@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from phasepipe.figures.bands import BAND, LITERATURE, ONE_RSB, Band
@@ -73,11 +74,16 @@ def loss_figure(
         low, median, high = shown.values
         axes.plot(time, median, color=colours[N], label=f"N = {N}")
         axes.fill_between(time, low, high, color=colours[N], alpha=0.2, linewidth=0)
-    if marginal is not None and marginal.known:
-        axes.axhspan(*marginal, label=r"marginal minima, N $\to\infty$", **BAND)
-    if one_rsb is not None and np.isfinite(one_rsb):
-        axes.axhline(one_rsb, label=rf"{LITERATURE}, N $\to\infty$", **ONE_RSB)
+    energies_of_theory(axes, marginal, one_rsb)
     axes.set(xscale="log", yscale="log", xlabel="time t", ylabel="loss per N, runs not recovered")
     axes.set_title(title, loc="left")
     axes.legend()
     return figure
+
+
+def energies_of_theory(axes: Axes, marginal: Band | None, one_rsb: float | None) -> None:
+    """Draw the energies of :func:`loss_figure` for N to infinity into ``axes``, those that are known."""
+    if marginal is not None and marginal.known:
+        axes.axhspan(*marginal, label=r"marginal minima, N $\to\infty$", **BAND)
+    if one_rsb is not None and np.isfinite(one_rsb):
+        axes.axhline(one_rsb, label=rf"{LITERATURE}, N $\to\infty$", **ONE_RSB)

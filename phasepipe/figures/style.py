@@ -28,6 +28,7 @@ GREEN = "#009E73"
 BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
+GREY = "#777777"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 THEORY: dict[str, Any] = {"color": BLACK, "linestyle": (0, (5, 2)), "linewidth": 1.0}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
@@ -37,6 +38,7 @@ RC: dict[Any, Any] = {
     "axes.labelsize": 8.0,
     "axes.titlesize": 8.0,
     "legend.fontsize": 7.0,
+    "legend.title_fontsize": 7.0,
     "xtick.labelsize": 7.0,
     "ytick.labelsize": 7.0,
     "axes.prop_cycle": cycler(color=CYCLE),
@@ -62,6 +64,11 @@ def paper_style() -> Iterator[None]:
     """Apply the matplotlib settings of the figures; use it as a decorator, ``@paper_style()``."""
     with mpl.rc_context(RC):
         yield
+
+
+def small() -> float:
+    """Size in points of notes inside a figure: 6.5 in the style of the paper, else in proportion."""
+    return 0.8125 * float(mpl.rcParams["font.size"])
 
 
 def new_figure(width: float = COLUMN_WIDTH, aspect: float = 0.75) -> Figure:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from phasepipe.figures.bands import BAND, LITERATURE, ONE_RSB, UNSTABLE, Thresholds
-from phasepipe.figures.style import THEORY, new_figure, paper_style, size_colours, size_markers
+from phasepipe.figures.style import THEORY, new_figure, paper_style, size_colours, size_markers, small
 
 _REACH = 0.5  # thresholds are shown up to this share of the range of alpha beyond its ends
 
@@ -27,7 +27,12 @@ def success_figure(table: xr.Dataset, title: str, thresholds: Thresholds | None 
         Thresholds for N to infinity; those far from the alphas of the table are left out.
     """
     figure = new_figure(aspect=0.8)
-    axes = figure.subplots()
+    success_panel(figure.subplots(), table, title, thresholds)
+    return figure
+
+
+def success_panel(axes: Axes, table: xr.Dataset, title: str, thresholds: Thresholds | None = None) -> None:
+    """Draw what :func:`success_figure` shows into ``axes``."""
     sizes = [int(N) for N in table["N"].values]
     colours, markers = size_colours(sizes), size_markers(sizes)
     for N in sizes:
@@ -52,7 +57,6 @@ def success_figure(table: xr.Dataset, title: str, thresholds: Thresholds | None 
     axes.set_ylabel("P(recovery)")
     axes.set_title(title, loc="left")
     axes.legend(loc="upper left", handlelength=1.6)
-    return figure
 
 
 def _mark(axes: Axes, thresholds: Thresholds, first: float, last: float) -> None:
@@ -82,5 +86,5 @@ def _write(axes: Axes, text: str, alpha: float, *, left: float = 0, centred: boo
         rotation=90,
         va="center",
         ha="center" if centred else "left",
-        fontsize=6.5,
+        fontsize=small(),
     )

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.curves import curve_table, fit_curves
-from phasepipe.analysis.sizes import join_sizes
-from phasepipe.analysis.success import counts_by_instance, success_table
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.results.citation import citation
+from phasepipe.results.estimates import counts_at, estimated_sizes, stored_runs, success_at, windows_at
 from phasepipe.results.rerun import repeat_run, stored_problem
 from phasepipe.results.selection import (
     QueryError,
     at_alpha,
     at_run,
     group_named,
+    is_reduced,
     listed,
     outcome_named,
-    require_size,
     runs_at,
     size_of_node,
     start_positions,
-    stored_sizes,
 )
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import asked_runs, last_asked, open_store
+from phasepipe.store.tables import last_asked
 from phasepipe.variables import COORDINATES
+
+if TYPE_CHECKING:
+    from phasepipe.results.plots import SweepPlots
 
 _PER_RUN = ("outcome", "recovery_time", "end_time", "evaluations", "t_bbp")
 _START_KEYS = ("start_kind", "start_m0", "start_number")
@@ -69,6 +70,19 @@ class PhaseAccessor:
         return SweepFolder(Path(self._tree.attrs["folder"]))
 
     @property
+    def plot(self) -> SweepPlots:
+        """Figures of the report, drawn into Axes: ``tree.phase.plot.success()`` and so on.
+
+        Examples
+        --------
+        >>> open_sweep(folder).phase.plot.success(T=5).get_ylabel()
+        'P(recovery)'
+        """
+        from phasepipe.results.plots import SweepPlots  # here, because matplotlib takes long to import
+
+        return SweepPlots(self, self._tree)
+
+    @property
     def sweep(self) -> Sweep:
         """The specification that the sweep was last run with.
 
@@ -84,17 +98,7 @@ class PhaseAccessor:
             return [int(size) for size in np.atleast_1d(np.array(N))]
         if self._of_node is not None:
             return [self._of_node]
-        return [size for size in stored_sizes(self._tree) if size in self.sweep.N]
-
-    def _asked(self, N: int, names: Sequence[str], start: str | None) -> xr.Dataset:
-        """Load some variables of the requested runs at ``N`` for one kind of start."""
-        runs = asked_runs(self._stored(N)[list(names)], self.sweep, N)
-        return group_named(self.sweep, start).select(runs).load()
-
-    def _stored(self, N: int) -> xr.Dataset:
-        """The runs at ``N`` without Dask, whose overhead exceeds the time for reading."""
-        require_size(self._tree, N)
-        return open_store(self.folder.store("runs", N))
+        return [size for size in estimated_sizes(self._tree) if size in self.sweep.N]
 
     def _budget(self, T: float | None) -> float:
         t_max = self.sweep.t_max
@@ -139,21 +143,35 @@ class PhaseAccessor:
         >>> bool(((curve["lower"] <= curve["p"]) & (curve["p"] <= curve["upper"])).all())
         True
         """
-        budget, group, tables = self._budget(T), group_named(self.sweep, start), {}
-        # at t_max every run has ended: do not read end_time, a third of the chunks
-        names = ["outcome", "recovery_time", *(["end_time"] if budget < self.sweep.t_max else [])]
-        for size in self._sizes(N):
-            runs = self._asked(size, names, start)
-            table = success_table(
-                runs["outcome"],
-                runs["recovery_time"],
-                self.sweep.t_max,
-                budgets=[budget],
-                stop_time=runs.get("end_time"),
-                level=level,
-            )
-            tables[size] = table.isel(budget=0)
-        return join_sizes(tables).assign_attrs(start=group.name)
+        group = group_named(self.sweep, start)
+        table = success_at(self._tree, self.sweep, group, self._sizes(N), self._budget(T), level)
+        return table.assign_attrs(start=group.name)
+
+    def counts(
+        self, T: float | None = None, start: str | None = None, N: int | Sequence[int] | None = None
+    ) -> pd.DataFrame:
+        """Recoveries within ``T`` and runs of every instance, the input of the functions of the analysis.
+
+        Parameters
+        ----------
+        T, start, N
+            As in :meth:`success`. A reduced sweep has counts at ``t_max`` only.
+
+        Returns
+        -------
+        Table with the columns ``N, alpha, instance, recovered, runs``, see
+        :func:`~phasepipe.analysis.counts.tidy_counts`.
+
+        Examples
+        --------
+        >>> open_sweep(folder).phase.counts(T=5, N=16)["runs"].sum()
+        np.int64(24)
+        """
+        group = group_named(self.sweep, start)
+        try:
+            return counts_at(self._tree, self.sweep, group, self._sizes(N), self._budget(T))
+        except ValueError as error:
+            raise QueryError(str(error)) from error
 
     def alpha_50(
         self, start: str | None = None, T: float | None = None, N: int | Sequence[int] | None = None
@@ -181,17 +199,34 @@ class PhaseAccessor:
         >>> open_sweep(folder).phase.alpha_50()["alpha_50"].dims
         ('N',)
         """
-        budget, tables = self._budget(T), []
-        for size in self._sizes(N):
-            runs = self._asked(size, ("outcome", "recovery_time"), start)
-            counts = counts_by_instance(runs["outcome"], runs["recovery_time"], [budget])
-            tables.append(counts_from_xarray(counts.isel(budget=0, drop=True)))
         try:
-            table = curve_table(fit_curves(pd.concat(tables, ignore_index=True)))
+            table = curve_table(fit_curves(self.counts(T, start, N)))
         except ValueError as error:
             raise QueryError(str(error)) from error
-        table = table.assign_coords(budget=((), budget, COORDINATES["budget"].attributes()))
+        table = table.assign_coords(budget=((), self._budget(T), COORDINATES["budget"].attributes()))
         return table.assign_attrs(start=group_named(self.sweep, start).name)
+
+    def windows(self, start: str | None = None, N: int | Sequence[int] | None = None) -> pd.DataFrame:
+        """Quartiles of t_BBP, the time at which a run loses the outlier that points to the signal.
+
+        Parameters
+        ----------
+        start, N
+            As in :meth:`success`.
+
+        Returns
+        -------
+        One row for each N and alpha: ``N, alpha``; ``lower, median, upper`` over the runs that lose their
+        outlier; ``never`` and ``lasting``, the shares of the runs that never have one and that keep it to the
+        end; ``runs``.
+
+        Examples
+        --------
+        >>> open_sweep(folder).phase.windows(N=16)["runs"].tolist()
+        [8, 8, 8]
+        """
+        group = group_named(self.sweep, start)
+        return windows_at(self._tree, self.sweep, group, self._sizes(N))
 
     def runs(self, N: int, alpha: float, outcome: str | None = None, start: str | None = None) -> xr.Dataset:
         """The computed runs of one cell, as a list.
@@ -321,7 +356,7 @@ class PhaseAccessor:
         names = [outcome.name.lower() for outcome in Outcome]
         tables = []
         for size in self._sizes(None):
-            runs = self._stored(size)[list(_PER_RUN)]
+            runs = stored_runs(self._tree, size)[list(_PER_RUN)]
             runs = runs.assign_coords(start=start_positions(runs)).load()
             frame = runs.reset_coords(_START_KEYS).to_dataframe().reset_index()
             tables.append(frame[frame["outcome"] != Outcome.PENDING])
@@ -339,5 +374,6 @@ class PhaseAccessor:
         >>> print(open_sweep(folder).phase.cite().splitlines()[0])
         Sweep 'small' of gradient descent for Gaussian phase retrieval, computed with phasepipe 0.1.0.
         """
-        runs = runs_at(self._tree, self._sizes(None)[0])
-        return citation(self.sweep.name, runs.attrs)
+        tree = self._tree
+        node = tree["counts"] if is_reduced(tree) else tree[f"runs/N{self._sizes(None)[0]}"]
+        return citation(self.sweep.name, node.to_dataset().attrs)

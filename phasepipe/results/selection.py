@@ -26,6 +26,11 @@ def listed(values: Sequence[object]) -> str:
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
 
 
+def is_reduced(tree: xr.DataTree) -> bool:
+    """Whether the tree holds tables of ``phasepipe reduce`` in place of runs."""
+    return "counts" in tree.children and "runs" not in tree.children
+
+
 def stored_sizes(tree: xr.DataTree) -> list[int]:
     """All N with stored runs, ascending.
 
@@ -35,6 +40,11 @@ def stored_sizes(tree: xr.DataTree) -> list[int]:
         If there are none.
     """
     sizes = sorted(int(name[1:]) for name in tree["runs"].children) if "runs" in tree.children else []
+    if not sizes and is_reduced(tree):
+        raise QueryError(
+            f"sweep {tree.name!r} is reduced and holds no single runs; open the folder that it was reduced "
+            "from, or run the sweep again"
+        )
     if not sizes:
         raise QueryError(f"sweep {tree.name!r} has no runs yet; run it first with snakemake")
     return sizes
@@ -47,9 +57,8 @@ def size_of_node(tree: xr.DataTree) -> int | None:
     return int(name[1:]) if of_one_size else None
 
 
-def require_size(tree: xr.DataTree, N: int) -> None:
-    """Raise a QueryError if ``N`` has no stored runs."""
-    sizes = stored_sizes(tree)
+def require_size(sizes: Sequence[int], N: int) -> None:
+    """Raise a QueryError if ``N`` is not one of the stored ``sizes``."""
     if N not in sizes:
         nearest = min(sizes, key=lambda size: abs(size - N))
         raise QueryError(f"N = {N} is not in the sweep; the nearest is N = {nearest} (of {listed(sizes)})")
@@ -63,7 +72,7 @@ def runs_at(tree: xr.DataTree, N: int) -> xr.Dataset:
     QueryError
         If ``N`` has no stored runs.
     """
-    require_size(tree, N)
+    require_size(stored_sizes(tree), N)
     return tree[f"runs/N{N}"].to_dataset()
 
 
@@ -119,6 +128,52 @@ def at_run(runs: xr.Dataset, alpha: float, instance: int, start: int) -> xr.Data
             f"start {start} is not computed yet; run the workflow again"
         )
     return starts
+
+
+def at_snapshots(tree: xr.DataTree, N: int, alpha: float, instance: int, start: int) -> xr.Dataset:
+    """The stored spectra of one run, loaded lazily.
+
+    Raises
+    ------
+    QueryError
+        If the sweep has no spectra at ``N``, or none of this run.
+    """
+    sizes = sorted(int(name[1:]) for name in tree["spectra"].children) if "spectra" in tree.children else []
+    if not sizes:
+        cure = (
+            "open the folder that it was reduced from"
+            if is_reduced(tree)
+            else "give it the key snapshots, for example {instances: 4, starts: 1, per_decade: 2}, and run it"
+        )
+        raise QueryError(f"sweep {tree.name!r} holds no spectra; {cure}")
+    require_size(sizes, N)
+    cell = at_alpha(tree[f"spectra/N{N}"].to_dataset(), alpha)
+    if instance not in cell["instance"].values or not 0 <= start < cell.sizes["start"]:
+        raise QueryError(
+            f"the run of instance {instance}, start {start} has no snapshots; the sweep stores them for "
+            f"instances 0 to {int(cell['instance'].max())} and starts 0 to {cell.sizes['start'] - 1}"
+        )
+    run = cell.sel(instance=instance).isel(start=start).assign_coords(start=start)
+    if int(run["status"]) != Status.DONE:
+        raise QueryError(f"the spectra of instance {instance} are not computed yet; run the workflow again")
+    return run
+
+
+def near_time(run: xr.Dataset, t: float) -> int:
+    """Position of the snapshot at time ``t``, which may be rounded to four digits.
+
+    Raises
+    ------
+    QueryError
+        If there is no snapshot at this time.
+    """
+    times = run["time"].values
+    found = np.flatnonzero(np.isclose(times, t, rtol=1e-3, atol=0))
+    if not found.size:
+        nearest = times[np.argmin(abs(times - t))]
+        shown = listed([float(f"{time:.4g}") for time in times])
+        raise QueryError(f"t = {t:g} is not a snapshot; the nearest is t = {nearest:.4g} (of {shown})")
+    return int(found[0])
 
 
 def group_named(sweep: Sweep, name: str | None) -> StartGroup:

@@ -18,8 +18,8 @@ from phasepipe.figures.dynamics import (
     dynamics_figure,
     predicted_alpha_50_figure,
     predicted_success_figure,
-    window_limit_figure,
 )
+from phasepipe.figures.windows import window_limit_figure
 from phasepipe.log import logger, logging_to
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep

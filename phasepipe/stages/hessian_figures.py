@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from phasepipe.figures.hessian import (
     most_informative_figure,
     signal_overlap_figure,
     spectra_figure,
-    window_lengths_figure,
 )
 from phasepipe.figures.hessian_tables import (
     lowest_eigenvalues_table,
@@ -23,6 +23,7 @@ from phasepipe.figures.hessian_tables import (
     spectra_table,
     window_lengths_table,
 )
+from phasepipe.figures.windows import window_lengths_figure
 from phasepipe.log import logger, logging_to
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.specification.sweep import Sweep
@@ -95,11 +96,24 @@ def _panel(data: xr.Dataset) -> xr.Dataset:
         if np.isfinite(window[chosen])
         else alive[len(alive) // 2]
     )
-    at = run.isel(time=[alive[0], near, alive[-1]]).rename(time="moment")
+    return spectra_at(run, [alive[0], near, alive[-1]]).assign_coords(moment=list(_MOMENTS))
+
+
+def spectra_at(run: xr.Dataset, snapshots: Sequence[int]) -> xr.Dataset:
+    """The variables of :func:`~phasepipe.figures.hessian.spectra_figure` for one run, by ``moment``.
+
+    Parameters
+    ----------
+    run
+        The stored spectra of one run.
+    snapshots
+        Positions of the moments along its ``time``.
+    """
+    at = run.isel(time=list(snapshots)).rename(time="moment")
     names = {"all_eigenvalues": "eigenvalues", "density_eigenvalue": "grid", "grid": "grid_point"}
     panel = at[["all_eigenvalues", "density_eigenvalue", "density", "edge", "outlier"]]
     panel = panel.assign(time=("moment", at["moment"].values)).drop_vars(["moment", "alpha"], errors="ignore")
-    return panel.rename(names).assign_coords(moment=list(_MOMENTS))
+    return panel.rename(names)
 
 
 def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:

@@ -17,9 +17,9 @@ from phasepipe.analysis.scaling_text import scaling_report, time_limit_report, v
 from phasepipe.analysis.success import counts_at_budget
 from phasepipe.analysis.time_limit import RecoveryTimes, time_limit_dataset
 from phasepipe.figures.bands import Band
+from phasepipe.figures.extrapolation import extrapolation_figure
 from phasepipe.figures.scaling import (
     collapse_figure,
-    extrapolation_figure,
     residuals_figure,
     scaling_overview_figure,
     success_curves_figure,

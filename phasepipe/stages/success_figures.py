@@ -34,7 +34,7 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         for group in start_groups(sweep):
             figure = success_figure(
                 table.isel(start_group=group.position),
-                _title(sweep, group),
+                success_title(sweep, group, sweep.t_max),
                 marked,
             )
             shown = table.isel(start_group=group.position).drop_vars(["start_kind", "start_m0"])
@@ -44,9 +44,18 @@ def draw_success(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
 
 
 def thresholds(theory: xr.Dataset) -> Thresholds:
-    """The thresholds in the table of the theory that figures mark."""
-    unstable = Band(float(theory["alpha_most_numerous"]), float(theory["alpha_lowest"]))
-    return Thresholds(float(theory["alpha_init"]), unstable, float(theory["alpha_threshold"]))
+    """The thresholds in the table of the theory that figures mark; NaN for those that are not in it."""
+    names = ("alpha_init", "alpha_most_numerous", "alpha_lowest", "alpha_threshold")
+    initial, low, high, one_rsb = (float(theory.get(name, np.nan)) for name in names)
+    return Thresholds(initial, Band(low, high), one_rsb)
+
+
+def energies(theory: xr.Dataset, alpha: float) -> tuple[Band, float]:
+    """Energies of the marginal minima and of the 1RSB states at the nearest alpha of the theory, or NaN."""
+    states = theory.sel(alpha=alpha, method="nearest")
+    names = ("marginal_energy_lowest", "marginal_energy_most_numerous", "threshold_energy")
+    low, high, one_rsb = (float(states.get(name, np.nan)) for name in names)
+    return Band(low, high), one_rsb
 
 
 def _draw_loss(
@@ -59,12 +68,10 @@ def _draw_loss(
         near = np.flatnonzero(np.isclose(runs["alpha"].values, alpha, atol=0.5 / N))
         if near.size:
             losses[N] = loss_table(runs.isel(alpha=near[0]).load())
-    states = theory.sel(alpha=alpha, method="nearest")
-    marginal = Band(float(states["marginal_energy_lowest"]), float(states["marginal_energy_most_numerous"]))
     title = (
         f"{describe_loss(sweep.loss)}, {group.name}\n" + rf"$\alpha$ = {alpha:.3g}, median and central half"
     )
-    figure = loss_figure(losses, title, marginal, float(states["threshold_energy"]))
+    figure = loss_figure(losses, title, *energies(theory, alpha))
     numbers = [
         loss.to_series().unstack("quantile").add_prefix("quantile_").reset_index().assign(N=N, alpha=alpha)
         for N, loss in losses.items()
@@ -72,7 +79,8 @@ def _draw_loss(
     save(figure, folder, f"loss{group.suffix}", pd.concat(numbers) if numbers else None)
 
 
-def _title(sweep: Sweep, group: StartGroup) -> str:
+def success_title(sweep: Sweep, group: StartGroup, budget: float, level: float = 0.95) -> str:
+    """Loss, kind of start, time budget and intervals of a figure of success."""
     control = ", zero-signal control" if sweep.zero_signal else ""
     what = f"{describe_loss(sweep.loss)}, {group.name}{control}"
-    return f"{what}\nrecovered by t = {sweep.t_max:g}, 95 % confidence intervals"
+    return f"{what}\nrecovered by t = {budget:g}, {100 * level:g} % confidence intervals"

@@ -15,7 +15,7 @@ from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
 from phasepipe.analysis.mixed import most_mixed
 from phasepipe.analysis.size_fit import SizeFit
 from phasepipe.analysis.text import with_interval
-from phasepipe.figures.scaling import FORM_COLOURS, FORM_LABELS
+from phasepipe.figures.extrapolation import FORM_COLOURS, FORM_LABELS
 from phasepipe.figures.scaling_tables import sizes_towards_infinity
 from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours
 from study.claims.finding import (

@@ -14,9 +14,9 @@ from phasepipe.analysis.planted import PlantedScaling
 from phasepipe.analysis.scaling import scaling_dataset, scaling_study
 from phasepipe.analysis.scaling_text import scaling_report, verdict
 from phasepipe.analysis.success import counts_at_budget, success_table
+from phasepipe.figures.extrapolation import extrapolation_figure
 from phasepipe.figures.scaling import (
     collapse_figure,
-    extrapolation_figure,
     residuals_figure,
     scaling_overview_figure,
     success_curves_figure,

@@ -8,8 +8,8 @@ import xarray as xr
 
 from phasepipe.analysis.extrapolation import extrapolate
 from phasepipe.figures.bands import LITERATURE, UNSTABLE, Band, Thresholds
+from phasepipe.figures.extrapolation import extrapolation_figure
 from phasepipe.figures.flow_threshold import flow_threshold_figure
-from phasepipe.figures.scaling import extrapolation_figure
 from phasepipe.figures.success import success_figure
 
 

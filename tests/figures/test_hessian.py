@@ -6,6 +6,7 @@ import xarray as xr
 
 from phasepipe.figures import hessian as figures
 from phasepipe.figures.hessian_tables import window_lengths_table
+from phasepipe.figures.windows import window_lengths_figure
 
 
 def render(figure) -> None:
@@ -98,7 +99,7 @@ def test_window_lengths_and_phi_draw_every_size():
     t_bbp[1, 0, 2:] = np.nan
     counts = [[4, 4, 4], [2, 4, 0]]
     windows = {"t_bbp": (("N", "alpha", "run"), t_bbp), "runs": (("N", "alpha"), counts)}
-    figure = figures.window_lengths_figure(xr.Dataset(windows, coords=coords))
+    figure = window_lengths_figure(xr.Dataset(windows, coords=coords))
     render(figure)
     numbers = window_lengths_table(xr.Dataset(windows, coords=coords))
     assert numbers["alpha"].tolist() == [1, 2, 3, 1, 2]
