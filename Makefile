@@ -14,8 +14,7 @@ BIN := $(VENV)/bin
 
 run: $(VENV)/installed
 	@$(BIN)/phasepipe check -- "$$SWEEP"
-	$(BIN)/snakemake --workflow-profile workflow/profiles/local --config "sweep=$$SWEEP"
-	@echo "Figures are in results/$$SWEEP/figures; ask the data with phasepipe.open_sweep('results/$$SWEEP')"
+	@$(BIN)/phasepipe run "$$SWEEP"
 
 # every claim of the study, an hour and a quarter on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
 study: $(VENV)/installed
@@ -28,8 +27,8 @@ study-quick: $(VENV)/installed
 	$(call run_sweeps,config/study-quick.yaml)
 
 define run_sweeps
-	set -e; for file in $(1); do for sweep in $$($(BIN)/phasepipe sweeps --config "$$file"); do \
-	  $(BIN)/snakemake --workflow-profile workflow/profiles/local --quiet --configfile "$$file" --config "sweep=$$sweep"; \
+	set -e; for file in $(1); do for sweep in $$($(BIN)/phasepipe sweeps "$$file"); do \
+	  $(BIN)/phasepipe run "$$file" "$$sweep" -- --quiet; \
 	done; done
 endef
 

@@ -1,8 +1,9 @@
-# phasepipe: from a sweep in config/config.yaml to stores, tables and figures in results/<sweep>
+# phasepipe: from a sweep in a YAML file to stores, tables and figures in results/<sweep>
 import sys
-from pathlib import Path
+from importlib import resources
 
-from phasepipe.specification.configuration import DEFAULT_FILE, load_configuration
+from phasepipe.specification.choice import choose
+from phasepipe.specification.configuration import load_configuration
 from phasepipe.errors import UserError
 from phasepipe.store.folder import check_folder
 from phasepipe.store.integrity import remove_stale_receipts

@@ -14,8 +14,10 @@ from phasepipe.cli.check import check, print_schema, sweeps
 from phasepipe.cli.cluster import cluster
 from phasepipe.cli.compare import compare
 from phasepipe.cli.export import export
+from phasepipe.cli.init import init
 from phasepipe.cli.reduce import reduce
 from phasepipe.cli.refine import refine
+from phasepipe.cli.run import HandsOver, run
 from phasepipe.cli.status import status
 from phasepipe.cli.theory import phase_diagram, theory
 from phasepipe.cli.verify import verify
@@ -24,6 +26,8 @@ from phasepipe.errors import UserError
 app = typer.Typer(
     help="At which signal-to-noise ratio does gradient descent recover the signal?", no_args_is_help=True
 )
+app.command()(init)
+app.command(cls=HandsOver)(run)
 app.command()(check)
 app.command()(sweeps)
 app.command()(status)

@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phasepipe.cli.options import Config, chosen
+from phasepipe.cli.options import Config, Words, load
+
+if TYPE_CHECKING:
+    from phasepipe.specification.configuration import LoadedConfiguration
 
 
-def check(
-    sweep: Annotated[
-        str | None, typer.Argument(help="Sweep to check; default: the key sweep of the file.")
-    ] = None,
-    config: Config = Path("config/config.yaml"),
-) -> None:
-    """Check a sweep of the configuration without running anything."""
-    from phasepipe.specification.configuration import load_configuration
+def check(words: Words = None, config: Config = None) -> None:
+    """Check a sweep without running anything."""
+    describe(load(words, config))
+
+
+def describe(loaded: LoadedConfiguration) -> None:
+    """Say what a sweep asks for, after checking that its folder can take it."""
     from phasepipe.store.folder import check_folder
 
-    loaded = load_configuration([config], chosen(sweep))
     check_folder(loaded.sweep, loaded.results)
     runs, sizes = loaded.sweep.run_count(), loaded.sweep.N
-    typer.echo(f"sweep {loaded.sweep.name!r} is valid: {runs} runs at N = {sizes}")
+    typer.echo(f"sweep {loaded.sweep.name!r} is valid: {runs} runs at N = {sizes} ({loaded.files[0]})")
 
 
-def sweeps(config: Config = Path("config/config.yaml")) -> None:
+def sweeps(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Configuration file; default: those in the current folder, else the one of phasepipe itself."
+        ),
+    ] = None,
+    config: Config = None,
+) -> None:
     """Check all sweeps of the configuration and list them, one per line."""
+    from phasepipe.specification.choice import local_files
     from phasepipe.specification.configuration import load_sweep, read_configuration
+    from phasepipe.specification.shipped import shipped_configuration
 
-    content = read_configuration(config)
-    load_sweep(content)
-    for name in content["sweeps"]:
-        typer.echo(load_sweep(content, name).name)
+    chosen = [path for path in (file, config) if path is not None]
+    for path in chosen or local_files() or [shipped_configuration()]:
+        content = read_configuration(path)
+        load_sweep(content)
+        for name in content["sweeps"]:
+            typer.echo(load_sweep(content, name).name)
 
 
 def print_schema() -> None:

@@ -9,21 +9,20 @@ from typing import Annotated
 
 import typer
 
-from phasepipe.cli.options import Config, chosen
+from phasepipe.cli.options import Config, Words, load
 from phasepipe.errors import SweepError
 
 
 def cluster(
     scheduler_file: Annotated[Path, typer.Option(help="File to write the scheduler address to.")],
-    sweep: Annotated[str | None, typer.Argument(help="Sweep whose cluster section is used.")] = None,
-    config: Config = Path("config/config.yaml"),
+    words: Words = None,
+    config: Config = None,
 ) -> None:
-    """Keep a Dask cluster running for a whole workflow, until interrupted."""
+    """Keep the Dask cluster of a sweep running for a whole workflow, until interrupted."""
     from phasepipe.execution.cluster import connect, write_scheduler_file
     from phasepipe.specification.cluster import SchedulerAddress, SchedulerFile
-    from phasepipe.specification.configuration import load_configuration
 
-    specification = load_configuration([config], chosen(sweep)).sweep.cluster
+    specification = load(words, config).sweep.cluster
     if isinstance(specification, SchedulerFile | SchedulerAddress):
         raise SweepError(
             f"cluster.kind = {specification.kind} refers to an existing cluster; "

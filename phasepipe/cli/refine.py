@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import math
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from phasepipe.cli.options import Config, chosen
+from phasepipe.cli.options import Config, Words, load
 from phasepipe.errors import SweepError
 
 
 def refine(
     budget: Annotated[float, typer.Option(help="Core-seconds to spend.")],
-    sweep: Annotated[
-        str | None, typer.Argument(help="Finished sweep; default: the key sweep of the file.")
-    ] = None,
-    config: Config = Path("config/config.yaml"),
+    words: Words = None,
+    config: Config = None,
     run: Annotated[bool, typer.Option("--run", help="Run the proposal now.")] = False,
 ) -> None:
     """Propose the alphas and instances that most reduce the error of alpha_50 at every N."""
     if not 0 < budget < math.inf:
         raise SweepError(f"--budget = {budget} is not valid; give core-seconds, for example 3600")
     from phasepipe.results.refine import propose, refined_cells, write_refinement
-    from phasepipe.specification.configuration import load_configuration
     from phasepipe.store.folder import check_folder
 
-    loaded = load_configuration([config], chosen(sweep))
+    loaded = load(words, config)
     specification = loaded.sweep
     folder = check_folder(specification, loaded.results)
     if not folder.stores("runs"):
-        raise SweepError(f"sweep {specification.name!r} has no runs yet; run it first with snakemake")
+        raise SweepError(f"sweep {specification.name!r} has no runs yet; run it first with phasepipe run")
     try:
         refinement = propose(specification, folder, budget)
     except ValueError as error:
@@ -57,9 +51,12 @@ def refine(
     Console().print(table, gain)
     path = folder.root / "refinement.yaml"
     write_refinement(path, specification, refined_cells(specification, refinement))
-    command = ["snakemake", "--workflow-profile", "workflow/profiles/local"]
-    command += ["--configfile", str(config), str(path), "--config", f"sweep={specification.name}"]
+    files = (*loaded.files, path)
     if run:
-        sys.exit(subprocess.run(command, check=False).returncode)
+        from phasepipe.execution.workflow import WorkflowRun, run_workflow
+
+        run_workflow(WorkflowRun(files, specification.name))
+        return
+    command = ["phasepipe", "run", *map(str, files), specification.name]
     typer.echo(f"run the proposal with --run, or with: {shlex.join(command)}")
     typer.echo(f"to keep it, copy the entries of {path} into the sweep")

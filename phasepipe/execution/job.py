@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from phasepipe.errors import UserError
+from phasepipe.execution.interruption import SENTENCE, end_script_on_signals, workflow_speaks
 from phasepipe.execution.receipts import write_receipts
-from phasepipe.execution.workflow_guard import end_with_workflow
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder
@@ -25,13 +24,12 @@ def one_sentence(log: Path) -> Iterator[None]:
     This covers user errors, disk errors, Zarr chunks with a wrong checksum, Ctrl-C and SIGTERM. The script
     also receives SIGTERM when the workflow that started it has ended.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_script_on_signals()
     logging.raiseExceptions = False  # a log that cannot be written must not print a traceback
-    end_with_workflow()
     try:
         yield
     except KeyboardInterrupt:
-        _end(log, "interrupted; finished blocks are stored; run the same command again to compute the others")
+        _end(log, SENTENCE, silent=workflow_speaks())
     except UserError as error:
         _end(log, str(error))
     except OSError as error:
@@ -51,11 +49,11 @@ def one_sentence(log: Path) -> Iterator[None]:
         )
 
 
-def _end(log: Path, sentence: str) -> None:
+def _end(log: Path, sentence: str, silent: bool = False) -> None:
     # the log may be on the full disk
     with suppress(OSError), log.open("a") as file:
         file.write(f"{sentence}\n")
-    sys.exit(f"phasepipe: {sentence}")
+    sys.exit(1 if silent else f"phasepipe: {sentence}")
 
 
 def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], None]) -> None:

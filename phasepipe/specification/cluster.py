@@ -19,38 +19,52 @@ _LONGEST_JOB = 366 * 24 * 3600  # seconds
 class TlsFiles(Model):
     """TLS files for encrypted and mutually authenticated connections."""
 
-    ca_file: ExpandedPath = Field(description="Certificate of the authority that signed all certificates")
-    cert: ExpandedPath = Field(description="Certificate of scheduler, workers and clients")
-    key: ExpandedPath = Field(description="Private key of the certificate, readable only by its owner")
+    ca_file: ExpandedPath = Field(
+        description="Certificate of the authority that signed all certificates", examples=["ca.pem"]
+    )
+    cert: ExpandedPath = Field(
+        description="Certificate of scheduler, workers and clients", examples=["cert.pem"]
+    )
+    key: ExpandedPath = Field(
+        description="Private key of the certificate, readable only by its owner", examples=["key.pem"]
+    )
 
 
 class LocalCluster(Model):
     """Dask workers on this machine, started separately by every stage."""
 
-    kind: Literal["local"] = "local"
+    kind: Literal["local"] = Field(default="local", description="Kind of the cluster")
     workers: Annotated[Whole, Field(ge=1, le=4096)] | None = Field(
-        default=None, description="Processes; default one per core"
+        default=None, description="Processes; default one per core", examples=[4]
     )
 
 
 class SchedulerFile(Model):
     """A running Dask cluster, found by its scheduler file."""
 
-    kind: Literal["scheduler_file"]
-    path: ExpandedPath
-    security: TlsFiles | None = Field(default=None, description="TLS files; default Dask's configuration")
+    kind: Literal["scheduler_file"] = Field(description="Kind of the cluster")
+    path: ExpandedPath = Field(description="Scheduler file of the cluster", examples=["scheduler.json"])
+    security: TlsFiles | None = Field(
+        default=None,
+        description="TLS files; default Dask's configuration",
+        examples=[{"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}],
+    )
 
 
 class SchedulerAddress(Model):
     """A running Dask cluster, found by its address."""
 
-    kind: Literal["address"]
+    kind: Literal["address"] = Field(description="Kind of the cluster")
     address: str = Field(
         pattern=r"^(tcp|tls|ucx|ws|wss)://[^/\s@]+:\d+$",
         description="Protocol, host and port",
         examples=["tcp://10.0.0.1:8786"],
     )
-    security: TlsFiles | None = Field(default=None, description="TLS files; default Dask's configuration")
+    security: TlsFiles | None = Field(
+        default=None,
+        description="TLS files; default Dask's configuration",
+        examples=[{"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}],
+    )
 
     @field_validator("address")
     @classmethod
@@ -66,15 +80,20 @@ class SchedulerAddress(Model):
 class SlurmCluster(Model):
     """Dask workers submitted as SLURM jobs."""
 
-    kind: Literal["slurm"]
-    jobs: Few = Field(default=1, description="Maximal number of SLURM jobs")
+    kind: Literal["slurm"] = Field(description="Kind of the cluster")
+    jobs: Few = Field(default=1, description="Maximal number of SLURM jobs", examples=[25])
     minimum_jobs: Annotated[Whole, Field(ge=0, le=100_000)] | None = Field(
         default=None,
         description="If given, the number of jobs adapts to the work, between this number and jobs",
+        examples=[1],
     )
-    cores: Annotated[Whole, Field(ge=1, le=4096)] = Field(default=1, description="Cores per job")
+    cores: Annotated[Whole, Field(ge=1, le=4096)] = Field(
+        default=1, description="Cores per job", examples=[40]
+    )
     processes: Annotated[Whole, Field(ge=1, le=4096)] | None = Field(
-        default=None, description="Worker processes per job; default one per core, fewer for more memory each"
+        default=None,
+        description="Worker processes per job; default one per core, fewer for more memory each",
+        examples=[40],
     )
     memory: str = Field(
         default="4GB",
@@ -91,9 +110,12 @@ class SlurmCluster(Model):
     margin: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
         description="Seconds before the walltime at which workers stop; default a tenth, at most 300",
+        examples=[300],
     )
     queue: str | None = Field(default=None, pattern=_LINE, description="SLURM partition", examples=["main"])
-    account: str | None = Field(default=None, pattern=_LINE, examples=["physics"])
+    account: str | None = Field(
+        default=None, pattern=_LINE, description="SLURM account", examples=["physics"]
+    )
     interface: str | None = Field(
         default=None,
         pattern=r"^\S+$",
@@ -101,10 +123,10 @@ class SlurmCluster(Model):
         examples=["ib0"],
     )
     job_extra_directives: list[Annotated[str, Field(pattern=r"^-[^\n]*$")]] = Field(
-        default=[], description="Further #SBATCH lines", examples=["--constraint=avx512"]
+        default=[], description="Further #SBATCH lines", examples=[["--constraint=avx512"]]
     )
     job_script_prologue: list[Annotated[str, Field(pattern=_LINE)]] = Field(
-        default=[], description="Shell lines before the worker starts", examples=["module load python"]
+        default=[], description="Shell lines before the worker starts", examples=[["module load python"]]
     )
     python: str | None = Field(
         default=None,
@@ -118,7 +140,11 @@ class SlurmCluster(Model):
         description="Folder for the output of the jobs, on a shared file system",
         examples=["slurm-logs"],
     )
-    security: TlsFiles | None = Field(default=None, description="TLS files; default Dask's configuration")
+    security: TlsFiles | None = Field(
+        default=None,
+        description="TLS files; default Dask's configuration",
+        examples=[{"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}],
+    )
 
     @field_validator("memory")
     @classmethod

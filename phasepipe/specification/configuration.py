@@ -19,7 +19,6 @@ from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.sweep import Sweep
 from phasepipe.specification.yaml_reader import YamlError, parse_yaml
 
-DEFAULT_FILE = Path("config/config.yaml")
 _LARGEST_FILE = 500_000  # bytes; about ten thousand entries of refine, read in three seconds
 
 
@@ -28,11 +27,15 @@ class Configuration(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sweep: str = Field(description="Name of the sweep to run")
+    sweep: str = Field(description="Name of the sweep to run", examples=["demo"])
     results: ExpandedPath = Field(
-        default="results", description="Folder that holds one results folder per sweep"
+        default="results",
+        description="Folder that holds one results folder per sweep",
+        examples=["results"],
     )
-    sweeps: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    sweeps: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(
+        description="Sweeps by name; a name is also that of a folder"
+    )
 
     @field_validator("results")
     @classmethod
@@ -46,15 +49,16 @@ class Configuration(BaseModel):
 
 @dataclass(frozen=True)
 class LoadedConfiguration:
-    """A checked sweep, the folder that holds its results, and the content of the file."""
+    """A checked sweep, the folder that holds its results, and the files with their content."""
 
     sweep: Sweep
     results: Path
     content: dict[str, Any]
+    files: tuple[Path, ...]
 
 
 def load_configuration(
-    files: Sequence[Path] = (DEFAULT_FILE,), overrides: Mapping[str, Any] | None = None
+    files: Sequence[Path], overrides: Mapping[str, Any] | None = None
 ) -> LoadedConfiguration:
     """Read a configuration and validate the sweep to run.
 
@@ -78,7 +82,7 @@ def load_configuration(
     content = content | _checked_overrides(overrides or {}, content)
     sweep = load_sweep(content)
     results = Configuration.model_validate(content).results
-    return LoadedConfiguration(sweep, Path(results), content | {"results": results})
+    return LoadedConfiguration(sweep, Path(results), content | {"results": results}, tuple(files))
 
 
 def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
@@ -136,8 +140,8 @@ def read_configuration(path: Path) -> dict[str, Any]:
             stored = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise SweepError(
-            f"configuration {path} cannot be read ({error.strerror}); "
-            "run the command in the project folder, or choose a file with --config"
+            f"configuration {path} cannot be read ({error.strerror}); name another file, or write one with "
+            "phasepipe init"
         ) from error
     if len(stored) > _LARGEST_FILE:
         raise SweepError(

@@ -18,11 +18,19 @@ class DynamicsTheory(Model):
     """
 
     alpha: AlphaList | None = Field(
-        default=None, description="Signal-to-noise ratios to predict; default those of the grid"
+        default=None,
+        description="Signal-to-noise ratios to predict; default those of the grid",
+        examples=[[2, 2.5, 3]],
     )
-    t_max: float = Field(default=3.2, gt=0, le=100, description="Longest time and budget to predict")
-    accuracy: float = Field(default=0.03, ge=1e-4, le=0.2, description="Target relative error")
-    samples: int = Field(default=2**14, ge=256, le=2**20, description="Samples of the effective process")
+    t_max: float = Field(
+        default=3.2, gt=0, le=100, description="Longest time and budget to predict", examples=[3.2]
+    )
+    accuracy: float = Field(
+        default=0.03, ge=1e-4, le=0.2, description="Target relative error", examples=[0.03]
+    )
+    samples: int = Field(
+        default=2**14, ge=256, le=2**20, description="Samples of the effective process", examples=[16384]
+    )
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Self:
@@ -37,5 +45,9 @@ def true_as_defaults(value: Any) -> Any:
 
 
 OptionalDynamicsTheory = Annotated[
-    DynamicsTheory | None, Field(description="Predict the dynamics for N to infinity")
+    DynamicsTheory | None,
+    Field(
+        description="Predict the dynamics for N to infinity, and success without a fit",
+        examples=[{"alpha": [2, 2.5, 3], "t_max": 3.2, "accuracy": 0.03, "samples": 16384}],
+    ),
 ]

@@ -16,9 +16,9 @@ Alpha = Annotated[Real, Field(gt=0, le=1e6)]
 class AlphaRange(Model):
     """Evenly spaced alphas, both ends included."""
 
-    start: Alpha
-    stop: Alpha
-    step: Positive
+    start: Alpha = Field(description="First alpha", examples=[1.5])
+    stop: Alpha = Field(description="Last alpha, included if the steps meet it", examples=[4.5])
+    step: Positive = Field(description="Distance of neighbouring alphas", examples=[0.25])
 
     @model_validator(mode="after")
     def _of_sensible_length(self) -> Self:
@@ -55,14 +55,24 @@ def common_or_per_size(value: Any) -> str:
 class SnapshotSpec(Model):
     """Runs whose points w(t) are stored for diagonalisation: the first starts of the first instances."""
 
-    instances: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0
-    starts: Annotated[Whole, Field(ge=0, le=100_000)] = 0
-    per_decade: Few = Field(default=2, description="Snapshots per decade of time; divides records_per_decade")
+    instances: Annotated[Whole, Field(ge=0, le=10_000_000)] = Field(
+        default=0, description="Instances, counted from the first, that keep points", examples=[8]
+    )
+    starts: Annotated[Whole, Field(ge=0, le=100_000)] = Field(
+        default=0,
+        description="Starts of these instances, counted from the first, that keep points",
+        examples=[2],
+    )
+    per_decade: Few = Field(
+        default=2, description="Snapshots per decade of time; divides records_per_decade", examples=[2]
+    )
 
 
 class RefinedCell(Model):
     """One alpha at one N with its own number of instances."""
 
-    N: Dimension
-    alpha: Alpha
-    instances: Count = Field(description="Total number of instances")
+    N: Dimension = Field(description="One of the dimensions of the sweep", examples=[128])
+    alpha: Alpha = Field(
+        description="Signal-to-noise ratio, of the grid or between its alphas", examples=[2.3]
+    )
+    instances: Count = Field(description="Total number of instances", examples=[200])

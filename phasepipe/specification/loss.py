@@ -24,8 +24,8 @@ _PROCESSOR_SECONDS, _SECONDS = 8, 60
 class NormalisedQuarticSpec(Model):
     """The normalised quartic loss of docs/explanation/physics.md §2."""
 
-    kind: Literal["normalised_quartic"] = "normalised_quartic"
-    a: Real = Field(gt=0, le=1e6, description="Regulariser of the denominator, for example 0.01")
+    kind: Literal["normalised_quartic"] = Field(default="normalised_quartic", description="Kind of the loss")
+    a: Real = Field(gt=0, le=1e6, description="Regulariser of the denominator", examples=[0.01])
 
     def build(self) -> Loss:
         """The loss."""
@@ -35,7 +35,7 @@ class NormalisedQuarticSpec(Model):
 class QuarticSpec(Model):
     """The quartic loss, a = infinity."""
 
-    kind: Literal["quartic"]
+    kind: Literal["quartic"] = Field(description="Kind of the loss")
 
     def build(self) -> Loss:
         """The loss."""
@@ -45,12 +45,14 @@ class QuarticSpec(Model):
 class CustomLossSpec(Model):
     """A custom loss: a class or object with value, slope and curvature as functions of (yhat, y)."""
 
-    kind: Literal["custom"]
-    path: str = Field(description="Dotted path of a class or object, for example my_losses.Amplitude")
+    kind: Literal["custom"] = Field(description="Kind of the loss")
+    path: str = Field(description="Dotted path of a class or object", examples=["my_losses.Amplitude"])
     parameters: dict[str, float | int | str | bool] = Field(
-        default_factory=dict, description="Keyword arguments of the class"
+        default_factory=dict, description="Keyword arguments of the class", examples=[{"width": 2.0}]
     )
-    directory: ExpandedPath = Field(default=".", description="Folder that is searched first for the module")
+    directory: ExpandedPath = Field(
+        default=".", description="Folder that is searched first for the module", examples=["."]
+    )
 
     @field_validator("parameters")
     @classmethod

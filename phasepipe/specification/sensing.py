@@ -13,7 +13,7 @@ from phasepipe.specification.base import Model, Real
 class GaussianSensing(Model):
     """Sensing matrix with entries iid N(0, 1)."""
 
-    kind: Literal["gaussian"] = "gaussian"
+    kind: Literal["gaussian"] = Field(default="gaussian", description="Kind of the ensemble")
 
     def build(self) -> ensembles.Ensemble:
         """The ensemble."""
@@ -23,7 +23,7 @@ class GaussianSensing(Model):
 class SignSensing(Model):
     """Sensing matrix of random signs."""
 
-    kind: Literal["signs"]
+    kind: Literal["signs"] = Field(description="Kind of the ensemble")
 
     def build(self) -> ensembles.Ensemble:
         """The ensemble."""
@@ -33,7 +33,7 @@ class SignSensing(Model):
 class SphereSensing(Model):
     """Sensing matrix with rows on the sphere of radius sqrt(N)."""
 
-    kind: Literal["sphere"]
+    kind: Literal["sphere"] = Field(description="Kind of the ensemble")
 
     def build(self) -> ensembles.Ensemble:
         """The ensemble."""
@@ -43,8 +43,8 @@ class SphereSensing(Model):
 class CorrelatedSensing(Model):
     """Gaussian sensing matrix whose columns i and j have correlation rho^|i - j|."""
 
-    kind: Literal["correlated"]
-    rho: Real = Field(gt=-1, lt=1, description="Correlation of neighbouring columns")
+    kind: Literal["correlated"] = Field(description="Kind of the ensemble")
+    rho: Real = Field(gt=-1, lt=1, description="Correlation of neighbouring columns", examples=[0.5])
 
     def build(self) -> ensembles.Ensemble:
         """The ensemble."""
@@ -54,7 +54,7 @@ class CorrelatedSensing(Model):
 class OrthogonalSensing(Model):
     """Sensing matrix with orthogonal columns."""
 
-    kind: Literal["orthogonal"]
+    kind: Literal["orthogonal"] = Field(description="Kind of the ensemble")
 
     def build(self) -> ensembles.Ensemble:
         """The ensemble."""

@@ -53,43 +53,86 @@ class Sweep(Model):
         description="a valid folder name of letters, digits, _, . and -",
         examples=["demo"],
     )
-    loss: LossSpec
-    N: Annotated[list[Dimension], Field(min_length=1)] = Field(description="Dimensions")
+    loss: LossSpec = Field(description="Loss function", examples=[{"kind": "normalised_quartic", "a": 0.01}])
+    N: Annotated[list[Dimension], Field(min_length=1)] = Field(
+        description="Dimensions of the signal", examples=[[64, 128, 256]]
+    )
     alpha: Annotated[
         Annotated[AlphaGrid, Tag("common")]
         | Annotated[dict[int, AlphaGrid], Field(min_length=1), Tag("per_N")],
         Discriminator(common_or_per_size),
-    ] = Field(description="Signal-to-noise ratios: a list, a range, or a list or range for each N")
-    instances: Count = Field(description="Instances per (N, alpha)")
-    starts: Annotated[list[StartSpec], Field(min_length=1)]
-    refine: list[RefinedCell] = Field(
-        default=[], description="Additional alphas with their own number of instances"
+    ] = Field(
+        description="Signal-to-noise ratios alpha = M/N: a list, a range, or a list or range for each N",
+        examples=[{"start": 1.5, "stop": 4.5, "step": 0.25}],
     )
-    dynamics: DynamicsSpec = FlowSpec()
-    t_max: Time = Field(default=100.0, description="Time budget of a run")
+    instances: Count = Field(description="Instances per (N, alpha)", examples=[64])
+    starts: Annotated[list[StartSpec], Field(min_length=1)] = Field(
+        description="Initial points of the runs on each instance",
+        examples=[[{"kind": "random", "count": 16}]],
+    )
+    refine: list[RefinedCell] = Field(
+        default=[],
+        description="Additional alphas with their own number of instances, as phasepipe refine proposes them",
+        examples=[[{"N": 128, "alpha": 2.3, "instances": 200}]],
+    )
+    dynamics: DynamicsSpec = Field(
+        default=FlowSpec(),
+        description="Gradient flow, or gradient descent with a fixed step",
+        examples=[{"kind": "flow", "relative_tolerance": 0.01}],
+    )
+    t_max: Time = Field(default=100.0, description="Time budget of a run", examples=[100])
     recovery_threshold: Real = Field(
-        default=0.99, gt=0, lt=1, description="|m| above which a run has recovered"
+        default=0.99, gt=0, lt=1, description="|m| above which a run has recovered", examples=[0.99]
     )
     gradient_tolerance: Real = Field(
-        default=1e-3, gt=0, le=1e3, description="|g|/sqrt(N) below which a run is tested for a trap"
+        default=1e-3,
+        gt=0,
+        le=1e3,
+        description="|g|/sqrt(N) below which a run is tested for a trap",
+        examples=[0.001],
     )
-    records_per_decade: Whole = Field(default=8, ge=1, le=1000, description="Record times per decade of time")
-    snapshots: SnapshotSpec = SnapshotSpec()
-    zero_signal: StrictBool = Field(default=False, description="Labels independent of the sensing matrix")
-    sensing: SensingSpec = Field(default=GaussianSensing(), description="Ensemble of the sensing matrix")
-    noise: Real = Field(default=0.0, ge=0, le=1e3, description="Standard deviation of the label noise")
-    store_sensing: StrictBool = Field(default=False, description="Store the sensing matrices")
-    seed: Whole = Field(default=0, ge=0, lt=2**63, description="Root seed of all random numbers")
-    dtype: Literal["float32", "float64"] = "float32"
+    records_per_decade: Whole = Field(
+        default=8, ge=1, le=1000, description="Record times per decade of time", examples=[8]
+    )
+    snapshots: SnapshotSpec = Field(
+        default=SnapshotSpec(),
+        description="Runs that keep points w(t), at which the Hessian is diagonalised",
+        examples=[{"instances": 8, "starts": 2, "per_decade": 2}],
+    )
+    zero_signal: StrictBool = Field(
+        default=False, description="Control: labels independent of the sensing matrix", examples=[True]
+    )
+    sensing: SensingSpec = Field(
+        default=GaussianSensing(), description="Ensemble of the sensing matrix", examples=[{"kind": "signs"}]
+    )
+    noise: Real = Field(
+        default=0.0, ge=0, le=1e3, description="Standard deviation of the label noise", examples=[0.01]
+    )
+    store_sensing: StrictBool = Field(
+        default=False, description="Store the sensing matrices", examples=[True]
+    )
+    seed: Whole = Field(
+        default=0, ge=0, lt=2**63, description="Root seed of all random numbers", examples=[20240302]
+    )
+    dtype: Literal["float32", "float64"] = Field(
+        default="float32", description="Precision of the runs", examples=["float64"]
+    )
     device: Literal["cpu", "gpu"] = Field(
         default="cpu",
         description="Device of the runs; gpu needs PyTorch, and falls back to cpu without a GPU",
+        examples=["gpu"],
     )
     dynamics_theory: OptionalDynamicsTheory = None
     block_instances: Count | None = Field(
-        default=None, description="Instances per Dask task and Zarr chunk; default depends on N and alpha"
+        default=None,
+        description="Instances per Dask task and Zarr chunk; default depends on N and alpha",
+        examples=[8],
     )
-    cluster: ClusterSpec = LocalCluster()
+    cluster: ClusterSpec = Field(
+        default=LocalCluster(),
+        description="Where blocks are computed",
+        examples=[{"kind": "local", "workers": 4}],
+    )
 
     @field_validator("dynamics_theory", mode="before")
     @classmethod

@@ -6,8 +6,8 @@ def loaded():
 
     There is no `configfile:`, because Snakemake would merge a file of the user's own into it, key by key.
     """
-    files = workflow.overwrite_configfiles or [DEFAULT_FILE]
     try:
+        files = workflow.overwrite_configfiles or choose().files
         found = load_configuration(files, workflow.config_settings.config)
         remove_stale_receipts(check_folder(found.sweep, found.results).root)
     except UserError as error:
@@ -19,12 +19,13 @@ def loaded():
 LOADED = loaded()
 SWEEP = LOADED.sweep
 RESULTS = str(LOADED.results)
+CAPTIONS = resources.files("phasepipe.report") / "captions"
 
 # what scripts read, and --archive keeps
 config.clear()
 config.update(LOADED.content)
 if not workflow.overwrite_configfiles:
-    workflow.configfiles.append(DEFAULT_FILE)
+    workflow.configfiles.extend(LOADED.files)
 
 
 wildcard_constraints:
@@ -67,7 +68,7 @@ def picture(name, category):
     """A figure that `snakemake --report` shows with the same caption as the report of the sweep."""
     return report(
         f"{RESULTS}/{{sweep}}/figures/{name}.png",
-        caption=f"../../phasepipe/report/captions/{name}.rst",
+        caption=str(CAPTIONS / f"{name}.rst"),
         category=category,
         labels={"figure": name},
     )

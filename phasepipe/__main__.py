@@ -1,0 +1,5 @@
+"""``python -m phasepipe`` is the command ``phasepipe``."""
+
+from phasepipe.cli import main
+
+main()

@@ -1,0 +1,200 @@
+"""``phasepipe run`` in a folder without a clone: from init to a report, interrupted, killed, and refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+import zarr
+
+from phasepipe.results.compare import compare
+from phasepipe.store.folder import SweepFolder
+from tests.workflow.conftest import ROOT, SWEEP
+
+INTERRUPTED = (
+    "phasepipe: interrupted; finished blocks are stored; run the same command again to compute the others"
+)
+# blocks of half a second, so that a signal meets some that are done and some that are not
+SLOW = SWEEP | {
+    "N": [24],
+    "alpha": [1.5, 2, 2.5, 3],
+    "instances": 6,
+    "dynamics": {"kind": "descent", "learning_rate": 2e-3},
+    "t_max": 3,
+    "block_instances": 1,
+}
+
+
+def command(*arguments, cwd, **options):
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "phasepipe", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # a background process ignores SIGINT, and its children would inherit this
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        **options,
+    )
+
+
+def told(process, seconds=300):
+    """Exit code and everything said."""
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, said
+
+
+def done(root):
+    path = root / "results/small/runs/N24.zarr/status"
+    return int((zarr.open_array(path, mode="r")[...] == 1).sum()) if path.exists() else 0
+
+
+def wait_until(condition, process):
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, "the condition was not reached in time"
+        time.sleep(0.05)
+
+
+def sentences(said):
+    return [line for line in said.splitlines() if line.startswith("phasepipe: ")]
+
+
+def test_interrupted_and_killed_runs_end_with_one_sentence_and_resume(tmp_path, configuration):
+    slow = configuration(**SLOW)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(slow))
+    arguments = ("run", "mine.yaml", "--cores", 1, "--until", "run_descent")
+    before = 0
+    for how in (
+        lambda process: process.send_signal(signal.SIGINT),
+        lambda process: os.killpg(process.pid, signal.SIGINT),  # Ctrl-C in a terminal
+        lambda process: process.terminate(),
+        lambda process: process.kill(),
+    ):
+        process = command(*arguments, cwd=tmp_path)
+        wait_until(lambda: done(tmp_path) > before, process)  # noqa: B023
+        how(process)
+        began = time.monotonic()
+        code, said = told(process)
+        assert time.monotonic() - began < 60
+        assert before < done(tmp_path) < 48
+        before = done(tmp_path)
+        # after kill -9 it is the script that speaks
+        assert sentences(said) == [INTERRUPTED], said
+        assert "Traceback" not in said
+        assert "Error in rule" not in said
+        if code > 0:
+            assert said.endswith(f"{INTERRUPTED}\n")
+            assert not (tmp_path / "results/small/workflow.lock").exists()
+        assert code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGKILL)
+    code, said = told(command(*arguments, cwd=tmp_path))
+    assert code == 0, said
+    assert said.count("the last run of sweep 'small' was killed; its finished blocks are kept") == 1
+    assert done(tmp_path) == 48
+    log = (tmp_path / "results/small/logs/descent.log").read_text()
+    assert f"{before} of 48 stored" in log
+    # undisturbed, elsewhere, with another number of workers
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "sweep.yaml").write_text(yaml.safe_dump(slow))
+    code, said = told(command("run", "--cores", 2, "--until", "run_descent", "--results", ".", cwd=other))
+    assert code == 0, said
+    found = compare(SweepFolder(tmp_path / "results/small"), SweepFolder(other / "small"), 0.01)
+    assert found.verdict == "same bits", found
+
+
+MISTAKES = {
+    "nothing here": (["run"], ["there is no sweep.yaml and no config/config.yaml here", "phasepipe init"]),
+    "unknown name": (["run", "lost"], ["there is no sweep 'lost'; the sweeps are demo, hessian, tiny"]),
+    "hostile name": (["run", "$(touch pwned)"], ["there is no sweep '$(touch pwned)'"]),
+    "missing file": (["run", "lost.yaml"], ["lost.yaml cannot be read (No such file"]),
+    "a folder": (["run", "./"], ["cannot be read (Is a directory)"]),
+    "name not in the file": (
+        ["run", "mine.yaml", "tiny"],
+        ["there is no sweep 'tiny'; the sweeps are small"],
+    ),
+    "two names": (["run", "small", "tiny"], ["cannot both be names"]),
+    "no cores": (
+        ["run", "mine.yaml", "--cores", "0"],
+        ["--cores 0 is not valid; give a number from 1, or all"],
+    ),
+    "negative cores": (["run", "mine.yaml", "--cores", "-2"], ["--cores -2 is not valid"]),
+    "half a core": (["run", "mine.yaml", "--cores", "0.5"], ["--cores 0.5 is not valid"]),
+    "unknown profile": (["run", "mine.yaml", "--profile", "lsf"], ["--profile lsf: ", "local or slurm"]),
+    "unknown rule": (["run", "mine.yaml", "--until", "x"], ["--until x: ", "run_descent"]),
+    "results in a file": (
+        ["run", "mine.yaml", "--results", "mine.yaml"],
+        ["mine.yaml/small cannot be written"],
+    ),
+    "results nowhere": (["run", "mine.yaml", "--results", ""], ["'' is not a file or folder"]),
+    "results with braces": (["run", "mine.yaml", "--results", "a{b}"], ["contains braces"]),
+    "handed twice": (["run", "mine.yaml", "--", "--config", "sweep=x"], ["--config cannot be handed"]),
+    "another file handed": (["run", "mine.yaml", "--", "--configfile=x"], ["--configfile cannot be handed"]),
+    "init again": (["init", "there"], ["there/sweep.yaml is already there, and nothing is overwritten"]),
+    "init in a file": (["init", "mine.yaml"], ["mine.yaml is already there"]),
+    "init below a file": (
+        ["init", "mine.yaml/x"],
+        ["mine.yaml/x/sweep.yaml cannot be written (Not a directory)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_one_sentence_and_touches_nothing(
+    phasepipe, tmp_path, monkeypatch, configuration, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(configuration()))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/sweep.yaml").write_text("mine")
+    before = {path: path.is_file() and path.read_text() for path in tmp_path.rglob("*")}
+    code, _, err = phasepipe(*arguments)
+    assert code == 1
+    assert err.startswith("phasepipe: ")
+    assert "\n" not in err
+    for word in words:
+        assert word in err
+    assert {path: path.is_file() and path.read_text() for path in tmp_path.rglob("*")} == before
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(phasepipe, tmp_path, monkeypatch, configuration):
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(configuration()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        os, "access", lambda path, _: Path(path).resolve() != tmp_path
+    )  # root may write anywhere
+    code, _, err = phasepipe("run", "mine.yaml", "--results", tmp_path.parent)
+    assert (code, err) == (
+        1,
+        f"phasepipe: the current folder {tmp_path} cannot be written, and Snakemake keeps its records there; "
+        "start in a folder of your own",
+    )
+
+
+def test_from_an_empty_folder_to_a_report(finished, tmp_path, configuration):
+    (tmp_path / "my sweeps.yaml").write_text(yaml.safe_dump(configuration(**SWEEP)))
+    results = tmp_path / "2024 # {} not a comment".replace("{} ", "")
+    code, said = told(
+        command("run", "my sweeps.yaml", "--results", results, "--", "--keep-going", cwd=tmp_path)
+    )
+    assert code == 0, said
+    assert "'small' is valid: 16 runs at N = [12] (my sweeps.yaml)" in said
+    assert said.splitlines()[-1].startswith(f"wrote {results}/small/report.html; ask the data with")
+    # the bits of bare snakemake in a clone
+    found = compare(SweepFolder(results / "small"), SweepFolder(finished.results), 0.01)
+    assert found.verdict == "same bits"
+    again = command("run", "my sweeps.yaml", "--results", results, "--dry-run", cwd=tmp_path)
+    assert "Nothing to be done" in told(again)[1]
