@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 from benchmarks.harness import Action, Row, interleave
 
-PACKAGES = ("numpy", "scipy", "dask", "distributed", "zarr", "snakemake", "jax")
+PACKAGES = ("numpy", "scipy", "numba", "dask", "distributed", "zarr", "snakemake", "jax", "diffrax")
 PRODUCT = 1024  # rows of the square matrices that define the peak; sizes 512 to 2048 agree within 4 %
 
 

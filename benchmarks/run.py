@@ -22,6 +22,7 @@ from benchmarks.harness import Plan
 SECTIONS = {
     "gradient": "Gradient evaluation",
     "flow": "Gradient flow, and its cost against N",
+    "peers": "Against adaptive integrators",
     "baselines": "Against loops over single runs",
     "spectrum": "Against full diagonalisation",
     "fates": "Against a fixed step of 1e-3: evaluations to the same fate",

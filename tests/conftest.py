@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import settings
 
 from phasepipe.cli import main
 from phasepipe.execution.cluster import connect
@@ -23,6 +24,10 @@ from phasepipe.stages.success import estimate_success
 from phasepipe.stages.success_figures import draw_success
 from phasepipe.stages.theory import predict_thresholds
 from phasepipe.store.folder import SweepFolder
+
+# the first call of a compiled loop may compile it, which takes seconds
+settings.register_profile("compiled", deadline=None)
+settings.load_profile("compiled")
 
 SMALL = {
     "loss": {"kind": "normalised_quartic", "a": 0.01},

@@ -21,12 +21,12 @@ TARGET = 500  # how many times faster than the JAX loop the engine should be, pe
 
 
 def measure(plan: Plan) -> list[Table]:
-    with _one_core():
+    with one_core():
         return [_table(plan)]
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
     """Keep this process and its new threads on one core, where the system allows it.
 
     XLA uses all cores, whatever its flags say.
@@ -40,6 +40,12 @@ def _one_core() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, cores)
+
+
+def use_one_thread_in_jax() -> None:
+    """Like all other methods here; JAX reads these once, at its first computation."""
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
 def _table(plan: Plan) -> Table:
@@ -120,9 +126,7 @@ _Steps = Callable[[pp.Problem, np.ndarray, int], Action]
 
 
 def _jax_steps() -> _Steps | None:
-    # JAX reads these once, at its first computation: one thread, like all other methods here
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    use_one_thread_in_jax()
     try:
         import jax
         import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Vectors of the runs, either as NumPy arrays in memory or as PyTorch tensors on a device.
+"""Vectors of the runs, either as NumPy arrays with compiled loops, or as PyTorch tensors on a device.
 
 There is one integrator for both. All control quantities (times, steps, stages, error norms) are NumPy arrays
 on the host; only vectors, shape (rows, N), may be of either kind. Both kinds support slices,
@@ -9,7 +9,8 @@ declared in :class:`Arrays`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
@@ -30,15 +31,41 @@ Vectors: TypeAlias = Any
 _TORCH = "torch:"
 
 
+@dataclass(frozen=True)
+class Segments:
+    """Consecutive rows of a batch that belong to one instance each; all arrays are (segments,).
+
+    The rows of segment s, from ``first[s]`` to before ``last[s]``, belong to instance ``instance[s]``.
+    """
+
+    instance: Int
+    first: Int
+    last: Int
+
+    @classmethod
+    def of(cls, owners: Int) -> Segments:
+        """The segments of rows that belong to the instances ``owners``, (rows,), in ascending order."""
+        first = np.flatnonzero(np.diff(owners, prepend=-1))
+        return cls(owners[first], first, np.append(first[1:], len(owners)))
+
+    def __iter__(self) -> Iterator[tuple[int, slice]]:
+        """Instances, each with its rows."""
+        spans = map(slice, self.first.tolist(), self.last.tolist())
+        return zip(self.instance.tolist(), spans, strict=True)
+
+
 class Instances(Protocol):
     """Sensing matrices, labels and loss of several instances, on the same device as the vectors."""
 
-    def gradient(self, instance: int, points: Vectors, out: Vectors) -> None:
+    def gradient(self, segments: Segments, points: Vectors, out: Vectors) -> None:
         """Write ``sqrt(N)`` times the gradient G at ``points`` into ``out``, both (rows, N)."""
         ...
 
     def measure(self, instance: int, points: Vectors, out: Vectors, predictions: Array) -> Float:
-        """As :meth:`gradient`; writes ``predictions``, (rows, M), on the host; returns losses, (rows,)."""
+        """As :meth:`gradient` for rows of one instance, with their losses, (rows,), as the result.
+
+        Writes ``predictions``, (rows, M), on the host.
+        """
         ...
 
 
@@ -77,42 +104,57 @@ class Arrays(Protocol):
         """Concatenated rows of all ``parts``."""
         ...
 
-    def column(self, weights: Float, like: Vectors) -> Vectors:
-        """Weights of the rows, shape (rows, 1), with the data type of ``like``."""
-        ...
-
     def row_products(self, left: Vectors, right: Vectors) -> Vectors:
         """Scalar products of each row of ``left`` with the same row of ``right``, shape (rows,)."""
         ...
 
-    def to_sphere(self, points: Vectors) -> Vectors:
-        """Every row rescaled to ``|w|² = N``."""
+    def projections(self, points: Vectors, vectors: Vectors, places: Int) -> Vectors:
+        """Scalar products of each row of ``points`` with row ``places``, (rows,), of ``vectors``; (rows,)."""
         ...
 
-    def directions(self, vectors: Vectors, points: Vectors) -> Vectors:
-        """Every row of ``vectors``, which may be overwritten, rescaled to norm 1.
+    def to_sphere(self, points: Vectors, rows: Int) -> None:
+        """Rescale these rows of ``points`` to ``|w|² = N`` in place."""
+        ...
 
-        A row without a direction (zero or not finite) gets an arbitrary one: the same row of ``points`` with
-        its components shifted by one.
+    def to_velocity(self, points: Vectors, gradient: Vectors, scale: float) -> None:
+        """Replace each row of ``gradient`` by its part orthogonal to that of ``points``, times ``scale``."""
+        ...
+
+    def displace(self, rows: Int, points: Vectors, directions: Vectors, size: float, out: Vectors) -> None:
+        """Write these rows of ``points``, displaced by ``size`` along ``directions``, into ``out``.
+
+        The rows of ``directions`` are rescaled to norm 1. One without a direction (zero or not finite) gets
+        an arbitrary one: the same row of ``points`` with its components shifted by one.
         """
         ...
 
-    def mixture(self, weights: Sequence[Float], vectors: Sequence[Vectors]) -> Vectors:
-        """Sum of ``vectors`` with weights per row, shape (rows,); summed in float64, then rounded."""
+    def move(self, rows: Int, weights: Float, points: Vectors, velocity: Vectors, out: Vectors) -> None:
+        """Write these rows of ``points`` plus ``weights``, one each, times ``velocity`` into ``out``."""
         ...
 
-    def scratch(self, like: Vectors) -> Vectors:
-        """Scratch memory that :meth:`accumulate` needs for vectors of this shape."""
+    def changes(self, rows: Int, found: Vectors, velocity: Vectors, out: Vectors) -> Float:
+        """Write ``found - velocity`` into these rows of ``out``; return their norms, one each."""
         ...
 
-    def accumulate(
-        self, out: Vectors, own: Float, terms: Iterable[tuple[Float, Vectors]], scratch: Vectors
-    ) -> None:
-        """Replace ``out`` by ``own * out`` plus ``terms`` (weights, vectors); weights are (rows,)."""
+    def step_errors(
+        self, step: Float, point: Vectors, velocity: Vectors, next_point: Vectors, next_velocity: Vectors
+    ) -> Float:
+        """Norms of the estimated errors of steps, all (steps,) or (steps, N) (Sommeijer et al. 1998)."""
         ...
 
-    def instances(self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike, most: int) -> Instances:
-        """The instances with their loss; at most ``most`` rows of one instance are evaluated together."""
+    def mixture(self, rows: Int, weights: Float, vectors: Sequence[Vectors]) -> Vectors:
+        """Sums of these rows of four ``vectors``, in float64, then rounded; weights (4, len(rows))."""
+        ...
+
+    def recur(self, rows: Int, out: Vectors, weights: Float, others: Sequence[Vectors]) -> None:
+        """Replace these rows of ``out`` by a sum with those of four ``others``.
+
+        The weights, (5, rows), are those of ``out`` and the others, for all rows.
+        """
+        ...
+
+    def instances(self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike) -> Instances:
+        """The instances with their loss."""
         ...
 
 

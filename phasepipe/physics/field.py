@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from phasepipe.physics.arrays import Vectors, arrays_on
+from phasepipe.physics.arrays import Segments, Vectors, arrays_on
 from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 
@@ -67,36 +67,24 @@ class GradientField:
         self.N = problems[0].N
         self.M = problems[0].M
         self._root_N = float(np.sqrt(self.N))  # a Python float keeps float32 arrays float32
-        self._segments: list[tuple[int, slice]] = []
+        self._segments = Segments.of(owner[:0])
         self._segments_of: NDArray[np.intp] | None = None
         self.arrays = arrays_on(device)
-        self._instances = self.arrays.instances(problems, loss, self.dtype, int(np.bincount(owner).max()))
+        self._instances = self.arrays.instances(problems, loss, self.dtype)
 
-    def segments(self, runs: NDArray[np.intp]) -> list[tuple[int, slice]]:
-        """Instances of ``runs`` (ascending), each with its rows."""
+    def segments(self, runs: NDArray[np.intp]) -> Segments:
+        """The rows of each instance among ``runs`` (ascending)."""
         if runs is not self._segments_of:  # the integrator passes the same array until a run ends
-            owners = self.owner[runs]
-            starts = np.flatnonzero(np.diff(owners, prepend=-1))
-            spans = map(slice, starts.tolist(), [*starts[1:].tolist(), len(runs)])
-            self._segments = list(zip(owners[starts].tolist(), spans, strict=True))
+            self._segments = Segments.of(self.owner[runs])
             self._segments_of = runs
         return self._segments
 
     def __call__(self, points: Vectors, runs: NDArray[np.intp]) -> Vectors:
         """Velocity at ``points``, shape (rows, N), of the runs numbered ``runs`` (ascending)."""
-        gradient = self.arrays.empty_like(points)
-        for instance, rows in self.segments(runs):
-            self._instances.gradient(instance, points[rows], gradient[rows])
-        return self._tangent_velocity(points, gradient)
-
-    def _tangent_velocity(self, points: Vectors, gradient: Vectors) -> Vectors:
-        """Velocity from ``sqrt(N)`` times the gradient, which it overwrites."""
-        # mu with |w|^2 in place of N keeps the norm constant also at the integrator's inner stages
-        products = self.arrays.row_products
-        mu = products(points, gradient) / products(points, points)
-        gradient -= mu[:, None] * points
-        gradient *= -1 / self._root_N
-        return gradient
+        velocity = self.arrays.empty_like(points)
+        self._instances.gradient(self.segments(runs), points, velocity)
+        self.arrays.to_velocity(points, velocity, -1 / self._root_N)
+        return velocity
 
     def observe(self, points: Vectors, runs: NDArray[np.intp]) -> Observation:
         """Measure loss, gradient norm and multiplier at ``points`` of ``runs`` (ascending)."""
@@ -106,8 +94,8 @@ class GradientField:
         for instance, rows in self.segments(runs):
             loss[rows] = self._instances.measure(instance, points[rows], gradient[rows], predictions[rows])
         mu = self.products(points, gradient) / (self.N * self._root_N)
-        velocity = self._tangent_velocity(points, gradient)
-        norm = np.sqrt(self.products(velocity, velocity).astype(np.float64) / self.N)
+        self.arrays.to_velocity(points, gradient, -1 / self._root_N)
+        norm = np.sqrt(self.products(gradient, gradient).astype(np.float64) / self.N)
         return Observation(loss / self.N, norm, mu.astype(np.float64), predictions)
 
     def products(self, left: Vectors, right: Vectors) -> Array:

@@ -186,7 +186,8 @@ def _descend(field: GradientField, log: RunLog, points: Vectors, dynamics: Desce
             break
         velocity = field(points, runs)
         evaluations[runs] += 1
-        following = arrays.to_sphere(points + rate * velocity)
+        following = points + rate * velocity
+        arrays.to_sphere(following, np.arange(len(runs)))
         # after an overflow the point is zero or not a number
         finite = field.products(following, following) > 0.5 * field.N
         diverged[runs[~finite]] = True

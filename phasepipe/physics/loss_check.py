@@ -53,7 +53,7 @@ def examined(candidate: object) -> Loss:
             "(yhat, y)"
         )
     assert isinstance(candidate, Loss)
-    if isinstance(candidate, NormalisedQuartic | Quartic):
+    if type(candidate) in (NormalisedQuartic, Quartic):  # a class derived from one may differ
         return candidate
     draw = np.random.Generator(np.random.PCG64(0))
     # the integrator evaluates several rows of predictions for the same labels
@@ -63,6 +63,7 @@ def examined(candidate: object) -> Loss:
             _evaluate(candidate, method, yhat.astype(dtype), y.astype(dtype))
     _require_derivative(candidate, "slope", "value", yhat, y)
     _require_derivative(candidate, "curvature", "slope", yhat, y)
+    _require_weight(candidate, yhat, y)
     return candidate
 
 
@@ -77,6 +78,23 @@ def _require_derivative(loss: Loss, derivative: str, function: str, yhat: Array,
         raise LossError(
             f"its {derivative} is not the derivative of its {function} in yhat: {found[worst]:.6g} at yhat = "
             f"{yhat[worst]:.3g}, y = {y[worst[1]]:.3g}, where differences give {expected[worst]:.6g}"
+        )
+
+
+def _require_weight(loss: Loss, yhat: Array, y: Array) -> None:
+    """A weight that does not belong to the slope would be followed without a sign of it."""
+    weight = getattr(loss, "quartic_weight", None)
+    if weight is None:
+        return
+    slope = _evaluate(loss, "slope", yhat, y)
+    try:
+        found = np.broadcast_to(weight(y) * yhat * (yhat**2 - y**2), slope.shape)
+    except (Exception, SystemExit) as error:
+        raise LossError(f"its quartic_weight(y) fails with {type(error).__name__}: {error}") from error
+    if not np.allclose(found, slope, rtol=1e-6, atol=1e-9):
+        raise LossError(
+            "its quartic_weight does not give its slope, quartic_weight(y) * yhat * (yhat² - y²); "
+            "correct it, or set quartic_weight = None"
         )
 
 

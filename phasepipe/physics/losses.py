@@ -5,12 +5,12 @@ See docs/explanation/physics.md §2.
 A loss is any object with three methods of ``(yhat, y)``: ``value``, ``slope`` (first derivative in
 ``yhat``) and ``curvature`` (second derivative). All three are elementwise, broadcast their arguments
 and keep their floating-point data type, so that they can be evaluated in float32. A custom loss needs
-nothing else.
+nothing else. A loss whose slope is ``c(y) yhat (yhat² - y²)`` may offer ``c`` as ``quartic_weight(y)``: its
+slopes are then computed by compiled loops, between the products of many instances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,9 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
-
-SlopeKernel = Callable[[Array, Array], None]
-"""Replaces predictions, shape (rows, M), by their slopes in place; the second argument is scratch alike."""
 
 LOSS_METHODS = ("value", "slope", "curvature")
 
@@ -76,18 +73,9 @@ class NormalisedQuartic:
     def curvature(self, yhat: Array, y: Array) -> Array:
         return (3 * (yhat * yhat) - y * y) / (self.a + y * y)
 
-    def slope_kernel(self, y: Array) -> SlopeKernel:
-        """Slope at fixed labels ``y``, shape (M,); constants of the labels are computed once."""
-        square = y * y
-        weight = 1 / (self.a + square)
-
-        def replace(yhat: Array, scratch: Array) -> None:
-            np.multiply(yhat, yhat, out=scratch)
-            scratch -= square
-            scratch *= weight
-            yhat *= scratch
-
-        return replace
+    def quartic_weight(self, y: Array) -> Array:
+        """Weight ``c`` of each label, with which the slope is ``c yhat (yhat² - y²)``; shape of ``y``."""
+        return 1 / (self.a + y * y)
 
 
 @dataclass(frozen=True)
@@ -107,22 +95,9 @@ class Quartic:
     def curvature(self, yhat: Array, y: Array) -> Array:
         return 3 * (yhat * yhat) - y * y
 
-
-def slope_kernel(loss: Loss, y: Array) -> SlopeKernel:
-    """The kernel of the loss at labels ``y``, shape (M,), if it has one, otherwise its ``slope``.
-
-    A loss may provide ``slope_kernel(y)``, which is called once per instance.
-    """
-    own = getattr(loss, "slope_kernel", None)
-    if own is not None:
-        kernel: SlopeKernel = own(y)
-        return kernel
-
-    def replace(yhat: Array, scratch: Array) -> None:
-        del scratch
-        yhat[...] = loss.slope(yhat, y)
-
-    return replace
+    def quartic_weight(self, y: Array) -> Array:
+        """Weight ``c`` of each label, with which the slope is ``c yhat (yhat² - y²)``; shape of ``y``."""
+        return np.ones_like(y)
 
 
 def require_loss(candidate: object, name: str = "loss") -> Loss:

@@ -1,26 +1,20 @@
-"""NumPy implementation of the operations of :class:`phasepipe.physics.arrays.Arrays`."""
+"""Operations of :class:`phasepipe.physics.arrays.Arrays` on NumPy arrays, with compiled loops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from phasepipe.physics import sphere
-from phasepipe.physics.losses import Array, Loss, slope_kernel
-from phasepipe.physics.panels import Panels
+from phasepipe.physics import kernels
+from phasepipe.physics.arrays import Segments
+from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
-
-_PIECE = 16_384  # numbers of each array that a weighted sum processes at a time
-
-# Elementwise work on the predictions is done in pieces of about this many numbers, so that its
-# temporaries stay in the second-level cache of a core.
-_PREDICTIONS_PIECE = 32_768
 
 
 class NumpyArrays:
@@ -29,8 +23,7 @@ class NumpyArrays:
     empty_like = staticmethod(np.empty_like)
     zeros_like = staticmethod(np.zeros_like)
     concatenate = staticmethod(np.concatenate)
-    row_products = staticmethod(sphere.row_products)
-    to_sphere = staticmethod(sphere.to_sphere)
+    to_sphere = staticmethod(kernels.to_sphere)
 
     def send(self, values: Array) -> Array:
         """The array itself."""
@@ -52,110 +45,111 @@ class NumpyArrays:
         """Name of the data type."""
         return vectors.dtype
 
-    def column(self, weights: Float, like: Array) -> Array:
-        """Weights of the rows, shape (rows, 1), with the data type of ``like``."""
-        return weights.astype(like.dtype)[:, None]
+    def row_products(self, left: Array, right: Array) -> Array:
+        """Scalar product of each row of ``left`` with the same row of ``right``; shape (rows,)."""
+        return kernels.projections(left, right, np.arange(len(left)))
 
-    def directions(self, vectors: Array, points: Array) -> Array:
-        """Every row rescaled to norm 1, see :class:`phasepipe.physics.arrays.Arrays`."""
-        norms = np.sqrt(sphere.row_products(vectors, vectors))
-        lost = ~np.isfinite(norms) | (norms == 0)
-        if lost.any():
-            vectors[lost] = np.roll(points[lost], 1, axis=1)
-            norms[lost] = np.sqrt(points.shape[1])
-        scaled: Array = vectors / norms[:, None]
-        return scaled
+    def projections(self, points: Array, vectors: Array, places: Int) -> Array:
+        """Scalar products of each row of ``points`` with row ``places`` of ``vectors``; shape (rows,)."""
+        return kernels.projections(points, vectors, places)
 
-    def mixture(self, weights: Sequence[Float], vectors: Sequence[Array]) -> Array:
-        """Weighted sum of ``vectors`` in float64, rounded to their type."""
-        parts = [weight[:, None] * part for weight, part in zip(weights, vectors, strict=True)]
-        total: Array = sum(parts[1:], parts[0])
-        return total.astype(vectors[0].dtype)
+    def to_velocity(self, points: Array, gradient: Array, scale: float) -> None:
+        """Replace each row of ``gradient`` by its part orthogonal to that of ``points``, times ``scale``."""
+        kernels.to_velocity(points, gradient, points.dtype.type(scale))
 
-    def scratch(self, like: Array) -> Array:
-        """Scratch memory for a piece of rows."""
-        return np.empty((_height(like), like.shape[1]), like.dtype)
+    def displace(self, rows: Int, points: Array, directions: Array, size: float, out: Array) -> None:
+        """Displaced ``points``, see :class:`phasepipe.physics.arrays.Arrays`."""
+        kernels.displace(rows, points, directions, points.dtype.type(size), out)
 
-    def accumulate(
-        self, out: Array, own: Float, terms: Iterable[tuple[Float, Array]], scratch: Array
-    ) -> None:
-        """Replace ``out`` by the weighted sum, in pieces that stay in the cache."""
-        columns = [(self.column(weights, out), vectors) for weights, vectors in terms]
-        scale = self.column(own, out)
-        height = _height(out)
-        for first in range(0, len(out), height):
-            piece = slice(first, first + height)
-            total = out[piece]
-            product = scratch[: len(total)]
-            total *= scale[piece]
-            for weights, vectors in columns:
-                np.multiply(weights[piece], vectors[piece], out=product)
-                total += product
+    def move(self, rows: Int, weights: Float, points: Array, velocity: Array, out: Array) -> None:
+        """Write these rows of ``points`` plus ``weights`` times ``velocity`` into ``out``."""
+        kernels.move(rows, weights.astype(out.dtype), points, velocity, out)
 
-    def instances(
-        self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike, most: int
-    ) -> NumpyInstances:
+    def changes(self, rows: Int, found: Array, velocity: Array, out: Array) -> Float:
+        """Write ``found - velocity`` into these rows of ``out``; return their norms."""
+        return kernels.changes(rows, found, velocity, out)
+
+    def step_errors(
+        self, step: Float, point: Array, velocity: Array, next_point: Array, next_velocity: Array
+    ) -> Float:
+        """Norms of the estimated errors of steps."""
+        return kernels.step_errors(step.astype(point.dtype), point, velocity, next_point, next_velocity)
+
+    def mixture(self, rows: Int, weights: Float, vectors: Sequence[Array]) -> Array:
+        """Sums of these rows of four ``vectors`` with ``weights``, (4, len(rows))."""
+        return kernels.mixture(rows, weights, *vectors)
+
+    def recur(self, rows: Int, out: Array, weights: Float, others: Sequence[Array]) -> None:
+        """Replace these rows of ``out`` by a sum with ``others``, with weights (5, rows)."""
+        kernels.recur(rows, out, weights, *others)
+
+    def instances(self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike) -> NumpyInstances:
         """The instances with their loss."""
-        return NumpyInstances(problems, loss, np.dtype(dtype), most)
-
-
-def _height(vectors: Array) -> int:
-    return max(1, _PIECE // int(vectors.shape[1]))
+        return NumpyInstances(problems, loss, np.dtype(dtype))
 
 
 class NumpyInstances:
     """Sensing matrices in panels, labels, and scratch memory for their products."""
 
-    def __init__(self, problems: Sequence[Problem], loss: Loss, dtype: np.dtype[Any], most: int) -> None:
+    def __init__(self, problems: Sequence[Problem], loss: Loss, dtype: np.dtype[Any]) -> None:
         self._loss = loss
-        self._M = problems[0].M
-        root_N = float(np.sqrt(problems[0].N))  # a Python float keeps float32 arrays float32
-        sensing = [np.asarray(problem.sensing, dtype) for problem in problems]
-        self._sensing = [Panels(matrix) for matrix in sensing]
-        # X^T / sqrt(N) saves a pass over the predictions of every evaluation
-        self._transposed = [Panels(matrix.T / root_N) for matrix in sensing]
-        self._labels = [np.asarray(problem.labels, dtype) for problem in problems]
-        self._replace_by_slope = [slope_kernel(loss, labels) for labels in self._labels]
-        # new memory costs a page fault per 4 kB, so the predictions of one instance reuse this array
-        self._most = most
-        self._predictions = np.empty((most, self._M), dtype)
-        sizes = [panels[0].scratch_size(most) for panels in (self._sensing, self._transposed)]
-        self._products = np.empty(max(sizes), dtype)
-        self._height = max(1, _PREDICTIONS_PIECE // self._M)
-        self._scratch = np.empty((self._height, self._M), dtype)
+        M, N = self._M, _ = problems[0].sensing.shape
+        root_N = float(np.sqrt(N))  # a Python float keeps float32 arrays float32
+        across = kernels.columns(dtype)
+        self._sensing = np.zeros((len(problems), -(-N // across), M, across), dtype)
+        self._transposed = np.zeros((len(problems), -(-M // across), N, across), dtype)
+        for number, problem in enumerate(problems):
+            sensing = np.asarray(problem.sensing, dtype)
+            kernels.pack(sensing, self._sensing[number])
+            # X^T / sqrt(N) saves a pass over the predictions of every evaluation
+            kernels.pack(sensing.T / root_N, self._transposed[number])
+        self._labels = np.stack([np.asarray(problem.labels, dtype) for problem in problems])
+        weight = getattr(loss, "quartic_weight", None)
+        self._weights: Array | None = None if weight is None else weight(self._labels)
+        self._squares = self._labels * self._labels
+        # new memory costs a page fault per 4 kB, so the predictions of all instances reuse this array
+        self._predictions = np.empty((kernels.ROWS, across * self._transposed.shape[1]), dtype)
+        self._tail = np.empty((kernels.ROWS, across), dtype)
 
-    def gradient(self, instance: int, points: Array, out: Array) -> None:
+    def gradient(self, segments: Segments, points: Array, out: Array) -> None:
         """Write ``sqrt(N)`` times the gradient at ``points`` into ``out``, both (rows, N)."""
-        predictions = self._predictions[: len(points)]
-        self._transposed[instance].multiply(points, predictions, self._products)
-        self._to_slopes(instance, predictions)
-        self._sensing[instance].multiply(predictions, out, self._products)
+        if self._weights is None:
+            for instance, rows in segments:
+                self._through_numpy(instance, points[rows], out[rows])
+            return
+        kernels.gradients(
+            points, segments.instance, segments.first, segments.last, self._transposed, self._sensing,
+            self._squares, self._weights, self._predictions, self._tail, out,
+        )  # fmt: skip
+
+    def _through_numpy(self, instance: int, points: Array, out: Array) -> None:
+        """The gradient of any loss at points of one instance."""
+        for rows in _pieces(len(points)):
+            predictions = np.empty((len(points[rows]), self._M), points.dtype)
+            self._predict(instance, points[rows], predictions)
+            self._to_gradient(instance, predictions, out[rows])
+
+    def _predict(self, instance: int, points: Array, out: Array) -> None:
+        kernels.multiply(points, points.shape[1], self._transposed[instance], out, self._tail)
+
+    def _to_gradient(self, instance: int, predictions: Array, out: Array) -> None:
+        slopes = np.ascontiguousarray(self._loss.slope(predictions, self._labels[instance]), out.dtype)
+        kernels.multiply(slopes, self._M, self._sensing[instance], out, self._tail)
 
     def measure(self, instance: int, points: Array, out: Array, predictions: Array) -> Float:
-        """As :meth:`gradient` for any number of rows; writes ``predictions`` (rows, M), returns losses."""
+        """As :meth:`gradient` for one instance; writes ``predictions`` (rows, M), returns losses (rows,)."""
         losses = np.empty(len(points))
-        self._multiply(points, self._transposed[instance], predictions)
-        for piece in self._pieces(len(points)):
-            values = self._loss.value(predictions[piece], self._labels[instance])
+        for rows in _pieces(len(points)):
+            found = predictions[rows]
+            self._predict(instance, points[rows], found)
+            values = self._loss.value(found, self._labels[instance])
             # cast first: a sum that casts is split by NumPy's buffer, which does not respect the ends of rows
-            losses[piece] = values.astype(np.float64).sum(axis=1)
-        slopes = predictions.copy()
-        self._to_slopes(instance, slopes)
-        self._multiply(slopes, self._sensing[instance], out)
+            losses[rows] = values.astype(np.float64).sum(axis=1)
+            self._to_gradient(instance, found, out[rows])
         return losses
 
-    def _pieces(self, rows: int) -> Iterator[slice]:
-        for first in range(0, rows, self._height):
-            yield slice(first, min(first + self._height, rows))
 
-    def _multiply(self, rows: Array, panels: Panels, out: Array) -> None:
-        """``rows @ matrix`` for any number of rows: several records of a run may be measured together."""
-        for first in range(0, len(rows), self._most):
-            piece = slice(first, first + self._most)
-            panels.multiply(rows[piece], out[piece], self._products)
-
-    def _to_slopes(self, instance: int, predictions: Array) -> None:
-        replace_by_slope = self._replace_by_slope[instance]
-        for piece in self._pieces(len(predictions)):
-            part = predictions[piece]
-            replace_by_slope(part, self._scratch[: len(part)])
+def _pieces(rows: int) -> Iterator[slice]:
+    """Slices of as many rows as are evaluated together."""
+    for first in range(0, rows, kernels.ROWS):
+        yield slice(first, first + kernels.ROWS)

@@ -13,13 +13,12 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.interpolate import CubicHermiteSpline
 
 from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.arrays import Vectors
 from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.steps import Steps
+from phasepipe.physics.steps import Steps, first_crossings
 from phasepipe.physics.traps import is_trapped
 from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, Variable, flags
 
@@ -127,8 +126,8 @@ class RunLog:
         )
 
     def _overlap(self, runs: Int, points: Vectors) -> Float:
-        signals = self._signals[self._arrays.index(self.field.owner[runs])]
-        return self.field.products(points, signals).astype(np.float64) / self.field.N
+        products = self._arrays.projections(points, self._signals, self.field.owner[runs])
+        return self._arrays.fetch(products).astype(np.float64) / self.field.N
 
     def begin(self, points: Vectors) -> Int:
         """Record the starts, shape (runs, N); return the runs that start above the threshold."""
@@ -148,8 +147,8 @@ class RunLog:
         until = np.where(until >= self.times[-1] * (1 - 1e-12), self.times[-1], until)
         overlap = self._overlap(steps.run, steps.next_point)
         recovered = np.flatnonzero(np.abs(overlap) >= self.recovery_threshold)
-        for row in recovered:
-            until[row] = self._passage(steps, int(row))
+        if len(recovered):
+            until[recovered] = self._passages(steps.select(recovered))
         self.recovery_time[steps.run[recovered]] = until[recovered]
         self._end(steps.run[recovered], Outcome.RECOVERED, until[recovered])
         self._record(steps, until)
@@ -168,24 +167,18 @@ class RunLog:
         self.outcome[runs] = outcome
         self.end_time[runs] = times
 
-    def _passage(self, steps: Steps, row: int) -> float:
-        """Time at which ``|m|`` first passes the threshold within a step, on its cubic interpolant."""
-        here, step = slice(row, row + 1), float(steps.step[row])
-        runs = steps.run[here]
-        before, after = (
-            self._overlap(runs, steps.point[here])[0],
-            self._overlap(runs, steps.next_point[here])[0],
+    def _passages(self, steps: Steps) -> Float:
+        """Times at which ``|m|`` first passes the threshold within each step, on its cubic interpolant."""
+        before, slope_before, after, slope_after = (
+            self._overlap(steps.run, vectors)
+            for vectors in (steps.point, steps.velocity, steps.next_point, steps.next_velocity)
         )
         sign = np.sign(after)
-        path = CubicHermiteSpline(
-            [0.0, step],
-            [sign * before, sign * after],
-            [
-                sign * self._overlap(runs, steps.velocity[here])[0],
-                sign * self._overlap(runs, steps.next_velocity[here])[0],
-            ],
+        scale = sign * steps.step
+        fractions = first_crossings(
+            sign * before, sign * after, scale * slope_before, scale * slope_after, self.recovery_threshold
         )
-        return float(steps.time[row]) + float(path.solve(self.recovery_threshold, extrapolate=False)[0])
+        return steps.time + fractions * steps.step
 
     def _record(self, steps: Steps, until: Float) -> None:
         """Queue the interpolated points of all record times within the steps."""

@@ -16,8 +16,8 @@ MAX_STAGES = 128
 # epsilon of the paper, where it is 2/13: damping of the stiff modes at the cost of more stages. A larger
 # value allows a smaller safety factor of the spectral radius: 2 % fewer evaluations, with equal outcomes.
 _DAMPING = 0.5
-_STABILITY = 2 / 3 * (1 - 2 / 15 * _DAMPING)  # stable up to this number times (stages^2 - 1)
-LARGEST_STIFFNESS = _STABILITY * ((MAX_STAGES - 1) ** 2 - 1)  # largest stable step * spectral radius
+STABILITY = 2 / 3 * (1 - 2 / 15 * _DAMPING)  # stable up to this number times (stages^2 - 1)
+LARGEST_STIFFNESS = STABILITY * ((MAX_STAGES - 1) ** 2 - 1)  # largest stable step * spectral radius
 
 
 class Coefficients(NamedTuple):
@@ -64,5 +64,5 @@ def _chebyshev_with_derivatives(degree: int, x: float) -> tuple[Float, Float, Fl
 
 def stages_needed(stiffness: Float) -> Int:
     """Smallest number of stages that is stable for ``stiffness = step * spectral radius``."""
-    needed: Int = 1 + np.sqrt(1 + stiffness / _STABILITY).astype(np.intp)
+    needed: Int = 1 + np.sqrt(1 + stiffness / STABILITY).astype(np.intp)
     return np.maximum(needed, 2)

@@ -6,7 +6,7 @@ data are sent asynchronously from pinned memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import DTypeLike, NDArray
 
+from phasepipe.physics.arrays import Segments
 from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 
@@ -52,50 +53,90 @@ class TorchArrays:
         """NumPy name of the data type."""
         return np.dtype(str(vectors.dtype).removeprefix("torch."))
 
-    def column(self, weights: Float, like: Tensor) -> Tensor:
-        """Weights of the rows, shape (rows, 1), with the data type of ``like``."""
-        return self.send(weights.astype(self.dtype(like)))[:, None]
-
     def row_products(self, left: Tensor, right: Tensor) -> Tensor:
         """Scalar product of each row of ``left`` with the same row of ``right``; shape (rows,)."""
         return (left * right).sum(dim=1)
 
-    def to_sphere(self, points: Tensor) -> Tensor:
-        """Every row rescaled to ``|w|² = N``."""
-        norms = self.row_products(points, points).sqrt()
-        return points * (points.shape[1] ** 0.5 / norms)[:, None]
+    def projections(self, points: Tensor, vectors: Tensor, places: Int) -> Tensor:
+        """Scalar products of each row of ``points`` with row ``places`` of ``vectors``; shape (rows,)."""
+        return self.row_products(points, vectors[self.index(places)])
 
-    def directions(self, vectors: Tensor, points: Tensor) -> Tensor:
-        """Every row rescaled to norm 1, see :class:`phasepipe.physics.arrays.Arrays`."""
+    def to_sphere(self, points: Tensor, rows: Int) -> None:
+        """Rescale these rows of ``points`` to ``|w|² = N`` in place."""
+        if len(rows) == 0:
+            return
+        here = self.index(rows)
+        chosen = points[here]
+        points[here] = chosen * (points.shape[1] ** 0.5 / self.row_products(chosen, chosen).sqrt())[:, None]
+
+    def to_velocity(self, points: Tensor, gradient: Tensor, scale: float) -> None:
+        """Replace each row of ``gradient`` by its part orthogonal to that of ``points``, times ``scale``."""
+        # mu with |w|^2 in place of N keeps the norm constant also at the integrator's inner stages
+        mu = self.row_products(points, gradient) / self.row_products(points, points)
+        gradient -= mu[:, None] * points
+        gradient *= scale
+
+    def displace(self, rows: Int, points: Tensor, directions: Tensor, size: float, out: Tensor) -> None:
+        """Displaced ``points``, see :class:`phasepipe.physics.arrays.Arrays`."""
+        if len(rows) == 0:
+            return
+        here = self.index(rows)
+        vectors, chosen = directions[here], points[here]
         norms = self.row_products(vectors, vectors).sqrt()[:, None]
-        found = torch.isfinite(norms) & (norms > 0)
-        return torch.where(found, vectors / norms, points.roll(1, 1) / points.shape[1] ** 0.5)
+        known = torch.isfinite(norms) & (norms > 0)
+        unit = torch.where(known, vectors / norms, chosen.roll(1, 1) / points.shape[1] ** 0.5)
+        directions[here], out[here] = unit, chosen + size * unit
 
-    def mixture(self, weights: Sequence[Float], vectors: Sequence[Tensor]) -> Tensor:
-        """Weighted sum of ``vectors`` in float64, rounded to their type."""
-        columns = self.send(np.stack(weights))[:, :, None]
-        total = sum(column * part for column, part in zip(columns, vectors, strict=True))
+    def move(self, rows: Int, weights: Float, points: Tensor, velocity: Tensor, out: Tensor) -> None:
+        """Write these rows of ``points`` plus ``weights`` times ``velocity`` into ``out``."""
+        if len(rows):
+            here = self.index(rows)
+            out[here] = points[here] + self._column(weights, points) * velocity[here]
+
+    def changes(self, rows: Int, found: Tensor, velocity: Tensor, out: Tensor) -> Float:
+        """Write ``found - velocity`` into these rows of ``out``; return their norms."""
+        if len(rows) == 0:
+            return np.empty(0)
+        here = self.index(rows)
+        change = found[here] - velocity[here]
+        out[here] = change
+        return self._norms(change)
+
+    def step_errors(
+        self, step: Float, point: Tensor, velocity: Tensor, next_point: Tensor, next_velocity: Tensor
+    ) -> Float:
+        """Norms of the estimated errors of steps."""
+        if len(step) == 0:
+            return np.empty(0)
+        weight = self._column(0.4 * step, point)
+        return self._norms(0.8 * (point - next_point) + weight * (velocity + next_velocity))
+
+    def _column(self, weights: Float, like: Tensor) -> Tensor:
+        return self.send(weights.astype(self.dtype(like)))[:, None]
+
+    def _norms(self, vectors: Tensor) -> Float:
+        norms: Float = np.sqrt(self.fetch(self.row_products(vectors, vectors)).astype(np.float64))
+        return norms
+
+    def mixture(self, rows: Int, weights: Float, vectors: Sequence[Tensor]) -> Tensor:
+        """Sums of these rows of ``vectors`` with ``weights``; in float64, then rounded."""
+        columns, here = self.send(weights)[:, :, None], self.index(rows)
+        total = sum(column * part[here] for column, part in zip(columns, vectors, strict=True))
         return total.to(vectors[0].dtype)
 
-    def scratch(self, like: Tensor) -> None:
-        """No scratch memory is needed."""
+    def recur(self, rows: Int, out: Tensor, weights: Float, others: Sequence[Tensor]) -> None:
+        """Replace these rows of ``out`` by a sum with ``others``, with weights (5, rows)."""
+        if len(rows) == 0:
+            return
+        here = self.index(rows)
+        own, *columns = self.send(weights[:, rows].astype(self.dtype(out)))[:, :, None]
+        total = own * out[here]
+        for column, part in zip(columns, others, strict=True):
+            total.addcmul_(column, part[here])
+        out[here] = total
 
-    def accumulate(
-        self, out: Tensor, own: Float, terms: Iterable[tuple[Float, Tensor]], scratch: None
-    ) -> None:
-        """Replace ``out`` by the weighted sum."""
-        del scratch
-        weights, vectors = zip(*terms, strict=True)
-        columns = self.send(np.stack([own, *weights]).astype(self.dtype(out)))[:, :, None]
-        out *= columns[0]
-        for column, part in zip(columns[1:], vectors, strict=True):
-            out.addcmul_(column, part)
-
-    def instances(
-        self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike, most: int
-    ) -> TorchInstances:
+    def instances(self, problems: Sequence[Problem], loss: Loss, dtype: DTypeLike) -> TorchInstances:
         """The instances with their loss."""
-        del most  # the allocator of the device reuses memory
         return TorchInstances(self, problems, loss, np.dtype(dtype))
 
 
@@ -132,12 +173,13 @@ class TorchInstances:
         self._labels = [arrays.send(np.asarray(problem.labels, dtype)) for problem in problems]
         _require_tensor_loss(loss, self._labels[0][:2])
 
-    def gradient(self, instance: int, points: Tensor, out: Tensor) -> None:
+    def gradient(self, segments: Segments, points: Tensor, out: Tensor) -> None:
         """Write ``sqrt(N)`` times the gradient at ``points`` into ``out``, both (rows, N)."""
-        self._finish(instance, self._predict(instance, points), out)
+        for instance, rows in segments:
+            self._finish(instance, self._predict(instance, points[rows]), out[rows])
 
     def measure(self, instance: int, points: Tensor, out: Tensor, predictions: Array) -> Float:
-        """As :meth:`gradient`; writes ``predictions`` (rows, M) on the host, returns losses (rows,)."""
+        """As :meth:`gradient` for one instance; writes ``predictions`` on the host, returns losses."""
         found = self._predict(instance, points)
         self._finish(instance, found, out)
         losses = self._loss.value(found, self._labels[instance]).sum(dim=1, dtype=torch.float64)

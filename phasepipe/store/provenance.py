@@ -20,7 +20,7 @@ from phasepipe.specification.loss import CustomLossSpec, LossSpec
 from phasepipe.specification.sweep import Sweep
 from phasepipe.variables import STORES
 
-PACKAGES = ("phasepipe", "numpy", "scipy", "xarray", "zarr", "dask", "distributed", "snakemake")
+PACKAGES = ("phasepipe", "numpy", "scipy", "numba", "xarray", "zarr", "dask", "distributed", "snakemake")
 
 
 def _structure(node: ast.AST) -> str:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phasepipe.physics.compiled import compiled
 from phasepipe.physics.losses import Loss, require_loss
 
 Float64 = NDArray[np.float64]
@@ -149,97 +150,148 @@ def _predict_rows(
     y: Float64, yhat: Float64, m: Float64, loss: Loss, share: Float64, one_measurement: float
 ) -> Prediction:
     """The same for rows (R, M); ``share`` (M,) is the weight of each sample divided by N."""
-    T = np.asarray(loss.curvature(yhat, y), dtype=np.float64)
-    mu = _averages(yhat * loss.slope(yhat, y), share)
-    u_edge, smooth, T = _edge(T, share, one_measurement)
-
+    T = np.array(loss.curvature(yhat, y), dtype=np.float64, order="C")
+    weighted = np.ascontiguousarray(yhat * loss.slope(yhat, y), dtype=np.float64) * share
     tangent_variance = 1 - m * m
     signal = np.where(tangent_variance > 0, tangent_variance, np.nan)[:, None]
-    y_e2 = (y - m[:, None] * yhat) ** 2 / signal
-    margin, u_outlier = _outlier(T, (y_e2 - 1) * T * share, u_edge)
-    ratio2 = (T / (u_outlier[:, None] - T)) ** 2
-    gap = 1 - _averages(ratio2, share)
-    overlap = gap / (gap + _averages(ratio2 * y_e2, share))
-    return Prediction(
-        edge=_bulk(u_edge, T, share) - mu,
-        outlier=_bulk(u_outlier, T, share) - mu,
-        outlier_overlap=overlap,
-        bbp_margin=margin,
-        edge_is_smooth=smooth,
-        g_edge=1 / u_edge,
-        g_outlier=1 / u_outlier,
-        mu=mu,
-    )
+    y_e2 = np.ascontiguousarray((y - m[:, None] * yhat) ** 2 / signal)
+    found = np.full((len(T), 7), np.nan)
+    smooth = np.zeros(len(T), bool)
+    _solve_rows(T, y_e2, weighted, share, one_measurement, found, smooth)
+    edge, outlier, overlap, margin, g_edge, g_outlier, mu = found.T.copy()
+    return Prediction(edge, outlier, overlap, margin, smooth, g_edge, g_outlier, mu)
 
 
-def _averages(values: Float64, share: Float64) -> Float64:
-    """Weighted sum of each row, shape (R,), by einsum: with BLAS, a row would depend on the other rows."""
-    averages: Float64 = np.einsum("rm,m->r", values, share)
-    return averages
+@compiled
+def _solve_rows(
+    T: Float64,
+    y_e2: Float64,
+    weighted: Float64,
+    share: Float64,
+    one_measurement: float,
+    found: Float64,
+    smooth: NDArray[np.bool_],
+) -> None:
+    """Fill ``found`` (R, 7) and ``smooth`` (R,) row by row; overwrites ``T`` and ``weighted``."""
+    M = T.shape[1]
+    scratch, more = np.empty(M), np.empty(M)
+    for row in range(len(T)):
+        curvature, result = T[row], found[row]
+        mu = _total(weighted[row], M)
+        u, smooth[row] = _edge(curvature, share, one_measurement, scratch, more)
+        result[0] = _bulk(u, curvature, share, scratch) - mu
+        result[4], result[6] = 1 / u, mu
+        for i in range(M):
+            weighted[row, i] = (y_e2[row, i] - 1) * curvature[i] * share[i]
+        result[3], u = _outlier(curvature, weighted[row], u, scratch, more)
+        if not np.isfinite(u):
+            continue
+        for i in range(M):
+            ratio = curvature[i] / (u - curvature[i])
+            scratch[i] = ratio * ratio * share[i]
+            more[i] = scratch[i] * y_e2[row, i]
+        gap = 1 - _total(scratch, M)
+        result[1] = _bulk(u, curvature, share, scratch) - mu
+        result[2] = gap / (gap + _total(more, M))
+        result[5] = 1 / u
 
 
-def _bulk(u: Float64, T: Float64, share: Float64) -> Float64:
-    """``z(u) = u (1 + [T / (u - T)])`` for rows."""
-    z: Float64 = u * (1 + _averages(T / (u[:, None] - T), share))
-    return z
+@compiled
+def _total(values: Float64, count: int) -> float:
+    """Sum of the first ``count`` values, in an order that no processor changes; they are overwritten."""
+    while count > 1:
+        half = (count + 1) // 2
+        for i in range(count - half):
+            values[i] += values[half + i]
+        count = half
+    return float(values[0])
 
 
-def _edge(T: Float64, share: Float64, one_measurement: float) -> tuple[Float64, NDArray[np.bool_], Float64]:
-    """``u_edge`` (R,), whether it is smooth, and ``T`` without the sample that bounds a smooth edge."""
-    lowest = T.min(axis=-1)
-    at_lowest = lowest[:, None] == T
-    lowest_share = _averages(at_lowest.astype(np.float64), share)
+@compiled
+def _bulk(u: float, T: Float64, share: Float64, scratch: Float64) -> float:
+    """``z(u) = u (1 + [T / (u - T)])``."""
+    for i in range(len(T)):
+        scratch[i] = T[i] / (u - T[i]) * share[i]
+    return u * (1 + _total(scratch, len(T)))
+
+
+@compiled
+def _edge(
+    T: Float64, share: Float64, one_measurement: float, scratch: Float64, more: Float64
+) -> tuple[float, bool]:
+    """``u_edge`` and whether it is smooth; then the sample that bounds it is removed from ``T``."""
+    M, lowest, lowest_share = len(T), T[0], 0.0
+    for i in range(M):
+        if not np.isfinite(T[i]):
+            return np.nan, False
+        lowest = min(lowest, T[i])
+    for i in range(M):
+        if T[i] == lowest:
+            lowest_share += share[i]
     # a curvature shared by several measurements is an atom of the distribution, and its pole is kept
-    alone = (lowest < 0) & (lowest_share <= 1.5 * one_measurement)
-    rest = np.where(at_lowest & alone[:, None], 0.0, T)  # T = 0 removes a sample from every average
-    smooth = alone & (_averages(np.square(rest / (lowest[:, None] - rest)), share) < 1)
-    T = np.where(smooth[:, None], rest, T)
+    if lowest < 0 and lowest_share <= 1.5 * one_measurement:
+        for i in range(M):
+            ratio = T[i] / (lowest - T[i]) if T[i] != lowest else 0.0
+            scratch[i] = ratio * ratio * share[i]
+        if _total(scratch, M) < 1:
+            for i in range(M):
+                if T[i] == lowest:
+                    T[i] = 0.0  # removes a sample from every average
+            return lowest - TINY, True
 
     # E^(-1/2) is a power mean of the distances T - u: concave and decreasing in u. Newton's method converges
     # monotonically from any point right of the root, and the pole at min T alone gives such a point.
-    reach = np.maximum(np.sqrt(lowest_share), 1e-9)  # weights of a distribution may underflow
-    u = np.where(smooth | (lowest == 0), lowest - TINY, lowest - np.abs(lowest) * reach)
-    searching = ~smooth
+    reach = max(np.sqrt(lowest_share), 1e-9)  # weights of a distribution may underflow
+    u = lowest - TINY if lowest == 0 else lowest - abs(lowest) * reach
     for _ in range(ITERATIONS):
-        if not searching.any():
+        for i in range(M):
+            inverse = 1 / (u - T[i])
+            term = T[i] * inverse
+            scratch[i] = term * term * share[i]
+            more[i] = scratch[i] * inverse
+        E = _total(scratch, M)
+        change = max((E - E * np.sqrt(E)) / _total(more, M), 0.0)
+        u -= change
+        if not change > RESOLUTION * abs(u):
             break
-        inverse = 1 / (u[:, None] - T)
-        terms = np.square(T * inverse)
-        E = _averages(terms, share)
-        terms *= inverse
-        change = np.maximum((E - E * np.sqrt(E)) / _averages(terms, share), 0.0)
-        u = np.where(searching, u - change, u)
-        searching &= np.abs(change) > RESOLUTION * np.abs(u)
-    return np.minimum(u, 0.0), smooth, T  # right of 0 lies the kernel of a matrix of low rank, at z = 0
+    return min(u, 0.0), False  # right of 0 lies the kernel of a matrix of low rank, at z = 0
 
 
-def _outlier(T: Float64, residues: Float64, u_edge: Float64) -> tuple[Float64, Float64]:
+@compiled
+def _outlier(
+    T: Float64, residues: Float64, u_edge: float, scratch: Float64, more: Float64
+) -> tuple[float, float]:
     """``S(u_edge) - 1`` and the root of ``S(u) = sum_i residue_i / (u - T_i) = 1``, NaN without one.
 
     ``z(u) - [y_e² T u / (u - T)] = u (1 - S)`` grows with u, so S crosses 1 once: Newton on ``1/S``, which
     is linear for a single pole, with bisection where it leaves the bracket.
     """
-    margin = np.einsum("rm,rm->r", residues, 1 / (u_edge[:, None] - T)) - 1
-    upper = u_edge.copy()
-    lower = np.minimum(T.min(axis=-1), 0.0) - np.abs(residues).sum(axis=-1)  # |S| < 1 here and below
-    u = upper
-    searching = margin > 0
-    u = np.where(searching, u, np.nan)
+    M, lower = len(T), 0.0
+    for i in range(M):
+        lower = min(lower, T[i])
+        scratch[i] = residues[i] / (u_edge - T[i])
+        more[i] = abs(residues[i])
+    margin = _total(scratch, M) - 1
+    if not margin > 0:
+        return margin, np.nan
+    lower, upper, u = lower - _total(more, M), u_edge, u_edge  # |S| < 1 at the lower end and below
     for _ in range(ITERATIONS):
-        if not searching.any():
-            break
-        inverse = 1 / (u[:, None] - T)
-        terms = residues * inverse
-        S = terms.sum(axis=-1)
-        slope = -np.einsum("rm,rm->r", terms, inverse)
-        upper = np.where(S > 1, u, upper)
-        lower = np.where(S > 1, lower, u)
-        proposed = u + (S - S * S) / slope
-        inside = (proposed >= lower) & (proposed <= upper)
-        proposed = np.where(inside, proposed, (lower + upper) / 2)
+        for i in range(M):
+            inverse = 1 / (u - T[i])
+            scratch[i] = residues[i] * inverse
+            more[i] = scratch[i] * inverse
+        S = _total(scratch, M)
+        if S > 1:
+            upper = u
+        else:
+            lower = u
+        proposed = u - (S - S * S) / _total(more, M)
+        if not lower <= proposed <= upper:
+            proposed = (lower + upper) / 2
         change = proposed - u
-        u = np.where(searching, proposed, u)
-        searching &= np.abs(change) > RESOLUTION * np.abs(u)
+        u = proposed
+        if not abs(change) > RESOLUTION * abs(u):
+            break
     return margin, u
 
 

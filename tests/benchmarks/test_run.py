@@ -43,11 +43,21 @@ def check(folder, names):
 
 
 def test_sections_in_one_process_are_whole_and_later_ones_join_them(tmp_path):
-    done = run(tmp_path, "--only", "flow,baselines,spectrum,fates")
+    done = run(tmp_path, "--only", "flow,peers,baselines,spectrum,fates")
     assert done.returncode == 0, done.stderr
     done = run(tmp_path, "--only", "gradient,regeneration,store,scheduler")
     assert done.returncode == 0, done.stderr
-    names = ["gradient", "flow", "baselines", "spectrum", "fates", "regeneration", "store", "scheduler"]
+    names = [
+        "gradient",
+        "flow",
+        "peers",
+        "baselines",
+        "spectrum",
+        "fates",
+        "regeneration",
+        "store",
+        "scheduler",
+    ]
     sections = check(tmp_path, names)
     spectrum = sections["spectrum"]["tables"][0]["rows"][0]
     assert spectrum["difference of the lowest eigenvalue"] < 1e-8

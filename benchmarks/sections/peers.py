@@ -1,0 +1,233 @@
+"""The engine against adaptive integrators that one would otherwise take: SciPy's, and diffrax on a batch.
+
+Every peer integrates the same problem from the same starts until the run recovers or its time is spent. Its
+tolerance is the loosest of a list at which it finds the fates of a fixed set of runs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+import phasepipe as pp
+from benchmarks.harness import Plan, Row, Table, had_the_core, interleave
+from benchmarks.sections.baselines import one_core, use_one_thread_in_jax
+
+A, ALPHA, T_MAX, THRESHOLD = 0.01, 3.0, 60.0, 0.99
+STARTS = 64
+TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+SET = 16  # runs whose fates a tolerance has to keep
+SHARE = 0.99
+TARGETS = {"SciPy": 25, "diffrax": 8}  # how many times faster the engine should be
+
+Solution = tuple[np.ndarray, np.ndarray]
+"""Whether each run recovered, and its evaluations of the gradient; both (runs,)."""
+
+Solve = Callable[[pp.Problem, np.ndarray, float], Callable[[], Solution]]
+"""Prepares a function that solves the runs of a problem from starts (runs, N) at a relative tolerance."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An integrator and the number of runs it solves at each N; sizes that take minutes a run are left out."""
+
+    name: str
+    solve: Solve
+    runs: dict[int, int]
+
+
+def measure(plan: Plan) -> list[Table]:
+    with one_core():
+        return [_table(plan)]
+
+
+def _table(plan: Plan) -> Table:
+    table = Table(
+        f"Seconds of one run to recovery or t = {T_MAX:g} on one core, a = {A}, alpha = {ALPHA:g}",
+        f"The process is kept on one core. The engine solves {STARTS} starts of one instance together and also "
+        "records and certifies; SciPy solves the first of them one by one in float64, diffrax the first of "
+        "them in one compiled, vectorised call in float32 (absolute tolerance as the relative one; both stop "
+        f"at |m| = {THRESHOLD}). rtol is the loosest of {', '.join(f'{t:g}' for t in TOLERANCES)} at which at "
+        f"least {SHARE:.0%} of {SET} fates at N = 256 (recovered or not) are those of the engine at tolerance "
+        "1e-4 in float64. Peers that take minutes for a run are left out at N = 1024. Targets: "
+        + ", ".join(f"{times} times the fastest of {name}" for name, times in TARGETS.items())
+        + ".",
+    )
+    sizes = (32,) if plan.quick else (256, 1024)
+    peers = _peers(sizes[0])
+    tolerances = {peer.name: _tolerance(peer, sizes[0], plan) for peer in peers}
+    for N in sizes:
+        table.rows += _measure(N, [peer for peer in peers if peer.runs.get(N)], tolerances, plan)
+    return table
+
+
+def _peers(least: int) -> list[Peer]:
+    many, few, one = {least: 8, 1024: 3}, {least: 4, 1024: 1}, {least: 4}
+    scipy = {"RK23": many, "RK45": many, "LSODA": few, "BDF": one}
+    found = [
+        Peer(f"SciPy {name}", functools.partial(_scipy, name, False), runs) for name, runs in scipy.items()
+    ]
+    found.append(Peer("SciPy BDF, analytic Jacobian", functools.partial(_scipy, "BDF", True), few))
+    try:
+        import diffrax  # noqa: F401  in the dependency group bench
+    except ImportError:
+        return found
+    return [
+        *found,
+        Peer("diffrax Tsit5", functools.partial(_diffrax, "Tsit5"), {least: STARTS, 1024: 16}),
+        Peer("diffrax Kvaerno3", functools.partial(_diffrax, "Kvaerno3"), {least: 8}),
+    ]
+
+
+def _draw(N: int, count: int) -> tuple[pp.Problem, np.ndarray]:
+    problem = pp.Problem.draw(N, ALPHA, seed=0)
+    return problem, pp.starts.random(problem, count, seed=0)
+
+
+def _tolerance(peer: Peer, N: int, plan: Plan) -> float:
+    """The loosest tolerance that keeps the fates, or the tightest of all."""
+    problem, starts = _draw(N, 4 if plan.quick else SET)
+    loss = pp.NormalisedQuartic(A)
+    exact = pp.run_flow(problem, loss, starts, T_MAX, relative_tolerance=1e-4, dtype="float64")
+    recovered = exact["outcome"].values == pp.Outcome.RECOVERED
+    for tolerance in TOLERANCES[:-1]:
+        if (peer.solve(problem, starts, tolerance)()[0] == recovered).mean() >= SHARE:
+            return tolerance
+    return TOLERANCES[-1]
+
+
+def _measure(N: int, peers: Sequence[Peer], tolerances: dict[str, float], plan: Plan) -> list[Row]:
+    problem, starts = _draw(N, 8 if plan.quick else STARTS)
+    loss = pp.NormalisedQuartic(A)
+    solve = {peer.name: peer.solve(problem, starts[: peer.runs[N]], tolerances[peer.name]) for peer in peers}
+    solutions = {name: action() for name, action in solve.items()}  # compiles, too
+    runs = pp.run_flow(problem, loss, starts, T_MAX)
+    found = interleave(
+        {"engine": lambda: pp.run_flow(problem, loss, starts, T_MAX)} | solve,
+        plan.rounds(3 if N < 1024 else 1),
+        warm_up=False,
+    )
+    rows = [
+        {
+            "N": N,
+            "method": "engine",
+            "rtol": 1e-2,
+            "runs": len(starts),
+            "recovered": float((runs["outcome"].values == pp.Outcome.RECOVERED).mean()),
+            "evaluations per run": float(runs["evaluations"].mean()),
+            "seconds per run": found["engine"].seconds / len(starts),
+            "times the engine": None,
+            "CPU / wall": had_the_core([found["engine"]]),
+        }
+    ]
+    for peer in peers:
+        recovered, evaluations = solutions[peer.name]
+        count = len(recovered)
+        rows.append(
+            {
+                "N": N,
+                "method": peer.name,
+                "rtol": tolerances[peer.name],
+                "runs": count,
+                "recovered": float(recovered.mean()),
+                "evaluations per run": float(evaluations.mean()),
+                "seconds per run": found[peer.name].seconds / count,
+                "times the engine": found[peer.name].over(found["engine"]).scaled(len(starts) / count),
+                "CPU / wall": had_the_core([found[peer.name]]),
+            }
+        )
+    return rows
+
+
+def _scipy(
+    method: str, analytic: bool, problem: pp.Problem, starts: np.ndarray, tolerance: float
+) -> Callable[[], Solution]:
+    X, y, N = problem.sensing.astype(np.float64), problem.labels, problem.N
+    root = np.sqrt(N)
+
+    def velocity(_: float, w: np.ndarray) -> np.ndarray:
+        yhat = X @ w / root
+        gradient = (yhat * (yhat**2 - y**2) / (A + y**2)) @ X / root
+        return (gradient @ w / N) * w - gradient
+
+    def jacobian(_: float, w: np.ndarray) -> np.ndarray:
+        yhat = X @ w / root
+        gradient = (yhat * (yhat**2 - y**2) / (A + y**2)) @ X / root
+        second = (X.T * ((3 * yhat**2 - y**2) / (A + y**2))) @ X / N
+        along = np.outer(w, gradient + second @ w) / N
+        return along + (gradient @ w / N) * np.eye(N) - second
+
+    def recovery(_: float, w: np.ndarray) -> float:
+        return abs(w @ problem.signal) / N - THRESHOLD
+
+    recovery.terminal = True  # type: ignore[attr-defined]
+    options = {"jac": jacobian} if analytic else {}
+
+    def run() -> Solution:
+        found = [
+            solve_ivp(
+                velocity,
+                (0, T_MAX),
+                start,
+                method,
+                events=recovery,
+                rtol=tolerance,
+                atol=tolerance,
+                **options,
+            )
+            for start in starts
+        ]
+        return np.array([one.status == 1 for one in found]), np.array([one.nfev for one in found])
+
+    return run
+
+
+def _diffrax(
+    solver: str, problem: pp.Problem, starts: np.ndarray, tolerance: float
+) -> Callable[[], Solution]:
+    use_one_thread_in_jax()
+    import diffrax
+    import jax
+    import jax.numpy as jnp
+
+    X, y = jnp.asarray(problem.sensing, jnp.float32), jnp.asarray(problem.labels, jnp.float32)
+    signal, N = jnp.asarray(problem.signal, jnp.float32), problem.N
+
+    def velocity(_, w, __):
+        yhat = X @ w / N**0.5
+        gradient = (yhat * (yhat**2 - y**2) / (A + y**2)) @ X / N**0.5
+        return (gradient @ w / N) * w - gradient
+
+    def recovery(_, w, __, **___):
+        return jnp.abs(w @ signal) / N > THRESHOLD
+
+    @jax.jit
+    @jax.vmap
+    def solve(start):
+        found = diffrax.diffeqsolve(
+            diffrax.ODETerm(velocity),
+            getattr(diffrax, solver)(),
+            t0=0.0,
+            t1=T_MAX,
+            dt0=None,
+            y0=start,
+            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+            event=diffrax.Event(recovery),
+            max_steps=100_000,
+            adjoint=diffrax.ForwardMode(),
+            throw=False,
+        )
+        return jnp.abs(found.ys[0] @ signal) / N > THRESHOLD, found.stats["num_steps"]
+
+    stages = 6 if solver == "Tsit5" else 4  # at least: Newton's iterations of a stage are not reported
+    points = jnp.asarray(starts, jnp.float32)
+
+    def run() -> Solution:
+        recovered, steps = jax.block_until_ready(solve(points))
+        return np.asarray(recovered), stages * np.asarray(steps)
+
+    return run
