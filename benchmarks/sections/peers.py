@@ -28,12 +28,12 @@ Solution = tuple[np.ndarray, np.ndarray]
 """Whether each run recovered, and its evaluations of the gradient; both (runs,)."""
 
 Solve = Callable[[pp.Problem, np.ndarray, float], Callable[[], Solution]]
-"""Prepares a function that solves the runs of a problem from starts (runs, N) at a relative tolerance."""
+"""Prepares a function that solves the runs of a problem from starts, (runs, N), at a tolerance."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """An integrator and the number of runs it solves at each N; sizes that take minutes a run are left out."""
+    """An integrator and the number of runs it solves at each N, without those that take minutes a run."""
 
     name: str
     solve: Solve
@@ -48,11 +48,11 @@ def measure(plan: Plan) -> list[Table]:
 def _table(plan: Plan) -> Table:
     table = Table(
         f"Seconds of one run to recovery or t = {T_MAX:g} on one core, a = {A}, alpha = {ALPHA:g}",
-        f"The process is kept on one core. The engine solves {STARTS} starts of one instance together and also "
-        "records and certifies; SciPy solves the first of them one by one in float64, diffrax the first of "
-        "them in one compiled, vectorised call in float32 (absolute tolerance as the relative one; both stop "
-        f"at |m| = {THRESHOLD}). rtol is the loosest of {', '.join(f'{t:g}' for t in TOLERANCES)} at which at "
-        f"least {SHARE:.0%} of {SET} fates at N = 256 (recovered or not) are those of the engine at tolerance "
+        f"The process is kept on one core. The engine solves {STARTS} starts of one instance together, and "
+        "also records and certifies; SciPy solves the first of them one by one in float64, diffrax the first "
+        "of them in one compiled, vectorised call in float32 (absolute tolerance as the relative one; both "
+        f"stop at |m| = {THRESHOLD}). rtol is the loosest of {', '.join(f'{t:g}' for t in TOLERANCES)} at "
+        f"which {SHARE:.0%} of {SET} fates at N = 256 (recovered or not) are those of the engine at rtol "
         "1e-4 in float64. Peers that take minutes for a run are left out at N = 1024. Targets: "
         + ", ".join(f"{times} times the fastest of {name}" for name, times in TARGETS.items())
         + ".",
