@@ -28,6 +28,7 @@ from phasepipe.results.selection import (
     size_of_node,
     start_positions,
 )
+from phasepipe.results.summary import summary_html
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import last_asked
@@ -61,6 +62,9 @@ class PhaseAccessor:
     def __init__(self, tree: xr.DataTree) -> None:
         self._tree = tree.root  # which knows the folder and all N, whichever of its nodes is asked
         self._of_node = size_of_node(tree)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self._tree)
 
     @property
     def folder(self) -> SweepFolder:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from phasepipe.results.summary import SweepTree
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_chunked, refuse_mixture
 
@@ -28,7 +29,8 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     xarray.DataTree
         ``tree["runs/N256"]``, ``tree["instances/N256"]`` and, once computed, ``tree["success"]`` and so on.
         Arrays are read from disk when their values are used. Runs that are not computed have
-        ``status`` 0. Use the accessor ``tree.phase`` for queries
+        ``status`` 0. A notebook shows what the sweep is, how much of it is computed and what to ask, above
+        the arrays. Use the accessor ``tree.phase`` for queries
         (:class:`~phasepipe.results.accessor.PhaseAccessor`).
 
     Raises
@@ -67,7 +69,8 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     if not found:
         raise FileNotFoundError(_no_sweep(folder))
     found["/"] = xr.Dataset(attrs={"folder": str(folder.root.resolve())})
-    return xr.DataTree.from_dict(found, name=folder.root.resolve().name)
+    tree = xr.DataTree.from_dict(found, name=folder.root.resolve().name)
+    return SweepTree(tree.to_dataset(), dict(tree.children), tree.name)
 
 
 def _no_sweep(folder: SweepFolder) -> str:
