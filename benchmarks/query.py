@@ -27,7 +27,9 @@ from phasepipe.stages import instances
 from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, write_block
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.layout import Block
+from phasepipe.store.layout import Block, Layout
+from phasepipe.store.packing import Packer, pack
+from phasepipe.store.unpacked import remove_drafts
 
 SIZES = (64, 128, 256, 512)
 STARTS = 25
@@ -81,32 +83,37 @@ def planted(alpha: float) -> float:
 
 
 def write(sweep: Sweep, folder: SweepFolder) -> int:
-    """Write all blocks of all N, with empty instances; return the number of blocks."""
+    """Write all blocks of all N, as workers and stages do; return the number of blocks of runs."""
     rng, total = np.random.default_rng(0), 0
     for N in sweep.N:
-        BlockStore.prepare(folder.store("instances", N), sweep, instances.layout(sweep, N))
-        plan = layout(sweep, N)
-        store = BlockStore.prepare(folder.store("runs", N), sweep, plan)
-        for block in store.pending_blocks():
-            write_block(store.path, block, _values(plan, block, rng))
-            total += 1
+        for stage, plan in (("instances", instances.layout(sweep, N)), ("runs", layout(sweep, N))):
+            store = BlockStore.prepare(folder.store(stage, N), sweep, plan)
+            packer = Packer([store.path])
+            for block in store.pending_blocks():
+                values = _numbers(plan, block, rng)
+                write_block(store.path, block, values | (_fates(block, rng) if stage == "runs" else {}))
+                packer()
+                total += stage == "runs"
+            pack(store.path)
+            remove_drafts(store.path)
     return total
 
 
-def _values(plan, block: Block, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _numbers(plan: Layout, block: Block, rng: np.random.Generator) -> dict[str, np.ndarray]:
     values = {}
     for name, variable in plan.variables.items():
         if "snapshot_instance" not in variable.dims:
-            shape = (block.count, *(plan.sizes[dimension] for dimension in variable.dims[3:]))
-            values[name] = rng.standard_normal(shape, np.float32).astype(variable.dtype)
+            shape = [plan.sizes[dimension] for dimension in variable.dims[block.todo.ndim :]]
+            numbers = rng.standard_normal((block.count, *shape), np.float32)
+            values[name] = np.abs(numbers).astype(variable.dtype)
+    return values
+
+
+def _fates(block: Block, rng: np.random.Generator) -> dict[str, np.ndarray]:
     recovered = rng.random(block.count) < planted(float(block.keys["alpha"][0]))
     ends = rng.uniform(1, 100, block.count)
-    values["outcome"] = np.where(recovered, Outcome.RECOVERED, Outcome.TRAPPED).astype(np.uint8)
-    values["end_time"] = ends.astype(values["end_time"].dtype)
-    values["recovery_time"] = np.where(recovered, values["end_time"], np.nan).astype(
-        values["recovery_time"].dtype
-    )
-    return values
+    outcomes = np.where(recovered, Outcome.RECOVERED, Outcome.TRAPPED).astype(np.uint8)
+    return {"outcome": outcomes, "end_time": ends, "recovery_time": np.where(recovered, ends, np.nan)}
 
 
 def ask(folder: Path, question: str) -> dict:

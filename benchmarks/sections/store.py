@@ -11,14 +11,17 @@ from benchmarks.harness import Plan, Row, Table, clock
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, write_block
+from phasepipe.store.packing import pack
+from phasepipe.store.unpacked import remove_drafts
 
 
 def measure(plan: Plan) -> list[Table]:
     table = Table(
         "Blocks of the runs store written by one process",
-        "All arrays of a block, 16 starts per instance, random numbers (the worst case for compression); "
-        "one chunk, one file, per array and block. 'pending' is the time to list what is still to do, with "
-        "nothing done.",
+        "All arrays of a block, 16 starts per instance, random numbers (the worst case for compression). A "
+        "worker writes a block to one file; the stage then packs many blocks into the files of the arrays. "
+        "'files' are those of the store in the end, with metadata and records; 'pending' is the time to list "
+        "what is still to do, with nothing done.",
     )
     for per_block, blocks in ((4, 8),) if plan.quick else ((1, 100), (8, 100), (64, 100), (8, 1000)):
         table.rows.append(_measure(per_block, blocks))
@@ -47,16 +50,18 @@ def _measure(instances: int, blocks: int) -> Row:
         store = BlockStore.prepare(path, sweep, plan)
         listed = clock(store.pending_blocks)[0]
         todo = store.pending_blocks()
-        seconds = clock(lambda: [write_block(path, block, values) for block in todo])[0]
-        files = [file.stat().st_size for file in path.rglob("c/**/*") if file.is_file()]
+        written = clock(lambda: [write_block(path, block, values) for block in todo])[0]
+        packed = clock(lambda: pack(path))[0]
+        remove_drafts(path)
+        files = [file.stat().st_size for file in path.parent.rglob("*") if file.is_file()]
     return {
         "runs per block": instances * 16,
         "blocks": blocks,
         "prepare, s": prepared,
         "pending, s": listed,
-        "ms per block": 1e3 * seconds / blocks,
-        "chunks per second": len(files) / seconds,
-        "files per block": len(files) / blocks,
+        "write, ms per block": 1e3 * written / blocks,
+        "pack, ms per block": 1e3 * packed / blocks,
+        "files": len(files),
         "KB per file": float(np.mean(files)) / 1e3,
-        "MB/s": sum(files) / seconds / 1e6,
+        "MB/s": sum(files) / (written + packed) / 1e6,
     }

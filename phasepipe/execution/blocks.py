@@ -72,6 +72,7 @@ def compute_blocks(
     tasks: list[BlockTask],
     reporter: Reporter,
     worker_patience: float = WORKER_PATIENCE,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Compute all ``tasks``; a failing task does not stop the others.
 
@@ -88,6 +89,8 @@ def compute_blocks(
         Shows the progress.
     worker_patience
         Seconds without any worker after which the computation fails.
+    meanwhile
+        Called again and again while the workers compute.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def compute_blocks(
         If the connection to the scheduler is lost, or there is no worker for ``worker_patience`` seconds.
     """
     largest_first = sorted(tasks, key=lambda task: -task.cost)
-    failed = _attempt(client, largest_first, reporter, worker_patience)
+    failed = _attempt(client, largest_first, reporter, worker_patience, meanwhile)
     failures = []
     for task, error in failed:
         again = [(task, error)]
@@ -105,7 +108,7 @@ def compute_blocks(
             logger.warning(
                 "%s: several workers died while computing this block; retrying it alone", task.description
             )
-            again = _attempt(client, [task], reporter, worker_patience)
+            again = _attempt(client, [task], reporter, worker_patience, meanwhile)
         failures += [_failure(*pair) for pair in again]
     for failure in failures:
         logger.error("block failed: %s", failure)
@@ -120,7 +123,11 @@ def compute_blocks(
 
 
 def _attempt(
-    client: Client, tasks: list[BlockTask], reporter: Reporter, worker_patience: float
+    client: Client,
+    tasks: list[BlockTask],
+    reporter: Reporter,
+    worker_patience: float,
+    meanwhile: Callable[[], None],
 ) -> list[tuple[BlockTask, BaseException]]:
     """Compute ``tasks`` in parallel; return the tasks that failed with their errors."""
     call = uuid.uuid4().hex  # a key that was used before would return the earlier result
@@ -138,7 +145,7 @@ def _attempt(
     }
     failed = []
     try:
-        for future in _as_finished(client, list(futures), worker_patience):
+        for future in _as_finished(client, list(futures), worker_patience, meanwhile):
             task = futures.pop(future)
             if future.status == "error":
                 error = future.exception()
@@ -166,13 +173,16 @@ def _tally(future: Future[Any]) -> Tally:
         return {}
 
 
-def _as_finished(client: Client, futures: list[Future[Any]], patience: float) -> Iterator[Future[Any]]:
+def _as_finished(
+    client: Client, futures: list[Future[Any]], patience: float, meanwhile: Callable[[], None]
+) -> Iterator[Future[Any]]:
     """Yield futures as they finish, checking that the cluster still has a scheduler and workers."""
     finished = as_completed(futures, loop=client.loop)
     last_worker = last_check = time.monotonic()
     while not finished.is_empty():
         batch = finished.next_batch(block=False)
         yield from batch
+        meanwhile()
         if batch:
             continue
         if client.status != "running":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,18 @@ from pathlib import Path
 import numpy as np
 from distributed import Client
 
+from phasepipe.errors import UserError
 from phasepipe.execution.blocks import WORKER_PATIENCE, BlockTask, compute_blocks
 from phasepipe.execution.cluster import connect
 from phasepipe.execution.progress import reporting
 from phasepipe.log import logger, logging_to
 from phasepipe.specification.sweep import Sweep
-from phasepipe.store.block_store import BlockStore, remove_drafts
+from phasepipe.store.block_store import BlockStore
 from phasepipe.store.integrity import find_incomplete_blocks, mark_pending
 from phasepipe.store.layout import Block, Layout
 from phasepipe.store.lock import exclusive
+from phasepipe.store.packing import Packer, pack, pack_finished
+from phasepipe.store.unpacked import remove_drafts
 
 # a pending block, and the block of the prerequisite store that its task also writes
 BlockPair = tuple[Block, Block | None]
@@ -53,6 +56,14 @@ class Filling:
     task: Callable[[Block, Block | None], BlockTask]
     prerequisite: Filling | None = None
 
+    @property
+    def stores(self) -> list[Filling]:
+        """The stores that the tasks write."""
+        return [self] if self.prerequisite is None else [self.prerequisite, self]
+
+
+Written = tuple[Filling, Block]
+
 
 def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: int, log: Path | None) -> None:
     """Compute all entries that ``sweep`` requests and that are not stored yet.
@@ -83,32 +94,54 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
         If the cluster cannot be reached, is lost, or blocks fail. Finished blocks are stored.
     """
     with logging_to(log), ExitStack() as locks:
-        leading: list[BlockTask] = []
+        leading: list[Written] = []
         pending: list[tuple[Filling, list[BlockPair]]] = []
         for filling in fillings:
             needed = [] if filling.prerequisite is None else _open(sweep, filling.prerequisite, locks)
             pairs, unpaired = _pair_blocks(_open(sweep, filling, locks), needed)
             pending.append((filling, pairs))
             if filling.prerequisite is not None:
-                leading += [filling.prerequisite.task(block, None) for block in unpaired]
+                leading += [(filling.prerequisite, block) for block in unpaired]
         if not leading and not any(pairs for _, pairs in pending):
             return
+        stores = [store.path for filling in fillings for store in filling.stores]
         with connect(sweep.cluster, cores) as client:
             # SLURM jobs may wait for days in the queue; execution/slurm.py watches them
             patience = math.inf if sweep.cluster.kind == "slurm" else WORKER_PATIENCE
-            _compute(client, leading, f"prerequisites of {title}", patience)
-            tasks = [filling.task(*pair) for filling, pairs in pending for pair in pairs]
-            _compute(client, tasks, title, patience)
-        # killed workers may have left drafts of blocks that were then computed again
-        for filling in fillings:
-            for store in filter(None, (filling, filling.prerequisite)):
-                remove_drafts(store.path)
+            try:
+                first = [filling.task(block, None) for filling, block in leading]
+                _compute(client, first, f"prerequisites of {title}", patience, stores)
+                _pack(leading)  # the tasks read them
+                tasks = [filling.task(*pair) for filling, pairs in pending for pair in pairs]
+                _compute(client, tasks, title, patience, stores)
+            except (UserError, KeyboardInterrupt):  # blocks failed, the cluster was lost, or the user ends it
+                for store in stores:
+                    pack(store)
+                raise
+        _pack((filling, block) for filling, pairs in pending for block, _ in pairs)
+        _pack(
+            (filling.prerequisite, other)
+            for filling, pairs in pending
+            for _, other in pairs
+            if filling.prerequisite is not None and other is not None
+        )
+        for store in stores:
+            remove_drafts(store)  # of killed workers, whose blocks were then computed again
 
 
-def _compute(client: Client, tasks: list[BlockTask], title: str, patience: float) -> None:
+def _compute(client: Client, tasks: list[BlockTask], title: str, patience: float, stores: list[Path]) -> None:
     if tasks:
         with reporting(title, sum(task.block.count for task in tasks)) as reporter:
-            compute_blocks(client, tasks, reporter, patience)
+            compute_blocks(client, tasks, reporter, patience, Packer(stores))
+
+
+def _pack(written: Iterable[Written]) -> None:
+    """Pack finished blocks, all those of a store together."""
+    blocks: dict[Path, list[Block]] = defaultdict(list)
+    for filling, block in written:
+        blocks[filling.path].append(block)
+    for store, finished in blocks.items():
+        pack_finished(store, finished)
 
 
 def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
@@ -125,8 +158,7 @@ def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
     blocks = store.pending_blocks()
     pending, wanted = sum(block.count for block in blocks), int(store.wanted().sum())
     logger.info("%s: %d of %d stored, %d to compute", filling.title, wanted - pending, wanted, pending)
-    if blocks:
-        remove_drafts(filling.path)
+    remove_drafts(filling.path)
     return blocks
 
 

@@ -18,6 +18,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
 from phasepipe.store.lock import holder
+from phasepipe.store.records import read_records
 from phasepipe.store.tables import asked_runs, last_asked, open_store
 
 _FIRST_ESTIMATE = 0.02  # share of the work that must be done before the remaining time is estimated
@@ -112,8 +113,8 @@ def _began(store: Path) -> float:
 
 
 def _share_since(store: Path, began: float) -> float:
-    """Share of the finished blocks that were finished after ``began``: status is written last."""
-    times = [file.stat().st_mtime for file in (store / "status" / "c").rglob("*") if file.is_file()]
+    """Share of the finished blocks that were finished after ``began``."""
+    times = [record["written"] for record in read_records(store).values() if "written" in record]
     return float(np.mean([time >= began for time in times])) if times else 0.0
 
 

@@ -33,6 +33,7 @@ from phasepipe.store.integrity import (
 from phasepipe.store.layout import Status
 from phasepipe.store.lock import StoreLockedError, exclusive, holder
 from phasepipe.store.opening import read_attributes, read_root
+from phasepipe.store.packing import pack
 from phasepipe.store.reading import DamagedStoreError
 from phasepipe.store.seal import read_seal, sources_of
 from phasepipe.store.tables import open_store
@@ -97,6 +98,8 @@ def _verify_store(
     try:
         found = check_skeleton(path, repair)
         read_root(path)
+        if repair:
+            pack(path)
         if not repair and found.files:
             found.notes.append("chunks were not read because the metadata are damaged")
             return found

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from phasepipe.execution.blocks import BlockTask, Tally
@@ -134,11 +133,10 @@ def _compute(path: Path, known: _Instances, specification: str, N: int, block: B
     ]
     kept = _kept(sweep, block)
     runs = run_instances(sweep, problems, points, sweep.protocol(), kept[block.todo])
+    values = {name: runs[name].values for name in (*ENGINE, *PREDICTED)} | {"t_bbp": window_end(runs)}
     if kept.any():
-        _write_snapshots(path, block, np.argwhere(kept & block.todo), runs["snapshot"].values)
-    values = {name: runs[name].values for name in (*ENGINE, *PREDICTED)}
-
-    write_block(path, block, values | {"t_bbp": window_end(runs)})
+        values["snapshot"] = runs["snapshot"].values
+    write_block(path, block, values, {"snapshot": kept & block.todo})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
 
@@ -154,13 +152,3 @@ def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:
         ]
         kept[0] = inside[0][:, None] & inside[1][None, :]
     return kept
-
-
-def _write_snapshots(
-    path: Path, block: Block, entries: NDArray[np.intp], points: NDArray[np.float32]
-) -> None:
-    """Store ``points`` at the positions ``entries`` (alpha, instance, start) of the block."""
-    array = zarr.open_group(str(path), mode="r+")["snapshot"]
-    first = [span.start for span in block.region]
-    for (alpha, instance, start), path_points in zip(entries + first, points, strict=True):
-        array[alpha, instance, start] = path_points  # type: ignore[index]

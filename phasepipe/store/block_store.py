@@ -1,9 +1,10 @@
 """Labelled Zarr stores that are filled block by block and whose axes can grow.
 
-One store holds one stage of one sweep at one N. A block is one Zarr chunk of every array, so blocks are
-written without locks. ``status`` is written only after the data have reached the disk, so every entry that
-is marked as done is complete. Growing appends to an axis and never moves existing entries; readers sort
-them (:mod:`phasepipe.results`).
+One store holds one stage of one sweep at one N. A block is one Zarr chunk of every array. A worker writes it
+to a file of its own, so that blocks are written without locks, and the process that holds the lock of the
+store packs these files into those of the arrays. ``status`` is written only after the data have reached the
+disk, so every entry that is marked as done is complete. Growing appends to an axis and never moves existing
+entries; readers sort them (:mod:`phasepipe.results`).
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from numpy.typing import NDArray
 
 from phasepipe.log import logger
 from phasepipe.specification.sweep import Sweep
-from phasepipe.store.atomic import flush_all
-from phasepipe.store.chunks import OpenedStore, array_of, status_chunk
-from phasepipe.store.creation import create, fill_value
+from phasepipe.store.arrays import StoredArray
+from phasepipe.store.chunks import OpenedStore
+from phasepipe.store.codec import encode, fill_value
+from phasepipe.store.creation import create
 from phasepipe.store.identity import StoreMismatchError, check_identity
 from phasepipe.store.layout import Axis, Block, Layout, Status
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, restore, write_skeleton
+from phasepipe.store.packing import pack
 from phasepipe.store.publishing import publish, root_content
-from phasepipe.store.records import dimensions, make_record, records_folder, write_record
+from phasepipe.store.records import make_record, stored_chunks
+from phasepipe.store.shards import Place
+from phasepipe.store.unpacked import write_unpacked
 
-__all__ = ["BlockStore", "StoreMismatchError", "check_identity", "remove_drafts", "write_block"]
+__all__ = ["BlockStore", "StoreMismatchError", "check_identity", "write_block"]
 
 
 class BlockStore:
@@ -71,6 +76,7 @@ class BlockStore:
         # the copy comes first: if the process ends between these two lines, the next run restores from it
         write_skeleton(path, store._coordinates(), content)
         publish(path, content)
+        pack(path)  # what a process that was killed has left
         return store
 
     def _coordinates(self) -> list[str]:
@@ -108,7 +114,7 @@ class BlockStore:
         """Data arrays that have ``dimension``, each with the index of that dimension."""
         for name in (*self.layout.variables, "status"):
             array = array_of(self.group, name)
-            dims = dimensions(array)
+            dims = self.layout.variables[name].dims if name in self.layout.variables else (*self.layout.axes,)
             if dimension in dims:
                 yield array, dims.index(dimension)
 
@@ -131,11 +137,12 @@ class BlockStore:
     def status(self) -> NDArray[np.uint8]:
         """Status of every position; one dimension for each axis."""
         lengths = tuple(len(self._stored_axis(dimension)) for dimension in self.layout.axes)
-        return _values(array_of(self.group, "status"), tuple(slice(n) for n in lengths))
+        status: NDArray[np.uint8] = OpenedStore.at(self.path).values("status")
+        return status[tuple(map(slice, lengths))]
 
     def wanted(self) -> NDArray[np.bool_]:
         """Which positions of the store the sweep asks for."""
-        mask = np.zeros(self.status().shape, bool)
+        mask = np.zeros([len(self._stored_axis(dimension)) for dimension in self.layout.axes], bool)
         at = np.ix_(*self.positions().values())
         selected = self.layout.selected
         if selected is None:
@@ -163,8 +170,16 @@ class BlockStore:
         return blocks
 
 
-def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) -> None:
-    """Write the results of a block and its record, flush them to disk, then write its status.
+def write_block(
+    path: Path,
+    block: Block,
+    values: Mapping[str, NDArray[Any]],
+    chosen: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> None:
+    """Write the results of a block and its record to a file of their own, durably.
+
+    The process that holds the lock of the store moves it into the arrays, see
+    :func:`phasepipe.store.packing.pack`.
 
     Parameters
     ----------
@@ -174,35 +189,49 @@ def write_block(path: Path, block: Block, values: Mapping[str, NDArray[Any]]) ->
         The block; entries outside ``block.todo`` keep their stored values.
     values
         For each variable the entries of ``block.todo`` in C order, shape (entries, *other dimensions).
+    chosen
+        For variables that exist only for some entries of the block: which of them ``values`` holds instead.
     """
-    store = OpenedStore.at(path, "r+")
+    store = OpenedStore.at(path)
+    place = store.block_at(span.start for span in block.region)
+    before = store.done(place)
+    chunks = stored_chunks(store, place) if before.any() else {}
     for name, entries in values.items():
-        _write_entries(store.arrays[name], block, entries)
-    done = (_values(store.status, block.region) == Status.DONE) | block.todo
-    place = status_chunk(store.status, tuple(span.start for span in block.region))
-    record = make_record(store, place, done)
-    written = [path / key for key in record["chunks"]]
-    # flush the data before the status, so that a power failure cannot leave entries marked done without data
-    flush_all([*written, write_record(path, place, record)])
-    _write_entries(store.status, block, np.full(block.count, Status.DONE, np.uint8))
+        which = (chosen or {}).get(name, block.todo)
+        chunks |= _chunks(store, store.arrays[name], place, which, np.asarray(entries), chunks)
+    done = before[tuple(map(slice, block.todo.shape))] | block.todo
+    write_unpacked(path, place, make_record(store, place, done, chunks), chunks)
 
 
-def _write_entries(array: zarr.Array[Any], block: Block, entries: NDArray[Any]) -> None:
-    # write chunks of fill values too: every finished entry has a file, so that a lost file is noticed
-    array = array.with_config({"write_empty_chunks": True})
-    region = (*block.region, *(slice(size) for size in entries.shape[1:]))
-    if block.todo.all():
-        array[region] = entries.reshape(*block.todo.shape, *entries.shape[1:])
-    else:
-        whole = _values(array, region)
-        whole[block.todo] = entries
-        array[region] = whole
-
-
-def remove_drafts(path: Path) -> None:
-    """Remove drafts of interrupted writes: Zarr writes a chunk to a ``.partial`` file, then renames it."""
-    for draft in (*path.rglob("*.partial"), *records_folder(path).glob("*.partial")):
-        draft.unlink(missing_ok=True)
+def _chunks(
+    store: OpenedStore,
+    array: StoredArray,
+    block: Place,
+    which: NDArray[np.bool_],
+    entries: NDArray[Any],
+    earlier: Mapping[str, bytes],
+) -> Iterator[tuple[str, bytes]]:
+    """The chunks of an array that get new values: ``entries`` at the positions ``which`` of the block."""
+    axes, first = which.ndim, [at * size for at, size in zip(block, store.status.chunks, strict=True)]
+    if entries.ndim - 1 != array.ndim - axes or len(entries) != np.count_nonzero(which):
+        raise ValueError(f"{array.name} has values of shape {entries.shape} for {which.sum()} entries")
+    rows = np.full(which.shape, -1)
+    rows[which] = np.arange(len(entries))
+    for place in store.places(array, block):
+        region = array.region(place)
+        within = tuple(
+            slice(max(0, span.start - start), span.stop - start)
+            for span, start in zip(region, first, strict=False)
+        )
+        here = rows[within]
+        if (here < 0).all():
+            continue
+        key = array.key(place)
+        chunk = array.decoded(earlier[key]).copy() if key in earlier else array.empty()
+        part: Any = chunk[tuple(map(slice, here.shape))]  # chunks at the end reach beyond the array
+        new: Any = entries[(slice(None), *region[axes:])][here[here >= 0]]
+        part[(here >= 0, *map(slice, new.shape[1:]))] = new
+        yield key, encode(chunk)
 
 
 def _restore_metadata(path: Path) -> None:
@@ -225,5 +254,12 @@ def _regions(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[slic
         )
 
 
-def _values(array: zarr.Array[Any], region: tuple[slice, ...] = (slice(None),)) -> NDArray[Any]:
-    return np.array(array[region])
+def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a group."""
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _values(array: zarr.Array[Any]) -> NDArray[Any]:
+    return np.array(array[:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -9,27 +10,22 @@ from typing import Any, cast
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import drafts_of, remove, replacing
+from phasepipe.store.codec import CHECKSUM, CODECS, fill_value
 from phasepipe.store.layout import Layout
 from phasepipe.store.provenance import code_hashes, provenance
 from phasepipe.store.publishing import publish
 from phasepipe.store.records import RECORDED, forget_records
+from phasepipe.store.shards import Place
 from phasepipe.variables import Variable
 
-CHECKSUM = Crc32cCodec()  # last codec of every array, so that a flipped bit raises an error when it is read
-CODECS = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), CHECKSUM)
-
-
-def fill_value(dtype: np.dtype[Any], key: bool = False) -> Any:
-    """Value of entries that were never written; a ``key`` of an axis never equals it."""
-    if dtype.kind == "f":
-        return np.nan
-    if key:
-        return np.iinfo(dtype).max
-    return 0
+# A file holds several blocks, so that a sweep of a million runs has thousands of files; it is rewritten when
+# blocks are added to it, so that it must not be too large
+_BLOCKS_PER_FILE = 64
+_BYTES_PER_FILE = 8 * 2**20  # of its largest array, uncompressed
+_KEYS_PER_FILE = 1024  # of an axis
 
 
 def create(path: Path, sweep: Sweep, layout: Layout) -> None:
@@ -45,13 +41,19 @@ def create(path: Path, sweep: Sweep, layout: Layout) -> None:
 def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
     """Create the arrays, coordinates and attributes of a new store."""
     sizes = {dimension: len(axis) for dimension, axis in layout.axes.items()} | dict(layout.sizes)
-    chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()} | dict(layout.chunks)
-    for name, variable in (*layout.variables.items(), ("status", _status_variable(layout))):
+    variables = {**layout.variables, "status": _status_variable(layout)}
+    chunks = {name: _chunk(layout, sizes, variable) for name, variable in variables.items()}
+    largest = max(
+        math.prod(chunk) * np.dtype(variables[name].dtype).itemsize for name, chunk in chunks.items()
+    )
+    blocks = _blocks_per_file(largest)
+    for name, variable in variables.items():
         dtype = np.dtype(variable.dtype)
         group.create_array(
             name,
             shape=tuple(sizes[dimension] for dimension in variable.dims),
-            chunks=tuple(max(1, chunks.get(dimension, sizes[dimension])) for dimension in variable.dims),
+            chunks=chunks[name],
+            shards=cast("Any", {"shape": _file(layout, chunks[name], blocks), "index_location": "start"}),
             dtype=dtype,
             fill_value=fill_value(dtype),
             dimension_names=variable.dims,
@@ -61,7 +63,8 @@ def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
     others = []
     for dimension, axis in layout.axes.items():
         for key, values in axis.keys.items():
-            _create_coordinate(group, key, (dimension,), values, layout.attributes.get(key, {}))
+            attributes = layout.attributes.get(key, {})
+            _create_coordinate(group, key, (dimension,), values, attributes, _KEYS_PER_FILE)
             others += [key] * (key != dimension)
     for name, (dims, values, attributes) in layout.coordinates.items():
         _create_coordinate(group, name, dims, values, attributes)
@@ -71,6 +74,27 @@ def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
         provenance(sweep)
         | {"code": code_hashes(sweep, layout.stage), "coordinates": " ".join(others), RECORDED: 1}
     )
+
+
+def _chunk(layout: Layout, sizes: Mapping[str, int], variable: Variable) -> Place:
+    """Entries of a chunk along every dimension of an array."""
+    chunks = {dimension: axis.chunk for dimension, axis in layout.axes.items()} | dict(layout.chunks)
+    return tuple(max(1, chunks.get(dimension, sizes[dimension])) for dimension in variable.dims)
+
+
+def _blocks_per_file(largest: int) -> tuple[int, int]:
+    """Blocks of a file along the first two axes, if a block has at most ``largest`` bytes in an array."""
+    blocks = max(1, min(_BLOCKS_PER_FILE, _BYTES_PER_FILE // largest))
+    along = 1 << blocks.bit_length() // 2
+    return along, max(1, blocks // along)
+
+
+def _file(layout: Layout, chunk: Place, blocks: tuple[int, int]) -> Place:
+    """Entries of a file along every dimension: whole blocks, the same ones in every array."""
+    spans = list(chunk)
+    for at, (axis, count) in enumerate(zip(layout.axes.values(), blocks, strict=False)):
+        spans[at] = axis.chunk * count  # also of the snapshots, which have a chunk for every instance
+    return tuple(spans)
 
 
 def _status_variable(layout: Layout) -> Variable:
@@ -83,11 +107,13 @@ def _create_coordinate(
     dims: tuple[str, ...],
     values: NDArray[Any],
     attributes: Mapping[str, Any],
+    least: int = 1,
 ) -> None:
+    """Create a coordinate; ``least`` entries along every dimension share a file, so that it can grow."""
     array = group.create_array(
         name,
         shape=values.shape,
-        chunks=tuple(max(1, size) for size in values.shape),
+        chunks=tuple(max(least, size) for size in values.shape),
         dtype=values.dtype,
         fill_value=fill_value(values.dtype, key=True),
         dimension_names=dims,

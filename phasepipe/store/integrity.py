@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from phasepipe.log import logger
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.store.atomic import flush_all
-from phasepipe.store.chunks import (
-    OpenedStore,
-    Place,
-    arrays_of_data,
-    block_of,
-    chunk_key,
-    places_of_block,
-    region_of,
-    status_chunk,
-)
+from phasepipe.store.arrays import StoredArray
+from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.layout import Status
 from phasepipe.store.lock import holder
 from phasepipe.store.metadata_copy import (
@@ -33,15 +23,11 @@ from phasepipe.store.metadata_copy import (
     repair_copies,
     restore,
 )
+from phasepipe.store.packing import remove_blocks, write_records
 from phasepipe.store.publishing import publish, root_content
-from phasepipe.store.records import (
-    RECORDED,
-    complaint,
-    forget_records,
-    make_record,
-    record_file,
-    write_record,
-)
+from phasepipe.store.records import RECORDED, complaint, make_record, read_records, stored_chunks
+from phasepipe.store.shards import Place
+from phasepipe.store.unpacked import read_unpacked, unpacked_files
 
 Blocks = set[Place]
 
@@ -96,29 +82,24 @@ def check_chunks(store: Path, found: Findings) -> None:
     A block is damaged if one of its chunks is missing, unreadable or not the one that was written.
     """
     opened = OpenedStore.at(store)
-    status = opened.status
-    done = _readable_status(status, found)
-    for name, array in arrays_of_data(opened):
-        for place in np.ndindex(*array.cdata_shape):
-            block = block_of(array, status, place)
-            if not (store / chunk_key(name, array, place)).exists():
-                if done[region_of(array, place)[: done.ndim]].any():
-                    found.blocks.setdefault(block, f"{name}: a chunk is missing")
-                continue
-            found.chunks += 1
+    done = _readable_status(opened, found)
+    for array in opened.data:
+        present = _readable_chunks(opened, array, found)
+        for place in _missing(done, array, present):
+            found.blocks.setdefault(opened.block_of(array, place), f"{array.name}: a chunk is missing")
+    records = read_records(store)
+    for block, here in _blocks_with(opened, done):
+        if block not in found.blocks:
             try:
-                array[region_of(array, place)]
-            except Exception as error:  # each codec raises its own type of error
-                found.blocks.setdefault(block, f"{name}: {error}")
-    for block in np.ndindex(*status.cdata_shape):
-        here = done[region_of(status, block)]
-        if here.any() and block not in found.blocks:
-            try:
-                wrong = complaint(opened, block, here)
+                wrong = complaint(opened, block, here, records.get(block))
             except (KeyError, TypeError, ValueError) as error:
                 wrong = f"its record is malformed ({type(error).__name__})"
             if wrong is not None:
                 found.blocks[block] = wrong
+    for file in unpacked_files(store):
+        found.chunks += 1
+        if read_unpacked(file) is None:
+            found.files.append(f"{file.parent.name}/{file.name}")
 
 
 def write_missing_records(store: Path, found: Findings) -> None:
@@ -126,49 +107,109 @@ def write_missing_records(store: Path, found: Findings) -> None:
     opened = OpenedStore.at(store)
     if opened.attributes.get(RECORDED) or found.damaged:
         return
-    status = opened.status
-    done = np.asarray(status[...]) == Status.DONE
-    files = []
-    for block in np.ndindex(*status.cdata_shape):
-        here = done[region_of(status, block)]
-        if here.any() and not record_file(store, block).exists():
-            files.append(write_record(store, block, make_record(opened, block, here)))
-    flush_all(files)
+    done = opened.values("status") == Status.DONE
+    known = read_records(store)
+    write_records(
+        opened,
+        {
+            block: make_record(opened, block, here, stored_chunks(opened, block))
+            for block, here in _blocks_with(opened, done)
+            if block not in known
+        },
+    )
     publish(store, root_content(store, {RECORDED: 1}))
     found.notes.append("made by an earlier version; block records were added")
 
 
 def find_incomplete_blocks(store: Path) -> Blocks:
-    """Blocks marked as done that lack a chunk or an outcome: a quick check that reads few chunks."""
+    """Blocks marked as done that lack a chunk or an outcome: a quick check that decodes few chunks."""
     opened = OpenedStore.at(store)
-    status = opened.status
     found = Findings()
-    done = _readable_status(status, found)
+    done = _readable_status(opened, found)
     incomplete: Blocks = set(found.blocks)
-    for block in np.ndindex(*status.cdata_shape):
-        here = done[region_of(status, block)]
-        if here.any() and (_lacks_chunk(opened, block, done) or _lacks_outcome(opened, block, here)):
-            incomplete.add(block)
+    for array in opened.data:
+        present = np.zeros(array.grid, bool)
+        for file in array.every_file():
+            for slot in _index(opened, array, file):
+                if array.contains(place := array.place_at(file, slot)):
+                    present[place] = True
+        incomplete |= {opened.block_of(array, place) for place in _missing(done, array, present)}
+    if "outcome" in opened.arrays:
+        unread = Findings()
+        outcomes = _readable(opened, opened.arrays["outcome"], unread)
+        incomplete |= set(unread.blocks)
+        incomplete |= {opened.block_at(at) for at in np.argwhere(done & (outcomes == Outcome.PENDING))}
     return incomplete
 
 
-def _lacks_chunk(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> bool:
-    for name, array in arrays_of_data(store):
-        for place in places_of_block(array, store.status, block):
-            lost = not (store.path / chunk_key(name, array, place)).exists()
-            if lost and done[region_of(array, place)[: done.ndim]].any():
-                return True
-    return False
-
-
-def _lacks_outcome(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> bool:
-    if "outcome" not in store.arrays:
-        return False
+def _index(store: OpenedStore, array: StoredArray, file: Place) -> Iterable[Place]:
+    """Places of the chunks in a file whose index can be read."""
+    size = array.index_bytes
     try:
-        outcome = np.asarray(store.arrays["outcome"][region_of(store.status, block)])
-    except Exception:  # each codec raises its own type of error
-        return True
-    return bool((done & (outcome == Outcome.PENDING)).any())
+        with (store.path / array.key(file)).open("rb") as opened:
+            return array.index(opened.read(size)).keys()
+    except (FileNotFoundError, ValueError):
+        return ()
+
+
+def _missing(done: NDArray[np.bool_], array: StoredArray, present: NDArray[np.bool_]) -> list[Place]:
+    """The chunks of an array that are not there although an entry of theirs is done."""
+    needed = done[tuple(map(slice, array.shape[: done.ndim]))]
+    for axis, size in enumerate(array.chunks[: done.ndim]):
+        needed = np.logical_or.reduceat(needed, np.arange(0, needed.shape[axis], size), axis=axis)
+    needed = needed.reshape(*needed.shape, *[1] * (array.ndim - done.ndim))
+    return [tuple(place) for place in np.argwhere(needed & ~present).tolist()]
+
+
+def _blocks_with(store: OpenedStore, done: NDArray[np.bool_]) -> Iterator[tuple[Place, NDArray[np.bool_]]]:
+    """The blocks with finished entries, and these entries."""
+    for block in np.ndindex(*store.status.grid):
+        here = done[store.status.region(block)]
+        if here.any():
+            yield block, here
+
+
+def _readable(store: OpenedStore, array: StoredArray, found: Findings) -> NDArray[Any]:
+    """Values of an array, as far as its chunks can be read; damaged blocks are added to ``found``."""
+    values = np.zeros(array.shape, array.dtype)
+    for place, chunk in _each_chunk(store, array, found):
+        part = values[array.region(place)]
+        part[...] = chunk[tuple(map(slice, part.shape))]
+    return values
+
+
+def _readable_chunks(store: OpenedStore, array: StoredArray, found: Findings) -> NDArray[np.bool_]:
+    """Which chunks of an array exist; damaged blocks are added to ``found``."""
+    present = np.zeros(array.grid, bool)
+    for place, _ in _each_chunk(store, array, found):
+        present[place] = True
+    return present
+
+
+def _each_chunk(
+    store: OpenedStore, array: StoredArray, found: Findings
+) -> Iterator[tuple[Place, NDArray[Any]]]:
+    """The chunks of an array that can be read; blocks of the others are added to ``found``."""
+    for file in array.every_file():
+        try:
+            content = store.file(array, file)
+            index = array.index(content) if content is not None else {}
+        except (OSError, ValueError) as error:
+            found.chunks += 1
+            for slot in np.ndindex(*array.per_file):
+                place = array.place_at(file, slot)
+                if array.contains(place):
+                    found.blocks.setdefault(store.block_of(array, place), f"{array.name}: {error}")
+            continue
+        for slot, where in index.items():
+            place = array.place_at(file, slot)
+            if content is None or not array.contains(place):
+                continue
+            found.chunks += 1
+            try:
+                yield place, array.decoded(content[where])
+            except (ValueError, RuntimeError) as error:
+                found.blocks.setdefault(store.block_of(array, place), f"{array.name}: {error}")
 
 
 def remove_stale_receipts(root: Path) -> None:
@@ -197,37 +238,20 @@ def _is_incomplete(store: Path) -> bool:
 
 
 def mark_pending(store: Path, blocks: Iterable[Place]) -> None:
-    """Remove the results of ``blocks`` from the store: status first, then chunks and records."""
-    opened = OpenedStore.at(store)
-    status = opened.status
-    chosen = set(blocks)
-    for block in chosen:
-        (store / chunk_key("status", status, block)).unlink(missing_ok=True)
-    for name, array in arrays_of_data(opened):
-        for block in chosen:
-            for place in places_of_block(array, status, block):
-                (store / chunk_key(name, array, place)).unlink(missing_ok=True)
-    forget_records(store, chosen)
+    """Remove the results of ``blocks`` from the store, so that the next run computes them again."""
+    remove_blocks(OpenedStore.at(store), set(blocks))
 
 
 def blocks_where(store: Path, wrong: NDArray[np.bool_]) -> Blocks:
     """Blocks with a ``wrong`` entry; ``wrong`` has the shape of ``status``."""
-    status = OpenedStore.at(store).status
-    return {status_chunk(status, tuple(position)) for position in np.argwhere(wrong)}
+    opened = OpenedStore.at(store)
+    return {opened.block_at(position) for position in np.argwhere(wrong)}
 
 
-def _readable_status(status: zarr.Array[Any], found: Findings) -> NDArray[np.bool_]:
+def _readable_status(store: OpenedStore, found: Findings) -> NDArray[np.bool_]:
     """Which entries are done, as far as their chunks can be read; shape of ``status``."""
-    done = np.zeros(status.shape, bool)
-    for place in np.ndindex(*status.cdata_shape):
-        found.chunks += 1
-        region = region_of(status, place)
-        try:
-            values = np.asarray(status[region])
-        except Exception as error:
-            found.blocks[place] = f"status: {error}"
-            continue
-        if (values > max(Status)).any():
-            found.blocks[place] = f"status: {values.max()} is not a valid value"
-        done[region] = values == Status.DONE
+    values = _readable(store, store.status, found)
+    for position in np.argwhere(values > max(Status)):
+        found.blocks[store.block_at(position)] = f"status: {values.max()} is not a valid value"
+    done: NDArray[np.bool_] = values == Status.DONE
     return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def open_guarded(path: Path) -> xr.Dataset:
         else:
             root = read_root(path)
             consolidated = root.get("consolidated_metadata") is not None
-            arrays = root["consolidated_metadata"]["metadata"] if consolidated else _arrays(path)
+            arrays = array_metadata(path, root)
             store = LocalStore(path, read_only=True)
         guarded = GuardedStore(store, path, arrays)
         data: xr.Dataset = xr.open_zarr(guarded, chunks=None, consolidated=consolidated)
@@ -87,8 +88,10 @@ def open_guarded(path: Path) -> xr.Dataset:
     return data
 
 
-def _arrays(path: Path) -> dict[str, dict[str, Any]]:
-    """Metadata of the arrays of a store of an earlier version, which has one file for each."""
+def array_metadata(path: Path, root: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Metadata of all arrays, from the root or, in a store of an earlier version, from a file for each."""
+    if root.get("consolidated_metadata") is not None:
+        return dict(root["consolidated_metadata"]["metadata"])
     found = {}
     for folder in sorted(path.iterdir()):
         if folder.is_dir():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from phasepipe.store.atomic import replace_bytes
-from phasepipe.store.records import digest_of
+from phasepipe.store.digests import digest_of
 
 ROOT = "zarr.json"
 DIGEST = "metadata_digest"  # root attribute

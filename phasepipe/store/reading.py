@@ -8,20 +8,23 @@ and a chunk that cannot be read. Each error is one sentence, in commands, stages
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import google_crc32c
 import numpy as np
-from numcodecs.blosc import decompress  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import WrapperStore
 
 from phasepipe.errors import UserError
+from phasepipe.store.arrays import StoredArray
+from phasepipe.store.codec import is_whole
 from phasepipe.store.layout import Status
+from phasepipe.store.shards import Place
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest, Store
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 _STATUS, _OUTCOME = "status", "outcome"
 _PENDING = 0  # value of the pending outcome
-_CHECKSUM = 4  # bytes at the end of a chunk
+_KEPT_BYTES = 64 * 2**20  # of files that are kept, because Zarr asks for their chunks one by one
 
 
 class DamagedStoreError(UserError):
@@ -60,43 +63,58 @@ class GuardedStore(WrapperStore["Store"]):
     def __init__(self, store: Store, path: Path, arrays: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__(store)
         self._path = path
-        self._arrays = arrays
+        self._metadata = arrays
+        self._arrays = {name: StoredArray.of(name, metadata) for name, metadata in arrays.items()}
+        self._files: dict[str, tuple[tuple[int, ...], bytes]] = {}
 
     def _with_store(self, store: Store) -> GuardedStore:
-        return type(self)(store, self._path, self._arrays)
+        return type(self)(store, self._path, self._metadata)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_files": {}}
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """The content of a file of the store, or None if it is not there."""
         name, slash, place = key.partition("/c")
-        if not slash or name not in self._arrays or byte_range is not None:
+        array = self._arrays.get(name)
+        if not slash or array is None:
             return await self._content(key, prototype, byte_range)
-        index = [int(part) for part in place.split("/") if part]
+        file = tuple(int(part) for part in place.split("/") if part)
         # read status before the outcomes: an outcome may be missing now and be written a moment later
-        done = await self._done(name, index) if name == _OUTCOME else None
-        content = await self._content(key, prototype)
+        done = await self._done(array, file) if name == _OUTCOME else None
+        content = await self._file(key)
         if content is None:
-            done = await self._done(name, index) if done is None else done
-            if done is not None and done.any():
-                entries = await self._describe(name, index, done)
-                raise DamagedStoreError(
-                    f"{self._path / key} is missing, but {entries} are marked as done; {cure(self._path)}"
-                )
+            await self._refuse_missing(array, file, {}, done)
             return None
-        if not _ends_with_checksum(self._arrays[name]):
-            return content
+        wanted = _slice(byte_range, len(content))
+        if array.checked:
+            index = self._index(array, key, content)
+            if wanted.start == 0:  # the index, or everything
+                await self._refuse_missing(array, file, index, done)
+            for slot, where in index.items():
+                if wanted.start <= where.start and where.stop <= wanted.stop:
+                    await self._check(array, file, slot, content[where], done)
+        return prototype.buffer.from_bytes(content[wanted])
+
+    async def _file(self, key: str) -> bytes | None:
+        """The newest content of a file, which is read only if it has changed."""
+        stamp: tuple[int, ...] = ()
+        with suppress(OSError):
+            found = os.stat(self._path / key)
+            stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if stamp and key in self._files and self._files[key][0] == stamp:
+            return self._files[key][1]
+        content = await self._content(key, default_buffer_prototype())
+        if content is None:
+            return None
         packed = content.to_bytes()
-        if not _is_whole(packed):
-            raise DamagedStoreError(self._wrong_checksum(key))
-        if done is not None and done.any():
-            missing = done & (_decoded(packed, done.shape) == _PENDING)
-            if missing.any():
-                entries = await self._describe(name, index, missing)
-                raise DamagedStoreError(
-                    f"{entries} in {self._path} are marked as done but have no outcome; {cure(self._path)}"
-                )
-        return content
+        self._files.pop(key, None)
+        while self._files and sum(len(kept) for _, kept in self._files.values()) + len(packed) > _KEPT_BYTES:
+            self._files.pop(next(iter(self._files)), None)
+        self._files[key] = (stamp, packed)
+        return packed
 
     async def _content(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -109,68 +127,108 @@ class GuardedStore(WrapperStore["Store"]):
                 f"{self._path / key} cannot be read ({reason}); {cure(self._path)}"
             ) from error
 
+    def _index(self, array: StoredArray, key: str, content: bytes) -> dict[Place, slice]:
+        try:
+            return array.index(content)
+        except ValueError:
+            raise DamagedStoreError(self._wrong_checksum(key)) from None
+
     def _wrong_checksum(self, key: str) -> str:
         return f"{self._path / key} is damaged: its checksum is wrong; {cure(self._path)}"
 
-    async def _done(self, name: str, index: list[int]) -> NDArray[np.bool_] | None:
-        """Which entries of a chunk are done, shape of the leading dimensions; None for a coordinate."""
-        if _STATUS not in self._arrays or name == _STATUS:
+    async def _refuse_missing(
+        self,
+        array: StoredArray,
+        file: Place,
+        index: Mapping[Place, slice],
+        done: NDArray[np.bool_] | None,
+    ) -> None:
+        """Raise an error if a chunk that is not in the index of a file holds finished entries."""
+        if len(index) == np.prod(array.per_file):
+            return
+        done = await self._done(array, file) if done is None else done
+        if done is None or not done.any():
+            return
+        for slot in np.ndindex(*array.per_file):
+            region, place = _within(array, slot, done.ndim), array.place_at(file, slot)
+            if slot not in index and array.contains(place) and done[region].any():
+                entries = await self._describe(array, place, done[region])
+                raise DamagedStoreError(
+                    f"{self._path / array.key(place)} is missing, but {entries} are marked as done; "
+                    f"{cure(self._path)}"
+                )
+
+    async def _check(
+        self, array: StoredArray, file: Place, slot: Place, chunk: bytes, done: NDArray[np.bool_] | None
+    ) -> None:
+        """Raise an error if a chunk is damaged, or if a finished run in it has no outcome."""
+        if not is_whole(chunk):
+            raise DamagedStoreError(self._wrong_checksum(array.key(array.place_at(file, slot))))
+        if done is None:
+            return
+        missing = done[_within(array, slot, done.ndim)] & (array.decoded(chunk) == _PENDING)
+        if missing.any():
+            entries = await self._describe(array, array.place_at(file, slot), missing)
+            raise DamagedStoreError(
+                f"{entries} in {self._path} are marked as done but have no outcome; {cure(self._path)}"
+            )
+
+    async def _done(self, array: StoredArray, file: Place) -> NDArray[np.bool_] | None:
+        """Which entries of a file are done, shape of its leading dimensions; None for a coordinate."""
+        status = self._arrays.get(_STATUS)
+        if status is None or array.name == _STATUS or array.ndim < status.ndim:
             return None
-        shape, sizes = _chunk_shape(self._arrays[_STATUS]), _chunk_shape(self._arrays[name])
-        axes = len(shape)
-        if len(index) < axes:
-            return None
-        first = [at * size for at, size in zip(index, sizes, strict=True)][:axes]
-        block = [at // size for at, size in zip(first, shape, strict=True)]
-        key = "/".join([_STATUS, "c", *map(str, block)])
-        content = await self._content(key, default_buffer_prototype())
-        if content is None:
-            return np.zeros(sizes[:axes], bool)
-        packed = content.to_bytes()
-        if not _is_whole(packed):
-            raise DamagedStoreError(self._wrong_checksum(key))
+        first = [at * size for at, size in zip(file, array.files, strict=True)][: status.ndim]
+        holder = tuple(at // size for at, size in zip(first, status.files, strict=True))
+        key = status.key(holder)
+        whole = np.zeros(status.files, bool)
+        content = await self._file(key)
+        if content is not None:
+            for slot, where in self._index(status, key, content).items():
+                if not is_whole(content[where]):
+                    raise DamagedStoreError(self._wrong_checksum(status.key(status.place_at(holder, slot))))
+                whole[_within(status, slot, status.ndim)] = status.decoded(content[where]) == Status.DONE
         within = tuple(
             slice(at - number * size, at - number * size + mine)
-            for at, number, size, mine in zip(first, block, shape, sizes[:axes], strict=True)
+            for at, number, size, mine in zip(first, holder, status.files, array.files, strict=False)
         )
-        done: NDArray[np.bool_] = _decoded(packed, tuple(shape))[within] == Status.DONE
-        return done
+        return whole[within]
 
-    async def _describe(self, name: str, index: list[int], chosen: NDArray[np.bool_]) -> str:
+    async def _describe(self, array: StoredArray, place: Place, chosen: NDArray[np.bool_]) -> str:
         """Description of the chosen entries of a chunk: their number, alpha and instances."""
-        sizes = _chunk_shape(self._arrays[name])
         first, *_ = np.argwhere(chosen)
-        rows = [at * size for at, size in zip(index, sizes, strict=True)][: chosen.ndim] + first
+        rows = [at * size for at, size in zip(place, array.chunks, strict=True)][: chosen.ndim] + first
         alpha = await self._coordinate("alpha", int(rows[0]))
-        instances = np.flatnonzero(chosen.any(axis=(0, *range(2, chosen.ndim)))) + index[1] * sizes[1]
+        instances = np.flatnonzero(chosen.any(axis=(0, *range(2, chosen.ndim)))) + place[1] * array.chunks[1]
         cell = "" if alpha is None else f" at alpha = {alpha:.4g},"
         return f"{int(chosen.sum())} entries{cell} instances {instances[0]} to {instances[-1]},"
 
     async def _coordinate(self, name: str, position: int) -> float | None:
         """One value of a coordinate that is stored uncompressed, with a checksum."""
         array = self._arrays.get(name)
-        if array is None or array["data_type"] != "float64":
+        if array is None or array.dtype != np.float64:
             return None
-        (size,) = _chunk_shape(array)
-        content = await self._store.get(f"{name}/c/{position // size}", default_buffer_prototype())
+        (size,) = array.chunks
+        content = await self._store.get(array.key((position // size,)), default_buffer_prototype())
         if content is None:
             return None
         return float(np.frombuffer(content.to_bytes(), "<f8", size)[position % size])
 
 
-def _chunk_shape(array: Mapping[str, Any]) -> list[int]:
-    return [int(size) for size in array["chunk_grid"]["configuration"]["chunk_shape"]]
+def _within(array: StoredArray, slot: Place, axes: int) -> tuple[slice, ...]:
+    """The entries of a chunk along the leading dimensions, counted from the beginning of its file."""
+    spans = zip(slot[:axes], array.chunks[:axes], strict=True)
+    return tuple(slice(at * size, (at + 1) * size) for at, size in spans)
 
 
-def _decoded(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Values of a Blosc-compressed chunk of bytes that ends with a checksum."""
-    return np.frombuffer(decompress(packed[:-_CHECKSUM]), np.uint8, math.prod(shape)).reshape(shape)
-
-
-def _ends_with_checksum(array: Mapping[str, Any]) -> bool:
-    return bool(array["codecs"]) and array["codecs"][-1]["name"] == "crc32c"
-
-
-def _is_whole(content: bytes) -> bool:
-    stored = content[-_CHECKSUM:]
-    return bool(google_crc32c.value(content[:-_CHECKSUM]).to_bytes(_CHECKSUM, "little") == stored)
+def _slice(wanted: ByteRequest | None, size: int) -> slice:
+    """The part of a file that Zarr asks for."""
+    match wanted:
+        case RangeByteRequest(start, end):
+            return slice(start, end)
+        case OffsetByteRequest(offset):
+            return slice(offset, size)
+        case SuffixByteRequest(suffix):
+            return slice(max(0, size - suffix), size)
+        case _:
+            return slice(0, size)

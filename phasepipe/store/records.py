@@ -1,28 +1,33 @@
-"""Records of blocks: one small JSON file for each block, stored next to the Zarr store.
+"""Records of blocks: lines of JSON next to the Zarr store, one file for the blocks of a status file.
 
 A checksum proves that a chunk is as it was written, but not that it belongs where it is: swapped chunks of
 two alphas, a chunk of another sweep, and an outdated version of a chunk all have correct checksums. The
 record of a block holds its index, the settings and the coordinates that it was computed for, which of its
-entries are done, and the SHA-256 digest of each of its chunks. It is written after the chunks and before
-``status``. ``phasepipe verify`` compares blocks with their records; blocks that differ are computed again.
+entries are done, when it was written, and the SHA-256 digest of each of its chunks. It is written after the
+chunks and before ``status``. ``phasepipe verify`` compares blocks with their records; blocks that differ are
+computed again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from phasepipe.store.atomic import remove
-from phasepipe.store.chunks import OpenedStore, Place, files_of_block
+from phasepipe.store.chunks import OpenedStore
+from phasepipe.store.digests import digest, digest_of
+from phasepipe.store.shards import Place
 
 RECORDED = "records"  # root attribute of stores whose finished blocks all have records
+
+Record = dict[str, Any]
 
 
 def records_folder(store: Path) -> Path:
@@ -30,59 +35,105 @@ def records_folder(store: Path) -> Path:
     return store.with_suffix(".records")
 
 
-def record_file(store: Path, block: Place) -> Path:
-    """Record of one block."""
-    return records_folder(store) / f"{'-'.join(map(str, block))}.json"
+def record_file(store: OpenedStore, block: Place) -> Path:
+    """File with the record of a block."""
+    file = store.status.file_of(block)
+    return records_folder(store.path) / f"{'-'.join(map(str, file))}.jsonl"
 
 
-def digest(content: bytes) -> str:
-    """SHA-256 in hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def digest_of(content: Any) -> str:
-    """Digest of a value that JSON can represent."""
-    return digest(json.dumps(content, sort_keys=True).encode())
-
-
-def make_record(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> dict[str, Any]:
-    """Record of a block with its current chunks; ``done`` says which of its entries are computed."""
+def make_record(
+    store: OpenedStore, block: Place, done: NDArray[np.bool_], chunks: Mapping[str, bytes]
+) -> Record:
+    """Record of a block with these ``chunks`` by their keys; ``done`` says which entries are computed."""
     record = {
         "belongs": _belongs(store),
         "block": list(block),
         "keys": keys_of(store, block),
         "shape": list(done.shape),
         "done": np.packbits(done).tobytes().hex(),
-        "chunks": _digests(store, block),
+        "written": round(time.time(), 3),
+        "chunks": {key: digest(content) for key, content in sorted(chunks.items())},
     }
     return record | {"digest": digest_of(record)}
 
 
-def write_record(store: Path, block: Place, record: dict[str, Any]) -> Path:
-    """Replace the record of a block; the caller flushes it to disk."""
-    path = record_file(store, block)
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_suffix(".partial")  # a block has one writer
-    draft.write_text(json.dumps(record, indent=0))
-    draft.replace(path)
-    return path
+def stored_chunks(store: OpenedStore, block: Place) -> dict[str, bytes]:
+    """The data chunks of a block by their keys."""
+    return {array.key(place): chunk for array in store.data for place, chunk in store.chunks_of(array, block)}
 
 
-def read_record(store: Path, block: Place) -> dict[str, Any] | None:
-    """Record of a block, or None if it is missing or damaged."""
+def is_intact(record: Any) -> bool:
+    """Whether a record has the digest that it states."""
+    if not isinstance(record, dict) or "digest" not in record:
+        return False
+    return bool(
+        digest_of({key: value for key, value in record.items() if key != "digest"}) == record["digest"]
+    )
+
+
+def read_records(store: Path) -> dict[Place, Record]:
+    """The intact records of a store, by their blocks."""
+    found: dict[Place, Record] = {}
+    for file in sorted(records_folder(store).glob("*.json")):  # of an earlier version, one for each block
+        found |= _parsed([file.read_text(errors="replace")])
+    for file in sorted(records_folder(store).glob("*.jsonl")):
+        found |= read_file(file)
+    return found
+
+
+def read_file(file: Path) -> dict[Place, Record]:
+    """The intact records in a file; none if it is not there."""
     try:
-        record = json.loads(record_file(store, block).read_text())
-        stated = record.pop("digest")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return record if stated == digest_of(record) else None
+        return _parsed(file.read_text(errors="replace").splitlines())
+    except FileNotFoundError:
+        return {}
 
 
-def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> str | None:
+def _parsed(texts: Iterable[str]) -> dict[Place, Record]:
+    found = {}
+    for text in texts:
+        try:
+            record = json.loads(text)
+            if is_intact(record):
+                found[tuple(map(int, record["block"]))] = record
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
+
+
+def changed_files(store: OpenedStore, changes: Mapping[Place, Record | None]) -> dict[Path, bytes | None]:
+    """New content of the files with the records of these blocks; None removes a record, or a file."""
+    files: dict[Path, dict[Place, Record | None]] = defaultdict(dict)
+    contents: dict[Path, bytes | None] = {}
+    for block, record in changes.items():
+        files[record_file(store, block)][block] = record
+        earlier = records_folder(store.path) / f"{'-'.join(map(str, block))}.json"
+        if earlier.exists():
+            contents[earlier] = None
+    for file, changed in files.items():
+        kept = {block: record for block, record in (read_file(file) | changed).items() if record is not None}
+        lines = [json.dumps(record) for _, record in sorted(kept.items())]
+        contents[file] = "".join(f"{line}\n" for line in lines).encode() if lines else None
+    return contents
+
+
+def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_], record: Record | None) -> str | None:
     """How a block contradicts its record, or None; ``done`` marks its finished entries."""
-    record = read_record(store.path, block)
     if record is None:
         return "its record is lost or damaged" if store.attributes.get(RECORDED) else None
+    if (wrong := misplaced(store, block, record)) is not None:
+        return wrong
+    if (done & ~done_of(record, done.shape)).any():
+        return "entries are marked as done that were not computed"
+    chunks = {key: digest(content) for key, content in stored_chunks(store, block).items()}
+    for key in sorted(chunks.keys() | record["chunks"].keys()):
+        if chunks.get(key) != record["chunks"].get(key):
+            return f"{key} is not the chunk that was written there"
+    return None
+
+
+def misplaced(store: OpenedStore, block: Place, record: Record) -> str | None:
+    """Why a record is not that of a block, or None."""
     if record["belongs"] != _belongs(store) or record["block"] != list(block):
         return "its record is that of another block or store"
     found = keys_of(store, block)
@@ -90,35 +141,31 @@ def complaint(store: OpenedStore, block: Place, done: NDArray[np.bool_]) -> str 
         # the axes may have been extended since
         if found.get(name, [])[: len(stated)] != stated:
             return f"it was computed for another {name}"
-    shape = tuple(record["shape"])
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(record["done"]), np.uint8), count=int(np.prod(shape)))
-    stated_done = np.zeros(done.shape, bool)
-    stated_done[tuple(slice(size) for size in shape)] = bits.reshape(shape)
-    if (done & ~stated_done).any():
-        return "entries are marked as done that were not computed"
-    chunks = _digests(store, block)
-    for key in sorted(chunks.keys() | record["chunks"].keys()):
-        if chunks.get(key) != record["chunks"].get(key):
-            return f"{key} is not the chunk that was written there"
     return None
+
+
+def done_of(record: Record, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The entries that a record states as done, in an array of ``shape``, which may be larger."""
+    stated = tuple(record["shape"])
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(record["done"]), np.uint8), count=int(np.prod(stated)))
+    done = np.zeros(shape, bool)
+    done[tuple(map(slice, stated))] = bits.reshape(stated)
+    return done
 
 
 def content_digest(store: Path) -> str:
     """Digest of the results in a store, computed from its block records; equal for equal bits."""
-    found = {}
-    for file in sorted(records_folder(store).glob("*.json")):
-        block = tuple(int(index) for index in file.stem.split("-"))
-        record = read_record(store, block)
-        found[file.stem] = None if record is None else digest_of([record["chunks"], record["done"]])
-    return digest_of(found)
+    return digest_of(
+        {
+            "-".join(map(str, block)): digest_of([record["chunks"], record["done"]])
+            for block, record in read_records(store).items()
+        }
+    )
 
 
-def forget_records(store: Path, blocks: Iterable[Place] | None = None) -> None:
-    """Remove the records of some blocks, or of all."""
-    if blocks is None:
-        remove(records_folder(store))
-    for block in blocks or ():
-        record_file(store, block).unlink(missing_ok=True)
+def forget_records(store: Path) -> None:
+    """Remove all records of a store."""
+    remove(records_folder(store))
 
 
 def keys_of(store: OpenedStore, block: Place) -> dict[str, list[str]]:
@@ -127,29 +174,16 @@ def keys_of(store: OpenedStore, block: Place) -> dict[str, list[str]]:
     spans = {
         dimension: slice(index * size, min((index + 1) * size, length))
         for dimension, index, size, length in zip(
-            dimensions(status), block, status.chunks, status.shape, strict=True
+            status.dims, block, status.chunks, status.shape, strict=True
         )
     }
-    found = {}
-    for name, array in store.arrays.items():
-        dims = dimensions(array)
-        if len(dims) == 1 and dims[0] in spans:
-            found[name] = [repr(value) for value in np.asarray(array[spans[dims[0]]]).tolist()]
-    return found
-
-
-def dimensions(array: zarr.Array[Any]) -> list[str]:
-    """Names of the dimensions of an array."""
-    names: Any = array.metadata.dimension_names or ()  # type: ignore[union-attr]
-    return [str(name) for name in names]
+    return {
+        name: [repr(value) for value in values[spans[store.arrays[name].dims[0]]].tolist()]
+        for name, values in store.coordinates.items()
+    }
 
 
 def _belongs(store: OpenedStore) -> list[str]:
     """Stage, size and settings that a block belongs to."""
     settings = str(store.attributes.get("specification_hash"))
     return [store.path.parent.name, store.path.stem, settings]
-
-
-def _digests(store: OpenedStore, block: Place) -> dict[str, str]:
-    """Digests of the chunks of a block by their files."""
-    return {key: digest((store.path / key).read_bytes()) for key in files_of_block(store, block)}

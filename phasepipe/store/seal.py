@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from phasepipe.store.digests import digest
 from phasepipe.store.opening import read_attributes
 from phasepipe.store.publishing import ROOT
-from phasepipe.store.records import content_digest, digest
+from phasepipe.store.records import content_digest
 
 SEAL = "seal"  # root attribute
 FROM_RUNS = ("success", "scaling", "fate")  # tables that are computed from the runs

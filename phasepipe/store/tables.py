@@ -17,7 +17,7 @@ import xarray as xr
 from phasepipe.errors import UserError
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import replacing
-from phasepipe.store.creation import CODECS
+from phasepipe.store.codec import CODECS
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.identity import StoreMismatchError
 from phasepipe.store.layout import Status

@@ -29,7 +29,7 @@ class Bench:
     Attributes
     ----------
     kept
-        Status files and modification times of the blocks stored before a fault, which must stay.
+        Blocks stored before a fault, which must stay, and when they were written.
     complaints
         Unexpected events.
     tracebacks
@@ -38,11 +38,11 @@ class Bench:
 
     def __init__(self, place: Place, through: str, rng: np.random.Generator, patience: float) -> None:
         self.place, self.through, self.rng, self.patience = place, through, rng, patience
-        self.kept: dict[Path, int] = {}
+        self.kept: dict[str, float] = {}
         self.complaints: list[str] = []
         self.tracebacks: list[str] = []
         self.outputs: list[str] = []
-        self._damaged: set[Path] = set()
+        self._damaged: set[str] = set()
         self._running: list[Command] = []
 
     def start(self, cluster: dict[str, Any] | None = None, poisoned: str | None = None) -> Command:
@@ -103,18 +103,10 @@ class Bench:
                 raise HangError(f"no {what} after {self.patience:.0f} s")
             time.sleep(_POLL)
 
-    def damaged(self, file: Path) -> None:
-        """Record that a file is about to be damaged, so that its block may be computed again."""
+    def damaged(self, file: Path, changed: slice) -> None:
+        """Record which bytes are about to be damaged, so that their blocks may be computed again."""
         self.keep()
-        block = self.place.block_of(file)
-        if block is not None:
-            self._damaged.add(block)
-
-    def status_of(self, label: str) -> Path:
-        """File with the status of a block of runs."""
-        store, *place = label.split("-")
-        root = self.place.folder.root.relative_to(self.place.root)
-        return root.joinpath("runs", f"{store}.zarr", "status", "c", *place)
+        self._damaged |= self.place.blocks_at(file, changed)
 
     @contextmanager
     def own_disk(self) -> Iterator[Tmpfs]:

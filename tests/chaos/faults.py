@@ -197,7 +197,7 @@ def poison(bench: Bench) -> None:
     """Simulate a block that needs too much memory: its worker is killed every time."""
     labels = [f"N16-{row}-{instance}-0" for row in (0, 1, 2) for instance in range(8)]
     before = bench.place.blocks()
-    pending = [name for name in labels if bench.status_of(name) not in before]
+    pending = [name for name in labels if f"runs/{name}" not in before]
     if not pending:
         return
     label = pending[int(bench.rng.integers(len(pending)))]
@@ -207,10 +207,8 @@ def poison(bench: Bench) -> None:
         code == 1 and "its worker was killed repeatedly" in command.output(),
         "the message does not name the cause",
     )
-    lacking = {bench.status_of(name) for name in pending}
-    bench.expect(
-        lacking - bench.place.blocks().keys() == {bench.status_of(label)}, "other blocks were not computed"
-    )
+    lacking = {f"runs/{name}" for name in pending}
+    bench.expect(lacking - bench.place.blocks().keys() == {f"runs/{label}"}, "other blocks were not computed")
 
 
 def _some_file(bench: Bench, pattern: str = "*/N*.zarr/**/*") -> Path:
@@ -221,17 +219,19 @@ def _some_file(bench: Bench, pattern: str = "*/N*.zarr/**/*") -> Path:
 
 def _flip(bench: Bench, file: Path) -> None:
     content = bytearray(file.read_bytes())
-    content[int(bench.rng.integers(len(content)))] ^= 1 << int(bench.rng.integers(8))
-    _overwrite(bench, file, bytes(content))
+    at = int(bench.rng.integers(len(content)))
+    content[at] ^= 1 << int(bench.rng.integers(8))
+    _overwrite(bench, file, bytes(content), slice(at, at + 1))
 
 
 def _truncate(bench: Bench, file: Path) -> None:
     content = file.read_bytes()
-    _overwrite(bench, file, content[: int(bench.rng.integers(len(content)))])
+    at = int(bench.rng.integers(len(content)))
+    _overwrite(bench, file, content[:at], slice(at, len(content)))
 
 
-def _overwrite(bench: Bench, file: Path, content: bytes) -> None:
-    bench.damaged(file)
+def _overwrite(bench: Bench, file: Path, content: bytes, changed: slice) -> None:
+    bench.damaged(file, changed)
     file.write_bytes(content)
 
 
@@ -241,7 +241,7 @@ def flip_bit(bench: Bench) -> None:
 
 def delete_chunk(bench: Bench) -> None:
     file = _some_file(bench, "*/N*.zarr/*/c/**/*")
-    bench.damaged(file)
+    bench.damaged(file, slice(0, file.stat().st_size))
     file.unlink()
 
 

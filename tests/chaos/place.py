@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ import yaml
 
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.specification.sweep import Sweep
+from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.integrity import mark_pending
+from phasepipe.store.records import read_records
+from phasepipe.store.unpacked import read_unpacked, unpacked_files
+from tests.chunks import content
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {
@@ -72,45 +77,48 @@ class Place:
         stages = _STAGES if rng.random() < _WITH_INSTANCES else ("runs",)
         for stage in stages:
             for path in self.folder.stores(stage).values():
-                chunks = path / "status/c"
-                files = sorted(file for file in chunks.rglob("*") if file.is_file())
-                chosen = rng.choice(len(files), round(share * len(files)), replace=False)
-                mark_pending(path, [tuple(map(int, files[i].relative_to(chunks).parts)) for i in chosen])
+                blocks = sorted(read_records(path))
+                chosen = rng.choice(len(blocks), round(share * len(blocks)), replace=False)
+                mark_pending(path, [blocks[i] for i in chosen])
                 path.with_suffix(".done").unlink(missing_ok=True)
         (self.folder.root / "success.done").unlink(missing_ok=True)
 
-    def blocks(self) -> dict[Path, int]:
-        """Stored blocks: the file of their status and its modification time."""
+    def blocks(self) -> dict[str, float]:
+        """Stored blocks, for example ``runs/N16-0-3-0``, and when they were written."""
         found = {}
         for stage in _STAGES:
-            for file in (self.folder.root / stage).glob("N*.zarr/status/c/**/*"):
-                try:
-                    if file.is_file() and "." not in file.name:
-                        found[file.relative_to(self.root)] = file.stat().st_mtime_ns
-                except FileNotFoundError:
-                    continue
+            for store in (self.folder.root / stage).glob("N*.zarr"):
+                packed = list(read_records(store).values())
+                unpacked = [record for record, _ in filter(None, map(read_unpacked, unpacked_files(store)))]
+                for record in packed + unpacked:
+                    found[name_of(stage, store.stem, record["block"])] = record["written"]
         return found
 
-    def block_of(self, file: Path) -> Path | None:
-        """File with the status of the block to which a chunk belongs; None for metadata and coordinates."""
-        stage, store, _, *place = [*file.relative_to(self.folder.root).parts, "", ""][:8]
-        rank = {"instances": 2, "runs": 3}.get(stage, 9)
-        if len(place) <= rank or place[0] != "c":
-            return None
-        # blocks divide alpha and instance; each contains all starts
-        block = Path(stage, store, "status", "c", *place[1:3], *["0"] * (rank - 2))
-        return (self.folder.root / block).relative_to(self.root)
+    def blocks_at(self, file: Path, changed: slice) -> set[str]:
+        """Blocks with a chunk, or the index of all chunks, at the changed bytes of a file."""
+        stage, store, name, *place = [*file.relative_to(self.folder.root).parts, "", "", ""]
+        path = self.folder.root / stage / store
+        if stage not in _STAGES or place[0] != "c" or not (path / "zarr.json").exists():
+            return set()
+        opened = OpenedStore.at(path)
+        array, content = opened.arrays[name], file.read_bytes()
+        if array.ndim < opened.status.ndim:
+            return set()
+        found = set()
+        at = tuple(int(part) for part in place[1:] if part)
+        for slot, where in array.index(content).items():
+            if changed.start < array.index_bytes or (
+                where.start < changed.stop and changed.start < where.stop
+            ):
+                found.add(name_of(stage, path.stem, opened.block_of(array, array.place_at(at, slot))))
+        return found
 
     def data(self) -> dict[str, bytes]:
-        """Content of all data files by name, without attributes such as times and machines."""
-        stores = [path for stage in _STAGES for path in self.folder.stores(stage).values()]
-        files = (
-            file
-            for store in (*stores, self.folder.table("success"))
-            for file in store.glob("*/**/*")
-            if file.is_file()
-        )
-        return {file.relative_to(self.root).as_posix(): file.read_bytes() for file in files}
+        """Content of all chunks and tables by name, without attributes such as times and machines."""
+        table = self.folder.table("success")
+        files = (file for file in table.glob("*/**/*") if file.is_file())
+        found = {file.relative_to(self.root).as_posix(): file.read_bytes() for file in files}
+        return found | content(self.folder.root, metadata=False)
 
     def files(self) -> list[Path]:
         """All files of the stores, in a fixed order."""
@@ -119,6 +127,11 @@ class Place:
     def remove(self) -> None:
         """Remove the project."""
         shutil.rmtree(self.root)
+
+
+def name_of(stage: str, store: str, block: Iterable[int]) -> str:
+    """Name of a block."""
+    return f"{stage}/{'-'.join([store, *map(str, block)])}"
 
 
 class Tmpfs:

@@ -19,6 +19,7 @@ from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.lock import exclusive
+from phasepipe.store.packing import pack
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,6 +104,7 @@ def test_status_counts_done_and_pending(phasepipe, configuration):
     path = SweepFolder(Path("results/small")).store("runs", 12)
     block, *_ = BlockStore.prepare(path, sweep, layout(sweep, 12)).pending_blocks()
     write_block(path, block, {"outcome": [1, 1, 1, 2] * block.todo[block.todo].astype("uint8")})
+    pack(path)
     code, out, _ = phasepipe("status", "results/small")
     assert code == 0
     rows = [line.replace("│", " ").split() for line in out.splitlines() if "│" in line]
@@ -116,12 +118,14 @@ def test_status_is_watched_until_all_is_computed(configuration):
     first, *others = BlockStore.prepare(path, sweep, layout(sweep, 12)).pending_blocks()
     fates = [1, 1, 1, 2] * first.todo[first.todo].astype("uint8")
     write_block(path, first, {"outcome": fates})
+    pack(path)
     command = [sys.executable, "-c", "from phasepipe.cli import main; main()", "status", "--watch", "--every"]
     with subprocess.Popen([*command, "0.2", "results"], stdout=subprocess.PIPE, text=True) as watching:
         with pytest.raises(subprocess.TimeoutExpired):
             watching.wait(6)
         for block in others:
             write_block(path, block, {"outcome": fates})
+            pack(path)
         out, _ = watching.communicate(timeout=60)
     assert watching.returncode == 0
     assert "16 of 16 runs" in out
@@ -137,6 +141,7 @@ def test_status_shows_all_sweeps_and_who_writes(phasepipe, configuration):
         path = folder.store("runs", 12)
         block, *_ = BlockStore.prepare(path, sweep, layout(sweep, 12)).pending_blocks()
         write_block(path, block, {"outcome": [1, 1, 1, 2] * block.todo[block.todo].astype("uint8")})
+        pack(path)
     assert "left" not in phasepipe("status", "results")[1]
     with exclusive(path.with_suffix(".lock")):
         lock = path.with_suffix(".lock")

@@ -10,6 +10,7 @@ from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, write_block
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.packing import pack
 
 LATER = {"kind": "scheduler_file", "path": "none.json"}
 
@@ -104,6 +105,7 @@ def place(tmp_path_factory, configuration):
     path = SweepFolder(root / "results/small").store("runs", 12)
     block, *_ = BlockStore.prepare(path, sweep, layout(sweep, 12)).pending_blocks()
     write_block(path, block, {"outcome": [1, 1, 1, 2] * block.todo[block.todo].astype("uint8")})
+    pack(path)
     return root
 
 

@@ -62,8 +62,8 @@ def test_a_result_lost_with_its_worker_is_no_failure(monkeypatch):
     """The block is stored: only its tally is lost, and the scheduler is well."""
     real, lost = blocks_module._as_finished, []
 
-    def with_a_death(client, futures, patience):
-        for future in real(client, futures, patience):
+    def with_a_death(client, *arguments):
+        for future in real(client, *arguments):
             if not lost:
                 for pid in client.run(os.getpid).values():
                     os.kill(pid, signal.SIGKILL)
@@ -253,11 +253,12 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_nothing(run_sweep, tmp_p
     def compute_and_lose_a_worker(*arguments):
         compute_blocks(*arguments)
         for store in tmp_path.glob("small/*/N12.zarr"):
-            left.append(store / "status/c/0.0123456789abcdef.partial")
+            left.append(store.with_suffix(".unpacked") / ".0-0-0.block.0123abcd-1-01234567")
+            left[-1].parent.mkdir(exist_ok=True)
             left[-1].write_bytes(b"half")
 
     left = []
     monkeypatch.setattr("phasepipe.execution.filling.compute_blocks", compute_and_lose_a_worker)
     folder = run_sweep(tmp_path)
-    assert {draft.parts[-5] for draft in left} == {"instances", "runs"}
-    assert not list(folder.root.rglob("*.partial"))
+    assert {draft.parts[-3] for draft in left} == {"instances", "runs"}
+    assert not list(folder.root.rglob("*.unpacked"))

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from phasepipe.store.folder import SweepFolder
+from tests.chunks import replace_chunk
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def half(root):
 
 
 def lost_chunk(root):
-    (root / RUNS / "outcome/c/0/0/0").unlink()
+    replace_chunk(root / RUNS, "outcome/c/0/0/0", None)
 
 
 def zeroed_outcome(root):
@@ -83,6 +84,7 @@ def empty_chunk(root):
 
 
 DAMAGE = {
+    "lost file": lambda root: (root / RUNS / "outcome/c/0/0/0").unlink(),
     "a copy beside": lambda root: shutil.copytree(root / RUNS, root / "runs/N12 (1).zarr"),
     "empty store": empty_store,
     "file for a store": file_for_store,

@@ -9,13 +9,16 @@ import xarray as xr
 import zarr
 
 from phasepipe.stages.runs import layout
-from phasepipe.store.block_store import BlockStore, StoreMismatchError, remove_drafts, write_block
+from phasepipe.store.block_store import BlockStore, StoreMismatchError, write_block
 from phasepipe.store.metadata_copy import write_skeleton
+from phasepipe.store.packing import pack
 from phasepipe.store.provenance import source_hash
 from phasepipe.store.publishing import publish, root_content
 from phasepipe.store.reading import DamagedStoreError
 from phasepipe.store.tables import open_store
+from phasepipe.store.unpacked import remove_drafts, unpacked_files, unpacked_folder
 from phasepipe.variables import Variable
+from tests.chunks import data_chunks, dated_chunks
 
 N = 12
 KEYS = ("measurements", "instance", "start_kind", "start_number")
@@ -45,6 +48,8 @@ def fill(path, sweep, add=0.0):
     pending = prepare(path, sweep).pending_blocks()
     for block in pending:
         write_block(path, block, {"recovery_time": content(block.keys)[block.todo] + add})
+    pack(path)
+    remove_drafts(path)
     return pending
 
 
@@ -55,22 +60,12 @@ def stored(path):
     return data["recovery_time"].values, data["status"].values, content(keys)
 
 
-def files(path):
-    """Bytes and modification times of all chunk files of the data."""
-    return {
-        file.relative_to(path).as_posix(): (file.read_bytes(), file.stat().st_mtime_ns)
-        for array in ("recovery_time", "status")
-        for file in (path / array / "c").rglob("*")
-        if file.is_file()
-    }
-
-
 def test_a_new_store_is_all_pending(path, make_sweep):
     store = prepare(path, make_sweep())
     assert store.status().shape == (2, 4, 2)
     assert not store.status().any()
     assert [block.count for block in store.pending_blocks()] == [4, 4, 4, 4]
-    assert not files(path)
+    assert not data_chunks(path)
 
 
 def test_blocks_are_chunks_and_together_the_whole_sweep(path, make_sweep):
@@ -79,7 +74,7 @@ def test_blocks_are_chunks_and_together_the_whole_sweep(path, make_sweep):
     for block in fill(path, sweep):
         seen[block.region] += block.todo
     assert (seen == 1).all()
-    assert len([name for name in files(path) if name.startswith("recovery_time")]) == 2 * 3
+    assert len([name for name in data_chunks(path) if name.startswith("recovery_time")]) == 2 * 3
     numbers, status, expected = stored(path)
     assert (status == 1).all()
     np.testing.assert_array_equal(numbers, expected)
@@ -89,23 +84,22 @@ def test_blocks_are_chunks_and_together_the_whole_sweep(path, make_sweep):
 def test_drafts_of_writes_cut_off_are_removed(path, make_sweep):
     sweep = make_sweep()
     fill(path, sweep)
-    before = files(path)
-    chunk = next(file for file in (path / "recovery_time/c").rglob("*") if file.is_file())
-    chunk.with_name("0.0123456789abcdef.partial").write_bytes(b"half")
-    record = path.with_suffix(".records") / "0-0-0.partial"
-    record.write_text("half")
+    before = dated_chunks(path)
+    unpacked_folder(path).mkdir(exist_ok=True)
+    draft = unpacked_folder(path) / ".0-0-0.block.0123abcd-1-01234567"
+    draft.write_bytes(b"half")
     remove_drafts(path)
-    assert not record.exists()
-    assert files(path) == before
+    assert not unpacked_folder(path).exists()
+    assert dated_chunks(path) == before
 
 
 def test_a_block_counts_only_when_it_is_whole(path, make_sweep):
     sweep = make_sweep()
     first, *_ = prepare(path, sweep).pending_blocks()
     numbers = content(first.keys)[first.todo]
-    with pytest.raises(IndexError, match="too many indices"):
+    with pytest.raises(ValueError, match=r"end_time has values of shape \(4, 3\) for 4 entries"):
         write_block(path, first, {"recovery_time": numbers, "end_time": numbers[:, None] * np.ones(3)})
-    assert "recovery_time/c/0/0/0" in files(path)  # the data came first
+    assert not unpacked_files(path)
     assert len(prepare(path, sweep).pending_blocks()) == 4
     fill(path, sweep)
     assert (stored(path)[1] == 1).all()
@@ -124,10 +118,10 @@ def test_a_block_counts_only_when_it_is_whole(path, make_sweep):
 )
 def test_growing_computes_only_what_is_new(path, make_sweep, grown, new):
     fill(path, make_sweep())
-    before = files(path)
+    before = dated_chunks(path)
     sweep = make_sweep(**grown)
     assert sum(block.count for block in fill(path, sweep)) == new
-    after = files(path)
+    after = dated_chunks(path)
     assert before.items() <= after.items()
     numbers, status, expected = stored(path)
     assert (status == 1).all()
@@ -178,28 +172,28 @@ def test_a_growth_that_was_cut_short_recovers(path, make_sweep, cut, then):
 
 def test_a_flipped_byte_is_an_error_wherever_it_is(path, make_sweep):
     fill(path, make_sweep())
-    chunk = path / "recovery_time/c/1/1/0"
-    good = chunk.read_bytes()
+    file = path / "recovery_time/c/0/0/0"  # all chunks, and their index
+    good = file.read_bytes()
     for position in range(0, len(good), 11):
         bad = bytearray(good)
         bad[position] ^= 1 << (position % 8)
-        chunk.write_bytes(bad)
+        file.write_bytes(bad)
         with pytest.raises(Exception, match=r"(?i)checksum|crc"):
             stored(path)
-    chunk.write_bytes(good)
+    file.write_bytes(good)
     stored(path)
 
 
 def test_other_settings_are_refused_with_what_differs(path, make_sweep):
     fill(path, make_sweep())
-    before = files(path)
+    before = dated_chunks(path)
     with pytest.raises(StoreMismatchError) as refused:
         prepare(path, make_sweep(t_max=6, loss={"kind": "normalised_quartic", "a": 0.02}))
     message = str(refused.value)
     assert "t_max is 5.0 in the store and 6.0 now" in message
     assert "loss.a is 0.01 in the store and 0.02 now" in message
     assert "another name" in message
-    assert files(path) == before
+    assert dated_chunks(path) == before
 
 
 def test_what_decides_no_result_is_not_refused(path, make_sweep):

@@ -10,10 +10,12 @@ import zarr
 from numcodecs import Pickle
 
 from phasepipe.results.verify import verify
-from phasepipe.store.chunks import OpenedStore, region_of
+from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.metadata_copy import read_skeleton, skeleton_files
-from phasepipe.store.records import make_record, write_record
+from phasepipe.store.packing import write_records
+from phasepipe.store.records import make_record, stored_chunks
+from tests.chunks import content, overwrite_chunk, replace_chunk
 
 SWEEP = {"snapshots": {"instances": 2, "starts": 1}}
 FLIPS = 200
@@ -28,9 +30,12 @@ def finished(run_sweep, tmp_path_factory):
 def record_again(store):
     """Bind what the store holds now, as if it had been computed so."""
     opened = OpenedStore.at(store)
-    for block in np.ndindex(*opened.status.cdata_shape):
-        done = np.asarray(opened.status[region_of(opened.status, block)]) == 1
-        write_record(store, block, make_record(opened, block, done))
+    done = opened.values("status") == 1
+    records = {}
+    for block in np.ndindex(*opened.status.grid):
+        here, chunks = done[opened.status.region(block)], stored_chunks(opened, block)
+        records[block] = make_record(opened, block, here, chunks)
+    write_records(opened, records)
 
 
 @pytest.fixture
@@ -41,10 +46,6 @@ def folder(finished, tmp_path):
 
 def store_files(root):
     return sorted(file for file in root.glob("*/N*.zarr/**/*") if file.is_file())
-
-
-def content(root):
-    return {file.relative_to(root).as_posix(): file.read_bytes() for file in store_files(root)}
 
 
 def test_an_undamaged_sweep_is_in_order(folder):
@@ -78,9 +79,7 @@ def test_flipped_bits_are_found_and_repaired(folder, finished, run_sweep):
 
 @pytest.mark.parametrize("array", ["outcome", "recovery_time", "t_bbp", "outlier", "status"])
 def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
-    (folder.store("runs", 12) / array / "c/0/0/0").rename(folder.root / "lost") if array != "outlier" else (
-        folder.store("runs", 12) / array / "c/0/0/0/0"
-    ).rename(folder.root / "lost")
+    replace_chunk(folder.store("runs", 12), f"{array}/c/0/0/0{'/0' if array == 'outlier' else ''}", None)
     damaged = verify(folder, sample=0, repair=True)["runs/N12"].damaged
     assert damaged or array == "status"  # without status the block is pending anyway
     run_sweep(folder.root.parent, **SWEEP)
@@ -89,7 +88,7 @@ def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
 
 def test_a_lost_snapshot_is_found_and_repaired(folder, finished, run_sweep):
     # the first two instances keep the points of their first start
-    (folder.store("runs", 12) / "snapshot/c/1/1/0/0/0").unlink()
+    replace_chunk(folder.store("runs", 12), "snapshot/c/1/1/0/0/0", None)
     found = verify(folder, sample=0, repair=True)["runs/N12"]
     assert found.blocks == {(1, 0, 0): "snapshot: a chunk is missing"}
     run_sweep(folder.root.parent, **SWEEP)
@@ -139,10 +138,7 @@ def test_a_wrong_number_with_a_right_checksum_is_found_by_running_again(folder):
 def test_a_damaged_receipt_stage_runs_again(folder):
     receipt = folder.root / "runs/N12.done"
     receipt.touch()
-    file = folder.store("runs", 12) / "overlap/c/0/0/0/0"
-    data = bytearray(file.read_bytes())
-    data[3] ^= 4
-    file.write_bytes(data)
+    overwrite_chunk(folder.store("runs", 12), "overlap/c/0/0/0/0", lambda chunk: b"\0" + chunk[1:])
     verify(folder, sample=0, repair=False)
     assert receipt.exists()
     verify(folder, sample=0, repair=True)

@@ -12,6 +12,7 @@ import zarr
 import phasepipe.store.block_store as block_store
 from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, write_block
+from phasepipe.store.packing import pack
 from phasepipe.store.tables import open_store
 
 N = 12
@@ -53,6 +54,7 @@ def fill(path, sweep):
             if array.ndim >= 3 and name not in ("status", "outcome", "recovery_time")
         }
         write_block(path, block, others | {"outcome": fates, "recovery_time": time_of})
+        pack(path)  # while others read
 
 
 def test_readers_never_see_a_growth_by_halves(tmp_path, make_sweep):

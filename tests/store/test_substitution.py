@@ -9,11 +9,13 @@ import xarray as xr
 import zarr
 
 from phasepipe.results.verify import verify
+from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.integrity import remove_stale_receipts
 from phasepipe.store.reading import DamagedStoreError
-from phasepipe.store.records import record_file, records_folder
+from phasepipe.store.records import read_records, record_file, records_folder
 from phasepipe.store.tables import open_store, read_runs
+from tests.chunks import content, data_chunks, exchange_chunks, replace_chunk
 
 SWEEP = {"snapshots": {"instances": 2, "starts": 1}}
 RUNS = "runs/N12.zarr"
@@ -42,78 +44,97 @@ def folder(finished, tmp_path):
     return SweepFolder(tmp_path / "results" / finished.root.name)
 
 
-def chunks(root, block, store=RUNS):
-    """Chunk files of a block by their place in the store; block (alpha, instances)."""
-    found = {}
-    for file in (root / store).glob("*/c/**/*"):
-        parts = file.relative_to(root / store).parts
-        if file.is_file() and len(parts) > 4 and (int(parts[2]), int(parts[3])) == block:
-            found[file.relative_to(root / store).as_posix()] = file
-    return found
-
-
 def exchange(first, second):
     a, b = first.read_bytes(), second.read_bytes()
     first.write_bytes(b)
     second.write_bytes(a)
 
 
+def blocks_chunks(root, block, store=RUNS):
+    """Chunks of a block by their keys; block (alpha, instances)."""
+    found = {}
+    for key, chunk in data_chunks(root / store).items():
+        name, _, place = key.partition("/c/")
+        width = 2 if name == "snapshot" else 1  # one chunk for each of the two instances of a block
+        alpha, instances, *_ = map(int, place.split("/"))
+        if (alpha, instances // width) == block:
+            found[key] = chunk
+    return found
+
+
 def swap_alphas(name):
     def damage(root, *_):
         inner = "/0/0" if name in ("overlap", "outlier") else "/0"
-        exchange(root / RUNS / f"{name}/c/0/0{inner}", root / RUNS / f"{name}/c/1/0{inner}")
+        exchange_chunks(root / RUNS, f"{name}/c/0/0{inner}", f"{name}/c/1/0{inner}")
 
     return damage
 
 
 def swap_instances(root, *_):
-    exchange(root / RUNS / "overlap/c/0/0/0/0", root / RUNS / "overlap/c/0/1/0/0")
+    exchange_chunks(root / RUNS, "overlap/c/0/0/0/0", "overlap/c/0/1/0/0")
 
 
 def swap_arrays(root, *_):
-    exchange(root / RUNS / "recovery_time/c/0/0/0", root / RUNS / "end_time/c/0/0/0")
+    found = data_chunks(root / RUNS)
+    for name, other in (("recovery_time", "end_time"), ("end_time", "recovery_time")):
+        replace_chunk(root / RUNS, f"{name}/c/0/0/0", found[f"{other}/c/0/0/0"])
 
 
 def swap_blocks(root, *_):
-    for key, file in chunks(root, (0, 0)).items():
-        if not key.startswith("snapshot"):
-            exchange(file, root / RUNS / key.replace("/c/0/0", "/c/1/0"))
+    for key in blocks_chunks(root, (0, 0)):
+        exchange_chunks(root / RUNS, key, key.replace("/c/0/", "/c/1/"))
 
 
 def swap_blocks_with_records(root, *_):
     swap_blocks(root)
-    exchange(record_file(root / RUNS, (0, 0, 0)), record_file(root / RUNS, (1, 0, 0)))
+    records = read_records(root / RUNS)
+    edit_records(root, {(0, 0, 0): records[1, 0, 0], (1, 0, 0): records[0, 0, 0]})
+
+
+def edit_records(root, changes):
+    """Replace records by others, wherever these come from."""
+    opened = OpenedStore.at(root / RUNS)
+    for block, record in changes.items():
+        file = record_file(opened, block)
+        lines = {tuple(json.loads(line)["block"]): line for line in file.read_text().splitlines()}
+        lines[block] = json.dumps(record)
+        file.write_text("\n".join(line for line in lines.values() if line != "null"))
 
 
 def foreign_chunk(root, foreign, _):
+    key = "overlap/c/0/0/0/0"
+    replace_chunk(root / RUNS, key, data_chunks(foreign.root / RUNS)[key])
+
+
+def foreign_file(root, foreign, _):
     shutil.copy(foreign.root / RUNS / "overlap/c/0/0/0/0", root / RUNS / "overlap/c/0/0/0/0")
 
 
 def foreign_block(root, foreign, _):
-    for key, file in chunks(foreign.root, (0, 0)).items():
-        shutil.copy(file, root / RUNS / key)
+    for key, chunk in blocks_chunks(foreign.root, (0, 0)).items():
+        replace_chunk(root / RUNS, key, chunk)
 
 
 def foreign_block_with_record(root, foreign, _):
     foreign_block(root, foreign, _)
-    shutil.copy(record_file(foreign.root / RUNS, (0, 0, 0)), record_file(root / RUNS, (0, 0, 0)))
+    edit_records(root, {(0, 0, 0): read_records(foreign.root / RUNS)[0, 0, 0]})
 
 
 def rolled_back(root, _, older):
-    for key, file in chunks(older.root, (0, 0)).items():
+    for key, chunk in blocks_chunks(older.root, (0, 0)).items():
         if not key.startswith("status"):
-            shutil.copy(file, root / RUNS / key)
+            replace_chunk(root / RUNS, key, chunk)
 
 
 def rolled_back_with_record(root, _, older):
     rolled_back(root, _, older)
-    shutil.copy(record_file(older.root / RUNS, (0, 0, 0)), record_file(root / RUNS, (0, 0, 0)))
+    edit_records(root, {(0, 0, 0): read_records(older.root / RUNS)[0, 0, 0]})
 
 
 def emptied(root, *_):
-    for key, file in chunks(root, (0, 0)).items():
+    for key in blocks_chunks(root, (0, 0)):
         if not key.startswith("status"):
-            file.unlink()
+            replace_chunk(root / RUNS, key, None)
 
 
 def emptied_with_zeros(root, *_):
@@ -125,18 +146,22 @@ def emptied_with_zeros(root, *_):
 
 def foreign_instances(root, foreign, _):
     store = "instances/N12.zarr"
+    found = data_chunks(foreign.root / store)
     for key in ("labels/c/0/0/0", "signal/c/0/0/0"):
-        shutil.copy(foreign.root / store / key, root / store / key)
+        replace_chunk(root / store, key, found[key])
 
 
 def lost_record(root, *_):
-    record_file(root / RUNS, (1, 1, 0)).unlink()
+    edit_records(root, {(1, 1, 0): None})
+
+
+def lost_records(root, *_):
+    shutil.rmtree(records_folder(root / RUNS))
 
 
 def edited_record(root, *_):
-    file = record_file(root / RUNS, (1, 1, 0))
-    content = json.loads(file.read_text())
-    file.write_text(json.dumps(content | {"done": "ff" + content["done"][2:]}))
+    record = read_records(root / RUNS)[1, 1, 0]
+    edit_records(root, {(1, 1, 0): record | {"done": "ff" + record["done"][2:]}})
 
 
 DAMAGE = {
@@ -153,17 +178,11 @@ DAMAGE = {
     "a block emptied": emptied,
     "values of a block replaced by fill values": emptied_with_zeros,
     "instances of another seed": foreign_instances,
+    "a file of another seed": foreign_file,
     "a record lost": lost_record,
+    "all records lost": lost_records,
     "a record edited": edited_record,
 }
-
-
-def content(root):
-    return {
-        file.relative_to(root).as_posix(): file.read_bytes()
-        for file in sorted(root.glob("*/N*.zarr/**/*"))
-        if file.is_file()
-    }
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -220,8 +239,8 @@ def test_a_hole_is_no_number_for_any_reader_and_the_workflow_fills_it(
 ):
     for stage in ("instances", "runs"):
         (folder.root / stage / "N12.done").touch()
-    (folder.root / RUNS / "recovery_time/c/0/0/0").unlink()
-    (folder.root / RUNS / "overlap/c/1/1/0/0").unlink()
+    replace_chunk(folder.root / RUNS, "recovery_time/c/0/0/0", None)
+    replace_chunk(folder.root / RUNS, "overlap/c/1/1/0/0", None)
     runs = read_runs(folder, make_sweep(**SWEEP), 12)
     for name in ("recovery_time", "overlap"):
         with pytest.raises(DamagedStoreError, match=r"is missing, but 4 entries at alpha = \d, instances"):
@@ -251,7 +270,7 @@ def test_a_store_of_an_earlier_version_is_bound_by_verify(folder, finished):
     assert verify(folder, sample=0, repair=False)["runs/N12"].damaged
 
 
-def test_an_empty_status_file_makes_its_block_pending_without_more_ado(folder, finished, run_sweep):
-    (folder.root / RUNS / "status/c/1/0/0").write_bytes(b"")  # as a power cut leaves it
+def test_an_empty_status_file_makes_its_blocks_pending_without_more_ado(folder, finished, run_sweep):
+    (folder.root / RUNS / "status/c/0/0/0").write_bytes(b"")  # as a power cut leaves it
     run_sweep(folder.root.parent, **SWEEP)
     assert content(folder.root) == content(finished.root)

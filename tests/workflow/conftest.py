@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.chunks import dated_chunks
+
 ROOT = Path(__file__).parents[2]
 SWEEP = {"starts": [{"kind": "random", "count": 2}], "block_instances": 2}
 
@@ -56,13 +58,10 @@ class Project:
 
     def chunks(self):
         """Bytes and times of all chunks of data in the block stores."""
-        arrays = ("outcome", "overlap", "recovery_time", "signal", "labels", "digest")
         return {
-            file: (file.read_bytes(), file.stat().st_mtime_ns)
+            store / key: dated
             for store in self.results.glob("*/N*.zarr")
-            for array in arrays
-            for file in (store / array / "c").rglob("*")
-            if file.is_file()
+            for key, dated in dated_chunks(store).items()
         }
 
 
