@@ -84,6 +84,16 @@ class _Emitter:
         alone = self.builder.insert_element(self._any, number, ir.Constant(ir.IntType(32), 0))
         return self.builder.shuffle_vector(alone, self._any, self._first)
 
+    def prefetch(self, pointer: Any) -> None:
+        """Begin to load what will be needed soon, into all caches."""
+        module, number, name = self.builder.module, ir.IntType(32), "llvm.prefetch"
+        kind = ir.IntType(8).as_pointer()
+        function = module.globals.get(name) or ir.Function(
+            module, ir.FunctionType(ir.VoidType(), [kind, number, number, number]), name=name
+        )
+        read, everywhere, data = (ir.Constant(number, value) for value in (0, 3, 1))
+        self.builder.call(function, [self.builder.bitcast(pointer, kind), read, everywhere, data])
+
     def fma(self, left: Any, right: Any, addend: Any) -> Any:
         """``left * right + addend``, rounded once."""
         bits = 64 if isinstance(self.element, ir.DoubleType) else 32
@@ -99,17 +109,19 @@ def _tile(rows: int) -> Any:
 
     Its arguments are rows, where they begin and their stride; panel, and where the tile begins in it; result,
     where the tile begins in it and its stride; the depth; and whether to go on from what the result holds.
+    Meanwhile the next panel is loaded into the caches, from ``ahead`` at so many numbers a step.
     """
 
     @intrinsic
-    def tile(_, left, left_at, left_stride, panel, panel_at, out, out_at, out_stride, depth, onto):  # type: ignore[no-untyped-def]
+    def tile(  # type: ignore[no-untyped-def]
+        _, left, left_at, left_stride, panel, panel_at, out, out_at, out_stride, depth, onto, ahead, pace
+    ):
         numbers = types.intp
-        signature = types.void(
-            left, numbers, numbers, panel, numbers, out, numbers, numbers, numbers, numbers
-        )
+        signature = types.void(left, numbers, numbers, panel, numbers, out, *[numbers] * 6)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            left, left_at, left_stride, panel, panel_at, out, out_at, out_stride, depth, onto = arguments
+            left, left_at, left_stride, panel, panel_at, *rest = arguments
+            out, out_at, out_stride, depth, onto, ahead, pace = rest
             kind = signature.args[0]
             width = _TILE_BYTES // (kind.dtype.bitwidth // 8)
             emit = _Emitter(context, builder, kind, width)
@@ -141,6 +153,7 @@ def _tile(rows: int) -> Any:
             step = builder.phi(_INDEX)
             sums = [builder.phi(emit.vector) for _ in down]
             across = emit.load(emit.place(panel, panel_at, builder.mul(step, ir.Constant(_INDEX, width))))
+            emit.prefetch(emit.place(panel, ahead, builder.mul(step, pace)))
             grown = [
                 emit.fma(emit.broadcast(left, builder.add(start, step)), across, total)
                 for start, total in zip(starts, sums, strict=True)
@@ -240,19 +253,18 @@ def multiply(rows: Array, depth: int, panels: Array, out: Array, tail: Array) ->
             while row < count:
                 left_at, out_at = row * left_stride + first, result_at + row * stride
                 height = count - row
-                if height >= _TALLEST:
-                    height = _TALLEST
-                    _tallest(
-                        rows, left_at, left_stride, panels, panel_at, result, out_at, stride, steps, onto
-                    )
-                elif height >= 4:
-                    height = 4
-                    _tile_4(rows, left_at, left_stride, panels, panel_at, result, out_at, stride, steps, onto)
-                elif height >= 2:
-                    height = 2
-                    _tile_2(rows, left_at, left_stride, panels, panel_at, result, out_at, stride, steps, onto)
+                height = _TALLEST if height >= _TALLEST else 4 if height >= 4 else 2 if height >= 2 else 1
+                ahead = panel_at + (panels.shape[1] + row * steps // count) * across
+                pace = height * across // count
+                a, b = (rows, left_at, left_stride, panels, panel_at), (result, out_at, stride, steps, onto)
+                if height == _TALLEST:
+                    _tallest(*a, *b, ahead, pace)
+                elif height == 4:
+                    _tile_4(*a, *b, ahead, pace)
+                elif height == 2:
+                    _tile_2(*a, *b, ahead, pace)
                 else:
-                    _tile_1(rows, left_at, left_stride, panels, panel_at, result, out_at, stride, steps, onto)
+                    _tile_1(*a, *b, ahead, pace)
                 row += height
             if rest < across:
                 out[:, column:] = tail[:count, :rest]

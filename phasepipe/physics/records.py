@@ -27,7 +27,8 @@ Int = NDArray[np.intp]
 
 _EXAMINE_AGAIN = 0.5  # after a failed test, a run is tested again when its gradient has shrunk by this factor
 _NEAR_SIGNAL = 0.99  # above this |m| a minimum may be the signal itself and is not called a trap
-_QUEUE = 256  # records are evaluated in batches of about this many points
+_QUEUE = 256  # records are evaluated in batches of at least this many points, and at small M of more:
+_QUEUED_PREDICTIONS = 2**18  # numbers of all predictions in a batch
 
 
 class Predictor(Protocol):
@@ -119,6 +120,7 @@ class RunLog:
         self._examine_below = np.full(runs, gradient_tolerance)
         self._queue: list[tuple[Int, Int, Vectors]] = []
         self._queued = 0
+        self._batch = max(_QUEUE, _QUEUED_PREDICTIONS // field.M)
         self._snapshots = np.arange(0) if snapshots is None else snapshots
         self._snapshot_runs = np.zeros(runs, bool) if snapshot_runs is None else snapshot_runs
         self.snapshot_points = np.full(
@@ -188,7 +190,7 @@ class RunLog:
         if not passed.any():
             return
         rows = np.repeat(np.arange(len(steps.run)), passed)
-        index = np.concatenate([np.arange(f, f + n) for f, n in zip(first, passed, strict=True) if n])
+        index = np.arange(len(rows)) + np.repeat(first + passed - np.cumsum(passed), passed)
         fractions = np.minimum((self.times[index] - steps.time[rows]) / steps.step[rows], 1.0)
         self._enqueue(steps.run[rows], index, steps.interpolate(rows, fractions))
         self._next[steps.run] = np.maximum(stop, first)
@@ -228,7 +230,7 @@ class RunLog:
     def _enqueue(self, runs: Int, index: Int, points: Vectors) -> None:
         self._queue.append((runs, index, points))
         self._queued += len(runs)
-        if self._queued >= _QUEUE:
+        if self._queued >= self._batch:
             self._flush()
 
     def _flush(self) -> None:
