@@ -10,7 +10,7 @@ override SWEEP := $(value SWEEP)
 export SWEEP
 BIN := $(VENV)/bin
 
-.PHONY: run study study-quick test test-slow test-oldest test-slurm test-gpu chaos bench docs lint clean
+.PHONY: run study study-quick test test-slow test-oldest test-wheel test-slurm test-gpu chaos bench docs lint clean
 
 run: $(VENV)/installed
 	@$(BIN)/phasepipe check -- "$$SWEEP"
@@ -45,6 +45,10 @@ test-oldest:
 	  "$$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv && \
 	  "$$scratch/bin/uv" pip install --quiet --python "$$scratch/bin/python" --resolution lowest-direct -e . --group test && \
 	  "$$scratch/bin/python" -m pytest -m "not slow and not slurm and not gpu" tests/stages tests/store/test_integrity.py
+
+# wheel and sdist: only the wheel in a fresh environment, from init to an exported sweep; a minute and a half
+test-wheel:
+	PYTHON="$(PYTHON)" tests/packaging/wheel-run
 
 # a real SLURM of one machine, started and stopped here: needs root, and Debian for its packages
 test-slurm: $(VENV)/installed-dev

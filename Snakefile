@@ -3,7 +3,7 @@ import sys
 from importlib import resources
 
 from phasepipe.specification.choice import choose
-from phasepipe.specification.configuration import load_configuration
+from phasepipe.specification.configuration import check_content, load_configuration
 from phasepipe.errors import UserError
 from phasepipe.store.folder import check_folder
 from phasepipe.store.integrity import remove_stale_receipts

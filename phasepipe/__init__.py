@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
     from phasepipe.physics.outcomes import Outcome
     from phasepipe.physics.problem import Problem
-    from phasepipe.results import open_sweep
+    from phasepipe.results import open_sweep, sweep
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,7 @@ __all__ = [
     "run_flow",
     "spectrum",
     "starts",
+    "sweep",
     "theory",
 ]
 
@@ -41,6 +42,7 @@ _MODULES = {
     "run_flow": "phasepipe.physics.flow",
     "spectrum": "phasepipe.physics.hessian",
     "starts": "phasepipe.physics",
+    "sweep": "phasepipe.results",
     "theory": "phasepipe",
 }
 

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 def status(
     results: Annotated[
-        Path, typer.Argument(help="Folder of a sweep, for example results/demo, or of several sweeps.")
-    ] = Path("results"),
+        Path | None,
+        typer.Argument(
+            help="Folder of a sweep, for example results/demo, or of several sweeps; default: what the key "
+            "results of sweep.yaml or config/config.yaml says, else ./results."
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Update until all runs are computed, or Ctrl-C.")
     ] = False,
@@ -32,6 +36,7 @@ def status(
     """Show the progress of a sweep per N and alpha: done, pending, diverged, P(recovery), time left."""
     from rich.live import Live
 
+    results = _results_here() if results is None else results
     current = _censuses(results)
     if not watch:
         Console().print(_view(current))
@@ -47,6 +52,13 @@ def status(
                 live.update(_view(current), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+def _results_here() -> Path:
+    from phasepipe.specification.choice import choose, local_files
+    from phasepipe.specification.configuration import load_configuration
+
+    return load_configuration(choose().files).results if local_files() else Path("results")
 
 
 def _sweeps(results: Path) -> list[SweepFolder]:

@@ -69,9 +69,16 @@ def _say() -> None:
         print(f"phasepipe: {SENTENCE}", file=sys.stderr)
 
 
-def name_workflow_to_scripts() -> None:
-    """Tell the scripts that this process starts whose end they should follow."""
-    os.environ[_VARIABLE] = json.dumps({**identity_of_this_process(), "stderr": _standard_error()})
+def workflow_variable() -> dict[str, str]:
+    """Environment of a process that should end when this one has ended."""
+    return {_VARIABLE: json.dumps({**identity_of_this_process(), "stderr": _standard_error()})}
+
+
+def end_with_parent() -> None:
+    """Send SIGTERM to this process when the one that :func:`workflow_variable` names to it has ended."""
+    text = os.environ.get(_VARIABLE)
+    if text:
+        threading.Thread(target=_watch, args=(json.loads(text),), daemon=True).start()
 
 
 def end_script_on_signals() -> None:
@@ -87,9 +94,7 @@ def end_script_on_signals() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-    text = os.environ.get(_VARIABLE)
-    if text:
-        threading.Thread(target=_watch, args=(json.loads(text),), daemon=True).start()
+    end_with_parent()
 
 
 def workflow_speaks() -> bool:

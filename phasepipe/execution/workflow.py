@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from phasepipe.errors import SweepError
-from phasepipe.execution.interruption import end_workflow_on_signals, signal_received
+from phasepipe.execution.interruption import end_with_parent, end_workflow_on_signals, signal_received
 from phasepipe.specification.shipped import profile, rule_names, snakefile
 
 _OURS = {  # options that would run something other than what was checked
@@ -115,6 +115,7 @@ def run_workflow(run: WorkflowRun) -> None:
         If a stage has failed; Snakemake has printed the reason.
     """
     end_workflow_on_signals()
+    end_with_parent()
     try:
         from snakemake.cli import main
 

@@ -12,7 +12,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from phasepipe.execution.interruption import end_workflow_on_signals, name_workflow_to_scripts
+from phasepipe.execution.interruption import end_workflow_on_signals, workflow_variable
 from phasepipe.log import logger
 from phasepipe.store.atomic import remove_all_leftovers
 from phasepipe.store.lock import exclusive
@@ -35,5 +35,5 @@ def guard_workflow(folder: Path) -> None:
         logger.warning("the last run of sweep %r was killed; its finished blocks are kept", folder.name)
     remove_all_leftovers(folder)  # drafts of killed writers
     atexit.register(held.close)
-    name_workflow_to_scripts()
+    os.environ.update(workflow_variable())
     end_workflow_on_signals()  # instead of Snakemake's handler, which waits for running scripts

@@ -109,9 +109,7 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
 def _table(folder: SweepFolder, name: str) -> xr.Dataset:
     path = folder.table(name)
     if not path.exists():
-        raise ReportError(
-            f"{path} is missing; run the workflow with snakemake --config sweep={folder.root.name}"
-        )
+        raise ReportError(f"{path} is missing; run the sweep again with phasepipe run")
     return open_store(path).load()
 
 
@@ -125,10 +123,13 @@ def _stores(folder: SweepFolder, sweep: Sweep) -> dict[str, xr.Dataset]:
 
 
 def _as_yaml(sweep: Sweep) -> str:
-    """The sweep as an entry of the configuration, without settings that have their default value."""
+    """The sweep as a configuration file, without settings that have their default value."""
     settings = sweep.model_dump(mode="json", exclude_defaults=True, exclude={"name", "cluster"})
     settings |= {"loss": sweep.loss.model_dump(mode="json"), "seed": sweep.seed, "t_max": sweep.t_max}
     settings["starts"] = [start.model_dump(mode="json") for start in sweep.starts]
     return yaml.safe_dump(
-        {"sweeps": {sweep.name: settings}}, sort_keys=False, default_flow_style=None, width=100
+        {"sweep": sweep.name, "sweeps": {sweep.name: settings}},
+        sort_keys=False,
+        default_flow_style=None,
+        width=100,
     )

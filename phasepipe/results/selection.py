@@ -46,7 +46,7 @@ def stored_sizes(tree: xr.DataTree) -> list[int]:
             "from, or run the sweep again"
         )
     if not sizes:
-        raise QueryError(f"sweep {tree.name!r} has no runs yet; run it first with snakemake")
+        raise QueryError(f"sweep {tree.name!r} has no runs yet; run it first with phasepipe run")
     return sizes
 
 

@@ -74,4 +74,4 @@ def open_sweep(path: str | Path) -> xr.DataTree:
 
 
 def _no_sweep(folder: SweepFolder) -> str:
-    return f"{folder.root} holds no sweep; run one with snakemake, or name the folder of one"
+    return f"{folder.root} holds no sweep; run one with phasepipe run, or name the folder of one"

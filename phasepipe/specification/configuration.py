@@ -19,6 +19,7 @@ from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.sweep import Sweep
 from phasepipe.specification.yaml_reader import YamlError, parse_yaml
 
+SCHEMA_ID = "https://json.schemastore.org/phasepipe.json"
 _LARGEST_FILE = 500_000  # bytes; about ten thousand entries of refine, read in three seconds
 
 
@@ -34,7 +35,18 @@ class Configuration(BaseModel):
         examples=["results"],
     )
     sweeps: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = Field(
-        description="Sweeps by name; a name is also that of a folder"
+        description="Sweeps by name; a name is also that of a folder",
+        examples=[
+            {
+                "demo": {
+                    "loss": {"kind": "normalised_quartic", "a": 0.01},
+                    "N": [64, 128, 256],
+                    "alpha": {"start": 1.5, "stop": 4.5, "step": 0.25},
+                    "instances": 64,
+                    "starts": [{"kind": "random", "count": 16}],
+                }
+            }
+        ],
     )
 
     @field_validator("results")
@@ -49,7 +61,7 @@ class Configuration(BaseModel):
 
 @dataclass(frozen=True)
 class LoadedConfiguration:
-    """A checked sweep, the folder that holds its results, and the files with their content."""
+    """A checked sweep, the folder that holds its results, and the content with its files."""
 
     sweep: Sweep
     results: Path
@@ -58,7 +70,7 @@ class LoadedConfiguration:
 
 
 def load_configuration(
-    files: Sequence[Path], overrides: Mapping[str, Any] | None = None
+    files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None
 ) -> LoadedConfiguration:
     """Read a configuration and validate the sweep to run.
 
@@ -75,14 +87,18 @@ def load_configuration(
     SweepError
         With one sentence that names the key, the value and a remedy.
     """
-    first, *others = files
+    first, *others = map(Path, files)
     content = read_configuration(first)
     for other in others:
         content = _with_refinement(content, read_configuration(other), other)
-    content = content | _checked_overrides(overrides or {}, content)
+    return check_content(content | _checked_overrides(overrides or {}, content), (first, *others))
+
+
+def check_content(content: Mapping[str, Any], files: tuple[Path, ...] = ()) -> LoadedConfiguration:
+    """Validate the sweep to run of a configuration that has been read; errors are as above."""
     sweep = load_sweep(content)
-    results = Configuration.model_validate(content).results
-    return LoadedConfiguration(sweep, Path(results), content | {"results": results}, tuple(files))
+    results = Configuration.model_validate(dict(content)).results
+    return LoadedConfiguration(sweep, Path(results), {**content, "results": results}, files)
 
 
 def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
@@ -221,15 +237,26 @@ def _original_name(asked: Any, sweeps: Any) -> Any:
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema of the configuration file, generated from the models."""
-    sweep = Sweep.model_json_schema(ref_template="#/$defs/{model}")
+    """JSON schema of the configuration file, made from the models, in draft 7, which all editors know."""
+    reference = "#/definitions/{model}"
+    sweep = Sweep.model_json_schema(ref_template=reference)
     definitions = sweep.pop("$defs")
     sweep["properties"].pop("name")
     sweep["required"].remove("name")
+    sweep["properties"]["dynamics_theory"]["anyOf"].insert(0, {"type": "boolean"})
     whole = Configuration.model_json_schema()
-    whole["properties"]["sweeps"]["additionalProperties"] = {"$ref": "#/$defs/Sweep"}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **whole,
-        "$defs": {**definitions, "Sweep": sweep},
-    }
+    whole["properties"]["sweeps"]["additionalProperties"] = {"$ref": reference.format(model="Sweep")}
+    found: dict[str, Any] = _for_draft_7({**whole, "definitions": {**definitions, "Sweep": sweep}})
+    return {"$schema": "http://json-schema.org/draft-07/schema#", "$id": SCHEMA_ID, **found}
+
+
+def _for_draft_7(schema: Any) -> Any:
+    """The schema with ``allOf`` around references beside other keys, and without OpenAPI's discriminators."""
+    if isinstance(schema, list):
+        return [_for_draft_7(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {key: _for_draft_7(part) for key, part in schema.items() if key != "discriminator"}
+    if isinstance(parts.get("$ref"), str) and len(parts) > 1:
+        return {"allOf": [{"$ref": parts.pop("$ref")}], **parts}
+    return parts

@@ -140,7 +140,7 @@ def last_asked(attributes: Iterable[Mapping[Any, Any]]) -> Sweep:
     if not asked:
         raise StoreMismatchError(
             "the stores do not contain the requested specification (an earlier version made them); "
-            "run the sweep again with snakemake under another name"
+            "run the sweep again under another name"
         )
     return Sweep.model_validate(max(asked, key=lambda store: str(store["asked_at"]))["asked"])
 

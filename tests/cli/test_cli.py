@@ -226,3 +226,13 @@ def test_theory_names_the_band_and_the_complexity(phasepipe):
         "energy of the lowest marginal minima (complexity 0)",
     ):
         assert words in said
+
+
+def test_commands_find_the_sweep_file_of_the_folder(phasepipe, tmp_path, monkeypatch, configuration):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(configuration() | {"results": "elsewhere"}))
+    assert "'small' is valid: 16 runs at N = [12] (sweep.yaml)" in phasepipe("check")[1]
+    assert phasepipe("sweeps")[1] == "small\n"
+    assert "'small' has no runs yet" in phasepipe("refine", "--budget", "10")[2]
+    assert "elsewhere holds no sweep" in phasepipe("status")[2]
+    assert "'tiny' is valid" in phasepipe("check", "tiny")[1]

@@ -21,6 +21,7 @@ RUN_BY = {
     "tutorials/session.md": "tests/docs/test_session.py",
     "how-to/own-loss.md": "tests/docs/test_own_loss.py",
     "how-to/own-start.md": "test_the_page_on_own_starts_runs",
+    "how-to/import-the-workflow.md": "tests/workflow/test_module.py",
     "how-to/redraw-a-figure.md": "test_the_page_on_redrawing_runs_on_the_numbers_of_a_sweep",
 }
 

@@ -56,10 +56,10 @@ def project(tmp_path_factory, configuration):
     return make
 
 
-def start(root, *arguments, target=FATES):
+def start(root, *arguments, target=FATES, module="snakemake"):
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments, "--rerun-incomplete", target],
+        [sys.executable, "-m", module, *arguments, "--rerun-incomplete", target],
         cwd=root,
         env=os.environ | {"PYTHONPATH": path},
         stdout=subprocess.PIPE,
@@ -165,10 +165,9 @@ def dask_scenario(root, configuration, certificates):
 
 def executor_scenario(root):
     """Cancel the job of the SLURM executor in which the stage runs, and continue."""
-    profile = ("--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--cores", "2")
-    profile += ("--latency-wait", "2", "--default-resources", "mem_mb=800", "runtime=10")
-    profile += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
-    process = start(root, *profile)
+    quick = ("--latency-wait", "2", "--default-resources", "mem_mb=800", "runtime=10")
+    quick += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
+    process = start(root, "--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--cores", "2", *quick)
     wait_until(lambda: 0 < done(root) < 96, 200)
     subprocess.run(["scancel", *queue(root)], check=True)
     code, output = finish(process)
@@ -178,7 +177,8 @@ def executor_scenario(root):
         file.read_text() for file in root.glob(".snakemake/slurm_logs/**/*.log")
     )
     assert 0 < done(root) < 96
-    code, output = finish(start(root, *profile))
+    asked = ("run", "--profile", "slurm", "--cores", "2", "--", *quick)
+    code, output = finish(start(root, *asked, module="phasepipe"))
     assert code == 0, output
 
 

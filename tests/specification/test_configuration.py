@@ -458,3 +458,34 @@ def test_shipped_configuration_loads_and_fits_the_schema():
     jsonschema.validate(content, schema())
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content | {"sweeps": {"demo": {"N": 3}}}, schema())
+
+
+def properties(part, path=()):
+    """Every property of a schema, with the path to it."""
+    entries = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, entry in entries:
+        if key == "properties" and "title" in part:
+            yield from (((*path, name), found) for name, found in entry.items())
+        if key != "examples":
+            yield from properties(entry, (*path, str(key)))
+
+
+def test_the_schema_describes_every_key_and_gives_an_example_that_fits():
+    jsonschema = pytest.importorskip("jsonschema")
+    whole = schema()
+    jsonschema.Draft7Validator.check_schema(whole)
+    found = dict(properties(whole))
+    assert len(found) > 80
+    for path, part in found.items():
+        assert part.get("description"), path
+        if "const" in part:  # the kind of a loss, of starts, ...
+            continue
+        for example in part["examples"]:
+            jsonschema.Draft7Validator(part | {"definitions": whole["definitions"]}).validate(example)
+
+
+def test_the_schema_knows_what_the_models_take_before_they_are_built(configuration):
+    jsonschema = pytest.importorskip("jsonschema")
+    content = configuration(dynamics_theory=True, loss={"a": 0.01})
+    load_sweep(content)
+    jsonschema.validate(content, schema())

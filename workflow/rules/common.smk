@@ -5,10 +5,17 @@ def loaded():
     """What the configuration says, read by phasepipe alone; a mistake in it ends Snakemake with one sentence.
 
     There is no `configfile:`, because Snakemake would merge a file of the user's own into it, key by key.
+    A workflow that imports this one with `module:` gives the content of such a file as `config:`.
     """
     try:
-        files = workflow.overwrite_configfiles or choose().files
-        found = load_configuration(files, workflow.config_settings.config)
+        if workflow.modifier.is_main_snakefile():
+            files = workflow.overwrite_configfiles or choose().files
+            found = load_configuration(files, workflow.config_settings.config)
+        elif "file" in config:
+            chosen = {key: value for key, value in config.items() if key != "file"}
+            found = load_configuration([config["file"]], chosen)
+        else:
+            found = check_content(config)
         remove_stale_receipts(check_folder(found.sweep, found.results).root)
     except UserError as error:
         # a WorkflowError would add file names and line numbers of the workflow

@@ -1,0 +1,189 @@
+"""Compute a sweep from Python, in a process of its own, with the same workflow as ``phasepipe run``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from phasepipe.errors import SweepError, UserError
+from phasepipe.execution.interruption import workflow_variable
+from phasepipe.execution.workflow import WorkflowRun
+from phasepipe.results.tree import open_sweep
+from phasepipe.specification.configuration import load_configuration
+from phasepipe.store.folder import check_folder
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from distributed import Client
+
+_JOB = re.compile(r"Job \d+: (.+)")
+_STEPS = re.compile(r"(\d+) of (\d+) steps")
+
+
+class WorkflowFailedError(UserError):
+    """The workflow has ended without completing the sweep; the message is its last sentence."""
+
+
+def sweep(
+    *,
+    name: str = "sweep",
+    results: str | Path = "results",
+    client: Client | None = None,
+    cores: int | None = None,
+    **keys: Any,
+) -> xr.DataTree:
+    """Compute a sweep, or what is missing of it, and open it.
+
+    Everything is checked before anything runs. Interrupted, the same call goes on where it was.
+
+    Parameters
+    ----------
+    name
+        Name of the sweep, and of its folder in ``results``.
+    results
+        Folder of results.
+    client
+        Client of a running Dask cluster; default: a local cluster with one process per core.
+    cores
+        Processor cores to use on this machine; default: all.
+    **keys
+        The keys of a sweep as in its YAML file: ``loss``, ``N``, ``alpha``, ``instances``, ``starts``, and
+        those with defaults. Arrays and ranges may stand for lists.
+
+    Returns
+    -------
+    xarray.DataTree
+        As :func:`~phasepipe.results.tree.open_sweep` returns it.
+
+    Raises
+    ------
+    SweepError
+        If a key is not valid, or the folder holds another sweep.
+    WorkflowFailedError
+        If a stage fails.
+
+    Examples
+    --------
+    >>> tree = sweep(  # doctest: +SKIP
+    ...     loss={"kind": "normalised_quartic", "a": 0.01}, N=[32, 64], alpha=[2, 3, 4],
+    ...     instances=16, starts=[{"kind": "random", "count": 8}],
+    ... )
+    >>> tree.phase.alpha_50()  # doctest: +SKIP
+    """
+    settings = {key: _plain(key, value) for key, value in keys.items()}
+    if client is not None:
+        if "cluster" in settings:
+            raise SweepError("client and cluster are both given; give one")
+        settings["cluster"] = _cluster_of(client)
+    content = {"sweep": name, "results": os.fspath(results), "sweeps": {name: settings}}
+    with tempfile.TemporaryDirectory(prefix="phasepipe-") as scratch:
+        file = Path(scratch) / "sweep.json"  # JSON is YAML, and keeps every number
+        try:
+            file.write_text(json.dumps(content))
+        except TypeError as error:
+            raise SweepError(f"sweep {name!r}: a file cannot hold these keys ({error})") from error
+        loaded = load_configuration([file])
+        folder = check_folder(loaded.sweep, loaded.results)
+        asked = WorkflowRun([file], name, cores=None if cores is None else str(cores))
+        _run(asked)
+    return open_sweep(folder.root)
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Value as a YAML file holds it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {str(name): _plain(f"{key}.{name}", entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(f"{key}.{place}", entry) for place, entry in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    raise SweepError(
+        f"{key} = {value!r:.60} cannot stand in a sweep file; give numbers, text, lists and mappings"
+    )
+
+
+def _cluster_of(client: Client) -> dict[str, Any]:
+    """The key ``cluster`` for the cluster of a client."""
+    scheduler = getattr(client, "scheduler", None)
+    address = getattr(scheduler, "address", None)
+    if address is None:
+        raise SweepError("client has no scheduler; it is closed, or not a client of Dask")
+    if address.startswith("inproc://"):
+        raise SweepError(
+            f"the cluster of client lives in this process ({address}), where the workflow cannot reach it; "
+            "start it with processes=True"
+        )
+    cluster: dict[str, Any] = {"kind": "address", "address": address}
+    if address.startswith("tls://"):
+        security = client.security
+        files = {
+            "ca_file": security.tls_ca_file,
+            "cert": security.tls_client_cert,
+            "key": security.tls_client_key,
+        }
+        if not all(isinstance(path, str) and "\n" not in path for path in files.values()):
+            raise SweepError(
+                "the certificates of client are not files, so that the workflow cannot use them too"
+            )
+        cluster["security"] = files
+    return cluster
+
+
+def _run(asked: WorkflowRun) -> None:
+    command = [sys.executable, "-m", "phasepipe", "run", *map(str, asked.files), asked.sweep]
+    command += [] if asked.cores is None else ["--cores", asked.cores]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | workflow_variable(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C in a terminal would reach it twice
+    )
+    sentences = []
+    try:
+        with _bar(asked.sweep) as (bar, task):
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("phasepipe: "):
+                    sentences.append(line.removeprefix("phasepipe: ").rstrip())
+                elif found := _JOB.match(line):
+                    bar.update(task, description=found[1])
+                elif found := _STEPS.match(line):
+                    bar.update(task, completed=int(found[1]), total=int(found[2]))
+            process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        raise
+    if process.returncode:
+        raise WorkflowFailedError(sentences[0] if sentences else f"Snakemake ended with {process.returncode}")
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[tuple[Progress, Any]]:
+    """A bar of the steps of a workflow, in a terminal or a notebook."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    shown = console.is_terminal or console.is_jupyter
+    with Progress(*columns, console=console, disable=not shown) as bar:
+        yield bar, bar.add_task(name, total=None)
