@@ -9,17 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from phasepipe.errors import SweepError, UserError
 from phasepipe.execution.interruption import workflow_variable
+from phasepipe.execution.progress import Reporter, reporting
 from phasepipe.execution.workflow import WorkflowRun
 from phasepipe.results.tree import open_sweep
 from phasepipe.specification.configuration import load_configuration
@@ -29,8 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from distributed import Client
 
-_JOB = re.compile(r"Job \d+: (.+)")
-_STEPS = re.compile(r"(\d+) of (\d+) steps")
+_STEPS = re.compile(r"total +(\d+)$")  # in Snakemake's list of jobs
 
 
 class WorkflowFailedError(UserError):
@@ -161,29 +158,20 @@ def _run(asked: WorkflowRun) -> None:
     )
     sentences = []
     try:
-        with _bar(asked.sweep) as (bar, task):
+        with ExitStack() as stack:
             assert process.stdout is not None
+            reporter: Reporter | None = None
             for line in process.stdout:
                 if line.startswith("phasepipe: "):
                     sentences.append(line.removeprefix("phasepipe: ").rstrip())
-                elif found := _JOB.match(line):
-                    bar.update(task, description=found[1])
                 elif found := _STEPS.match(line):
-                    bar.update(task, completed=int(found[1]), total=int(found[2]))
+                    reporter = stack.enter_context(reporting(f"sweep {asked.sweep}", int(found[1])))
+                elif line.startswith("Finished jobid") and reporter is not None:
+                    reporter.advance(1, {})
             process.wait()
-    except KeyboardInterrupt:
+    except BaseException:  # above all KeyboardInterrupt
         process.send_signal(signal.SIGINT)
         process.communicate()
         raise
     if process.returncode:
         raise WorkflowFailedError(sentences[0] if sentences else f"Snakemake ended with {process.returncode}")
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[tuple[Progress, Any]]:
-    """A bar of the steps of a workflow, in a terminal or a notebook."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    shown = console.is_terminal or console.is_jupyter
-    with Progress(*columns, console=console, disable=not shown) as bar:
-        yield bar, bar.add_task(name, total=None)

@@ -34,10 +34,14 @@ SLOW = SWEEP | {
 }
 
 
-def command(*arguments, cwd, **options):
+def command(*arguments, cwd):
+    return python("-m", "phasepipe", *arguments, cwd=cwd)
+
+
+def python(*arguments, cwd):
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-m", "phasepipe", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
@@ -47,7 +51,6 @@ def command(*arguments, cwd, **options):
         start_new_session=True,
         # a background process ignores SIGINT, and its children would inherit this
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        **options,
     )
 
 
@@ -119,6 +122,25 @@ def test_interrupted_and_killed_runs_end_with_one_sentence_and_resume(tmp_path, 
     assert code == 0, said
     found = compare(SweepFolder(tmp_path / "results/small"), SweepFolder(other / "small"), 0.01)
     assert found.verdict == "same bits", found
+
+
+def test_the_workflow_of_a_sweep_from_python_ends_with_its_process(tmp_path, configuration):
+    settings = configuration(**SLOW)["sweeps"]["small"]
+    code = f"import phasepipe as pp; pp.sweep(name='small', cores=1, **{settings!r})"
+    lock = tmp_path / "results/small/workflow.lock"
+    before = 0
+    for number in (signal.SIGKILL, signal.SIGINT):
+        process = python("-c", code, cwd=tmp_path)
+        wait_until(lambda: done(tmp_path) > before, process)  # noqa: B023
+        process.send_signal(number)
+        ended, said = told(process)
+        assert ended == -number, said
+        end = time.monotonic() + 100
+        while lock.exists():  # the workflow has not ended yet
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert before < done(tmp_path) < 48
+        before = done(tmp_path)
 
 
 MISTAKES = {
