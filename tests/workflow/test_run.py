@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-import zarr
 
 import phasepipe as pp
 from phasepipe.errors import SweepError
 from phasepipe.results.compare import compare
 from phasepipe.results.run import WorkflowFailedError
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import open_store
 from tests.workflow.conftest import ROOT, SWEEP
 
 INTERRUPTED = (
@@ -65,8 +65,8 @@ def told(process, seconds=900):
 
 
 def done(root):
-    path = root / "results/small/runs/N24.zarr/status"
-    return int((zarr.open_array(path, mode="r")[...] == 1).sum()) if path.exists() else 0
+    path = root / "results/small/runs/N24.zarr"
+    return int((open_store(path)["status"].values == 1).sum()) if path.exists() else 0
 
 
 def wait_until(condition, process):
