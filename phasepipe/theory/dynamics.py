@@ -14,14 +14,13 @@ import numpy as np
 import xarray as xr
 
 from phasepipe.physics.losses import Loss
-from phasepipe.theory.dynamics_grid import choose_times
+from phasepipe.theory.dynamics_grid import choose_times, step_share
 from phasepipe.theory.dynamics_path import Path, follow
 from phasepipe.theory.quadrature import Floats
 from phasepipe.theory.requirements import require_even
 
 FEWEST_SAMPLES = 1 << 8
 LONGEST_TIME = 1e4
-_SHARE, _DECAY = 0.06, 0.4  # step sizes at accuracy 0.01; the error is of second order in them
 _REFINEMENTS = 1
 _STEP_ERROR = 0.5  # error relative to the difference to steps twice as long; 1/3 at second order, 1 at first
 _SMOOTHING = 0.5  # width in log(time) for smoothing error estimates, which are noisy for two seeds
@@ -103,9 +102,9 @@ def dynamics(
     """
     loss = require_even(loss)
     require_settings(alpha, t_max, initial_overlap, samples, seeds, accuracy)
-    coarseness = np.sqrt(accuracy / 0.01)
+    share = step_share(accuracy)
     for refinement in range(_REFINEMENTS + 1):
-        times = choose_times(loss, alpha, t_max, _SHARE * coarseness, _DECAY * coarseness, initial_overlap)
+        times = choose_times(loss, alpha, t_max, share, initial_overlap)
         coarse = follow(loss, alpha, times[::2], samples, 0, initial_overlap)
         first = follow(loss, alpha, times, samples, 0, initial_overlap, every=2)
         worst = max(
@@ -114,7 +113,7 @@ def dynamics(
         )
         if worst <= accuracy or refinement == _REFINEMENTS:
             break
-        coarseness *= max(0.5, 0.8 * np.sqrt(accuracy / worst))
+        share *= max(0.5, 0.8 * np.sqrt(accuracy / worst))
     others = [follow(loss, alpha, times, samples, seed, initial_overlap, every=2) for seed in range(1, seeds)]
     result = _assemble(times[::2], [first, *others], coarse)
     _judge(result, accuracy, initial_overlap)

@@ -69,14 +69,14 @@ def follow(
         "mu": process.mu,
         "overlap": process.overlap,
         # both are defined only for starts without overlap
-        "amplification": process.response[1, :, 0] if overlap == 0 else unknown,
+        "amplification": process.amplification if overlap == 0 else unknown,
         "overlap_variance": process.variance if overlap == 0 else unknown,
     }
     series = {name: values[:last:every].copy() for name, values in everything.items()}
     series |= {"edge": edge, "outlier": outlier, "outlier_overlap": outlier_overlap, "bbp_margin": margin}
     two_time = {
         "correlation": process.correlation()[::every, ::every],
-        "response": process.response[0, :last:every, :last:every].copy(),
+        "response": process.propagator.response(last, process.time)[::every, ::every],
     }
     t_bbp = float(last_crossing_time(times[::every], margin))
     return Path(series, two_time, t_bbp, label, np.stack(kept))

@@ -3,7 +3,7 @@
 The prediction of a sample is a Gaussian field minus a memory term of its own forces. The laws of field and
 memory, and the multiplier of the sphere, follow from averages over all samples. The equations are causal: a
 step extends the two-time functions by one row, draws the field from response and noise, and advances all
-samples.
+samples. On the time grid they are the exact equations of the flow integrated by the implicit trapezoid rule.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from phasepipe.physics.losses import Loss
+from phasepipe.theory.implicit_step import Anderson, implicit_prediction
 from phasepipe.theory.noise import GaussianVariables
+from phasepipe.theory.propagator import Propagator
 from phasepipe.theory.quadrature import ConvergenceError, Floats
 from phasepipe.theory.sample_response import Controls, mean_response, noise_of_mean
 
 _ROUNDS = 40
 _KERNELS = 4  # maximal number of computations of the response in a step
-_NEWTON = 60
 _PIVOT = 1e-11  # innovations of the noise below this share of its variance are rounding errors
 _CONTROLS = 3
+_KERNEL_TOLERANCE = 20  # of the responses, relative to that of the field
 
 
 @dataclass
@@ -30,10 +32,8 @@ class _Trial:
     """State of the current step while it is being solved."""
 
     n: int
-    half: float  # half of the step: the weight of the end point
-    widths: Floats  # trapezoid weights, (n + 1,)
+    half: float  # half of the step
     overlap: float
-    row: Floats  # quadrature weights times response, (n,)
     memory: Floats  # memory term of earlier forces, (samples,)
 
 
@@ -66,8 +66,8 @@ class EffectiveProcess:
         Index of the current time; later entries of all arrays are unused.
     time, energy, mu, overlap, variance
         Shape (most,): t, ``alpha <l>``, ``alpha <l' yhat>``, m, and ``N E[m²]`` at zero overlap.
-    response
-        ``R`` and the response of the fixed direction, shape (2, most, most).
+    propagator
+        Responses of ``w`` and of the fixed direction.
     coefficients
         Coefficients of ``w`` in the variables, without its component along the signal, (most, most + 1).
     yhat
@@ -93,14 +93,12 @@ class EffectiveProcess:
         self._weights = np.stack([np.ones(samples), weight])
         self.time, self.energy, self.mu = np.zeros(most), np.zeros(most), np.zeros(most)
         self.overlap, self.variance = np.zeros(most), np.zeros(most)
-        self.response, self._change = np.zeros((2, most, most)), np.zeros((2, most, most))
+        self.propagator = Propagator(most)
         self.coefficients, self._noise = np.zeros((most, most + 1)), np.zeros((most, most + 1))
-        self._quadrature = np.zeros((most, most))
         self._direction_noise = np.zeros((most, most))
         self._force = np.zeros((most, samples))
         self._fields = np.zeros((most, samples), np.float32)
         self._damped = np.zeros((most, samples), np.float32)
-        self._kicked = np.zeros((most, samples), np.float32)
         self._correction = 0.0
         self.steps = 0
         self._begin(initial_overlap)
@@ -116,11 +114,11 @@ class EffectiveProcess:
         force = self._force[0] = self.loss.slope(self.yhat, self.z)
         self._curvature = self.loss.curvature(self.yhat, self.z)
         self._damped[0] = self._curvature  # there is no interval before the start
-        self.response[:, 0, 0] = 1.0
         self._noise[0, 1] = np.sqrt(self._mean(force**2))
         self._direction_noise[0, 0] = self._mean(self._weights[1] * force**2)
         self.overlap[0], self.variance[0] = overlap, 1.0
         self._observe(0, force)
+        self.propagator.begin(self.mu[0] - self.alpha * (self._weights @ self._curvature) / self.z.size)
 
     def _observe(self, n: int, force: Floats) -> None:
         self.mu[n] = self._mean(force * self.yhat)
@@ -128,9 +126,15 @@ class EffectiveProcess:
         self._drift = self.mu[n] * self.overlap[n] - self._pull(force)
 
     @property
-    def decay_rate(self) -> float:
-        """Initial decay rate of the response to a kick at the current time, ``alpha <T> - mu``."""
-        return self._mean(self._curvature) - float(self.mu[self.steps])
+    def amplification(self) -> Floats:
+        """Response of the direction to the start up to the current time, shape (steps + 1,)."""
+        return self.propagator.start[1, : self.steps + 1]
+
+    @property
+    def growth_rate(self) -> float:
+        """Current rate of change of ``log(m / sqrt(1 - m²))``; 0 without overlap."""
+        m = float(self.overlap[self.steps])
+        return abs(self._drift) / max(abs(m) * (1 - m * m), np.finfo(float).tiny) if m else 0.0
 
     @property
     def descent_rate(self) -> float:
@@ -152,32 +156,28 @@ class EffectiveProcess:
         """
         n = self.steps + 1
         self.time[n] = self.time[n - 1] + dt
-        self._kick_last(n, dt)
         self._predict(n)
-        widths = _trapezoid(self.time[: n + 1])
-        row = widths[:n] * self.response[0, n, :n]
-        trial = _Trial(n, 0.5 * dt, widths, self._guess_overlap(n), row, row @ self._force[:n])
-        scale = self._solve(trial)
-        for two_time in (self.response, self._change):
-            two_time[:, n, :n] *= scale  # the projection rescales w, and therefore its responses
-        self._quadrature[n, :n], self._quadrature[n, n] = trial.row, trial.half
-        self._measure_variance(trial)
+        memory = self.propagator.pulse[0, n, :n] @ self._force[:n]
+        scale = self._solve(_Trial(n, 0.5 * dt, self._guess_overlap(n), memory))
+        self.propagator.scale(n, scale)
+        self._measure_variance(n)
         self.steps = n
         self._observe(n, self._force[n])
 
     def _solve(self, trial: _Trial) -> float:
         """Iterate the implicit step; returns the scale factor of the projection onto the sphere."""
-        n, half, kernels, converged = trial.n, trial.half, 0, False
+        n, kernels, converged = trial.n, 0, False
         yhat, before = self.yhat, None
-        accelerate = _Anderson()
+        accelerate = Anderson()
         for attempt in range(_ROUNDS):
             scale = self._draw_field(trial)
             field = self._fields[n]
             target = field + trial.overlap * self.z - trial.memory
-            yhat = implicit_prediction(self.loss, target, self.z, half, yhat)
+            own = float(self.propagator.pulse[0, n, n])
+            yhat = implicit_prediction(self.loss, target, self.z, own, yhat)
             force = self._force[n] = self.loss.slope(yhat, self.z)
             curvature = self.loss.curvature(yhat, self.z)
-            damped = curvature / (1 + half * curvature)
+            damped = curvature / (1 + own * curvature)
             mu = self._mean(force * yhat)
             if self.overlap[0]:
                 trial.overlap = self._newton_overlap(trial, mu, damped)
@@ -188,8 +188,8 @@ class EffectiveProcess:
                 self._damped[n] = damped
                 moved = self._respond(trial, mu)
                 kernels += 1
-                converged = moved < 20 * self.tolerance or kernels >= _KERNELS
-                accelerate = _Anderson()
+                converged = moved < _KERNEL_TOLERANCE * self.tolerance or kernels >= _KERNELS
+                accelerate = Anderson()
                 continue
             guess = self._noise[n].copy()
             self._extend_noise(n)
@@ -202,8 +202,8 @@ class EffectiveProcess:
 
     def _draw_field(self, trial: _Trial) -> float:
         n = trial.n
-        w = trial.row @ self._noise[:n] + trial.half * self._noise[n]
-        w[0] += self.response[0, n, 0] * self.coefficients[0, 0]
+        w = self.propagator.pulse[0, n, : n + 1] @ self._noise[: n + 1]
+        w[0] += self.propagator.start[0, n] * self.coefficients[0, 0]
         scale = 1 / np.sqrt(w @ w + trial.overlap**2)
         trial.overlap *= scale
         self.coefficients[n] = scale * w
@@ -219,27 +219,13 @@ class EffectiveProcess:
         ratio = (self.time[n] - self.time[n - 1]) / (self.time[n - 1] - self.time[n - 2])
         return float(self.overlap[n - 1] + ratio * (self.overlap[n - 1] - self.overlap[n - 2]))
 
-    def _kick_last(self, n: int, dt: float) -> None:
-        """Response immediately after a kick at the last time, which depends on the step."""
-        self._kicked[n - 1] = kicked = self._curvature * jump_factor(self._curvature * dt)
-        mean = self.alpha * (self._weights @ kicked) / self.z.size
-        self._change[:, n - 1, n - 1] = self.mu[n - 1] - mean
-
     def _predict(self, n: int) -> None:
-        """Initial guess of row n of response and noise, which vary slowly along diagonals."""
-        R, noise = self.response, self._noise
-        R[:, n, n] = 1.0
-        if n == 1:
-            rate = self._change[:, 0, 0] * (self.time[1] - self.time[0])
-            R[:, 1, 0] = 1 / (1 - np.minimum(rate, 0.5))
-            noise[1] = noise[0]
-            return
-        R[:, n, 1:n] = R[:, n - 1, : n - 1]
-        if n > 2:
-            R[:, n, 2:n] += R[:, n - 1, 1 : n - 1] - R[:, n - 2, : n - 2]
-        ratio = (self.time[n] - self.time[n - 1]) / (self.time[n - 1] - self.time[n - 2])
-        R[:, n, 0] = R[:, n - 1, 0] + ratio * (R[:, n - 1, 0] - R[:, n - 2, 0])
-        noise[n] = noise[n - 1] + ratio * (noise[n - 1] - noise[n - 2])
+        """Initial guess of row n of responses and noise."""
+        self.propagator.predict(n, self.time)
+        self._noise[n] = self._noise[n - 1]
+        if n > 1:
+            ratio = (self.time[n] - self.time[n - 1]) / (self.time[n - 1] - self.time[n - 2])
+            self._noise[n] += ratio * (self._noise[n - 1] - self._noise[n - 2])
 
     def _pull(self, force: Floats) -> float:
         """``alpha <l' z>``, with known noise subtracted."""
@@ -263,101 +249,27 @@ class EffectiveProcess:
         self._noise[n, n + 1] = np.sqrt(max(covariance[n] - known @ known, _PIVOT * covariance[n]))
 
     def _respond(self, trial: _Trial, mu: float) -> float:
-        """Row n of both responses by the implicit trapezoid rule; returns the largest change of ``R``."""
-        n, half = trial.n, trial.half
-        matrix = self._quadrature[: n + 1, : n + 1].copy()
-        matrix[n, :n], matrix[n, n] = trial.row, half
-        steps = np.append(np.diff(self.time[: n + 1]), 0.0)
+        """Row n of both responses and the memory; returns the relative change of the responses."""
+        n, pulse = trial.n, self.propagator.pulse[0]
         chosen = np.unique(np.linspace(0, n, _CONTROLS).astype(int))
         w = self.coefficients[: n + 1]
         controls = Controls(self._fields[chosen], w @ w[chosen].T, self._force[n])
-        right_share = steps / (2 * trial.widths)
-        kernel = mean_response(
-            matrix, self._damped[: n + 1], self._kicked[:n], right_share, self._weights, controls
-        )
+        found = mean_response(pulse[: n + 1, : n + 1], self._damped[: n + 1], self._weights, controls)
         if self.overlap[0]:
-            self._correction = self._noise_of_pull(kernel.zero)
-        before = self.response[0, n, :n].copy()
-        for R, change, smooth, kick in zip(
-            self.response, self._change, self.alpha * kernel.smooth, self.alpha * kernel.kick, strict=True
-        ):
-            # the effect at a column's own time is contained in the kick, hence the strict triangle
-            past = kick[:n] + smooth[:n] @ np.tril(R[:n, :n], -1)
-            known = R[n - 1, :n] + half * (change[n - 1, :n] - past)
-            R[n, :n] = known / (1 - half * (mu - smooth[n]))
-            change[n, :n] = (mu - smooth[n]) * R[n, :n] - past
-        trial.row = trial.widths[:n] * self.response[0, n, :n]
-        trial.memory = trial.row @ self._force[:n]
-        return float(np.abs(self.response[0, n, :n] - before).max())
+            self._correction = self._noise_of_pull(found.zero)
+        moved = self.propagator.extend(n, trial.half, mu, self.alpha * found.mean)
+        trial.memory = pulse[n, :n] @ self._force[:n]
+        return moved
 
     def _noise_of_pull(self, zero: Floats) -> float:
         """Noise of ``<l' z>``, estimated from the differences of Stein's lemma with weight ``z²``."""
         pairs = (2, self.z.size // 2)
-        values = (self._force[self._row_in_work] * self.z).reshape(pairs).mean(axis=0)
+        values = (self._force[self.steps + 1] * self.z).reshape(pairs).mean(axis=0)
         return noise_of_mean(values, (self.z**2 * zero).reshape(len(zero), *pairs).mean(axis=1))
 
-    @property
-    def _row_in_work(self) -> int:
-        return self.steps + 1
-
-    def _measure_variance(self, trial: _Trial) -> None:
-        n = trial.n
+    def _measure_variance(self, n: int) -> None:
         covariance = self.alpha / self.z.size * (self._force[: n + 1] @ (self._weights[1] * self._force[n]))
         self._direction_noise[n, : n + 1] = self._direction_noise[: n + 1, n] = covariance
-        weighted = np.append(trial.widths[:n] * self.response[1, n, :n], trial.half)
+        weighted = self.propagator.pulse[1, n, : n + 1]
         noise = weighted @ self._direction_noise[: n + 1, : n + 1] @ weighted
-        self.variance[n] = self.response[1, n, 0] ** 2 + noise
-
-
-class _Anderson:
-    """Accelerate a fixed-point iteration by Anderson mixing of depth one."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Floats, Floats] | None = None
-
-    def __call__(self, point: Floats, image: Floats) -> Floats:
-        """Next point, from the current point and its image."""
-        residual = image - point
-        last, self._last = self._last, (residual, image.copy())
-        if last is None:
-            return image
-        difference = residual - last[0]
-        size = difference @ difference
-        share = float(np.clip(residual @ difference / size, -9.0, 0.9)) if size > 0 else 0.0
-        return np.asarray((1 - share) * image + share * last[1])
-
-
-def _trapezoid(times: Floats) -> Floats:
-    """Weights of an integral over all times, shape (times,)."""
-    steps = np.diff(times)
-    return np.asarray(0.5 * (np.append(steps, 0.0) + np.append(0.0, steps)))
-
-
-def jump_factor(stiffness: Floats) -> Floats:
-    """Correction ``2 (1 - exp(-x) (1 + x/2)) / x`` of the trapezoid weight at a kick.
-
-    The kick excites a force that relaxes at rate x / dt; within a long step most of it has decayed.
-    """
-    x = np.maximum(stiffness, 1e-3)
-    return np.where(stiffness > 1e-3, 2 * (1 - np.exp(-x) * (1 + x / 2)) / x, 1.0)
-
-
-def implicit_prediction(loss: Loss, target: Floats, y: Floats, half: float, guess: Floats) -> Floats:
-    """Solve ``yhat + half l'(yhat, y) = target`` for each sample, shape (samples,), by Newton's method.
-
-    Raises
-    ------
-    ConvergenceError
-        If it does not converge.
-    """
-    x = guess.copy()
-    live = np.arange(x.size)
-    for _ in range(_NEWTON):
-        at, label = x[live], y[live]
-        residual = at + half * loss.slope(at, label) - target[live]
-        step = residual / np.maximum(1 + half * loss.curvature(at, label), 0.05)
-        x[live] = at - step
-        live = live[~(np.abs(step) <= 1e-10 * (1 + np.abs(at)))]
-        if live.size == 0:
-            return x
-    raise ConvergenceError("Newton's method for the predictions did not converge: the step is too long")
+        self.variance[n] = self.propagator.start[1, n] ** 2 + noise

@@ -1,7 +1,7 @@
 """Response of the force of a sample to earlier changes of its field, averaged over samples.
 
-On a time grid a sample obeys ``yhat = h - Q l'(yhat, y)`` with a lower triangular matrix ``Q``, the response
-function times the quadrature weights. A small change of the field ``h`` therefore changes the force by
+On a time grid a sample obeys ``yhat = h - Q l'(yhat, y)`` with a lower triangular matrix ``Q``, the responses
+of ``w`` to pulses of force. A small change of the field ``h`` therefore changes the force by
 ``dl' = D (1 + Q D)^-1 dh``, ``D = diag(T)``. Only averages of the last row of that matrix are needed; the
 row is computed backward in time from its last entry. The cost is that of a triangular solve for each sample,
 organised as matrix products over blocks of times and samples.
@@ -42,42 +42,25 @@ class Controls:
 
 @dataclass(frozen=True)
 class MeanResponse:
-    """Averages of the last row of the response, shape (weights, times) each, without the factor alpha."""
+    """Averages of the last row of the response, without the factor alpha."""
 
-    smooth: Floats  # to a field that varies smoothly, quadrature weight of the earlier time included
-    kick: Floats  # to a field that jumps at the earlier time; its last entry is not known yet and 0
+    mean: Floats  # (weights, times)
     zero: Real  # the differences of Stein's lemma, (controls, samples)
 
 
-def mean_response(
-    quadrature: Floats,
-    damped: Real,
-    kicked: Real,
-    right_share: Floats,
-    weights: Floats,
-    controls: Controls,
-) -> MeanResponse:
+def mean_response(quadrature: Floats, damped: Real, weights: Floats, controls: Controls) -> MeanResponse:
     """Average the last row of the sample response.
 
     Parameters
     ----------
     quadrature
-        ``Q``, shape (times, times), lower triangular; entry (u, j) is the weight of time j times the
-        response of time u to j.
+        ``Q``, shape (times, times), lower triangular.
     damped
         ``T / (1 + Q_jj T)`` at all times, shape (times, samples).
-    kicked
-        Force per field right after a jump, shape (times - 1, samples) at least.
-    right_share
-        Share of the quadrature weight of each time that belongs to later times, shape (times,).
     weights
         Weights of the samples in each average, shape (weights, samples).
     controls
         Fields for the control variates.
-
-    Returns
-    -------
-    MeanResponse
     """
     times, samples = damped.shape
     kind = damped.dtype
@@ -86,32 +69,27 @@ def mean_response(
     zero = np.empty((len(loadings), samples), kind)
     sums = _Sums(len(weights), times, len(loadings))
     width = min(_SAMPLES, samples)
-    rows = np.empty((2, times, width), kind)
+    row, scratch = np.empty((2, times, width), kind)
     for first in range(0, samples, width):
         here = slice(first, first + width)
-        smooth, kick = rows
-        _solve_backward(matrix, damped[:, here], smooth, kick)
-        kick[:-1] *= kicked[: times - 1, here]
-        kick[:-1] *= -right_share[:-1, None].astype(kind)
-        kick[-1] = 0.0
+        _solve_backward(matrix, damped[:, here], row, scratch)
         product = controls.force[here] * controls.fields[:, here]
-        zero[:, here] = loadings @ smooth - product.astype(kind)
-        sums.add(rows, zero[:, here], weights[:, here].astype(kind))
-    means = sums.regressed(samples)
-    return MeanResponse(means[:, 0], means[:, 1], zero)
+        zero[:, here] = loadings @ row - product.astype(kind)
+        sums.add(row, zero[:, here], weights[:, here].astype(kind))
+    return MeanResponse(sums.regressed(samples), zero)
 
 
 class _Sums:
     """Sums over samples for the means and their regression on the controls."""
 
     def __init__(self, weights: int, times: int, controls: int) -> None:
-        self.rows = np.zeros((weights, 2, times))
+        self.rows = np.zeros((weights, times))
         self.zero = np.zeros((weights, controls))
-        self.rows_zero = np.zeros((weights, 2, times, controls))
+        self.rows_zero = np.zeros((weights, times, controls))
         self.zero_zero = np.zeros((weights, controls, controls))
 
     def add(self, rows: Real, zero: Real, weights: Real) -> None:
-        """Add a block: rows (2, times, samples), controls (controls, samples), weights (weights, samples)."""
+        """Add a block: rows (times, samples), controls (controls, samples), weights (weights, samples)."""
         for place, weight in enumerate(weights):
             weighted = weight * zero  # the weight depends only on the label, so the mean is still zero
             self.zero[place] += weighted.sum(axis=1)
@@ -120,11 +98,11 @@ class _Sums:
             self.rows_zero[place] += rows @ (weight * weighted).T
 
     def regressed(self, samples: int) -> Floats:
-        """Means of the weighted rows minus their regression on the controls, shape (weights, 2, times)."""
+        """Means of the weighted rows minus their regression on the controls, shape (weights, times)."""
         means = self.rows / samples
         for place in range(len(means)):
             centre = self.zero[place] / samples
-            joint = self.rows_zero[place] / samples - means[place][..., None] * centre
+            joint = self.rows_zero[place] / samples - means[place][:, None] * centre
             gain = _regression(self.zero_zero[place] / samples - np.outer(centre, centre), centre)
             means[place] -= joint @ gain
         return means

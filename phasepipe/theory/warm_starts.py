@@ -14,7 +14,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from phasepipe.physics.losses import Loss
-from phasepipe.theory.dynamics_grid import choose_times
+from phasepipe.theory.dynamics_grid import advance, choose_times, next_step, step_share
 from phasepipe.theory.effective_process import EffectiveProcess
 from phasepipe.theory.noise import GaussianVariables
 from phasepipe.theory.quadrature import ConvergenceError, Floats
@@ -25,8 +25,8 @@ HORIZONS = (3.2, 10.0, 32.0, 101.0)
 """Times up to which warm starts are followed: the first that covers a budget is computed."""
 _LARGEST, _SMALLEST, _RATIO = 0.8, 1e-5, 0.6  # initial overlaps
 _BRACKET = 1.12  # target ratio of the smallest overlap that recovers to the largest that does not
+_SPARE = 100  # time steps of a run with overlap beyond twice those of one without
 _BEYOND = 1.15  # runs continue beyond the horizon by this factor, so that the budget lies inside
-_SHARE, _DECAY = 0.06, 0.4  # as in phasepipe.theory.dynamics
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,14 @@ def warm_starts(
 def _warm_starts(
     loss: Loss, alpha: float, horizon: float, accuracy: float, samples: int, seeds: int
 ) -> WarmStarts:
-    coarseness = np.sqrt(accuracy / 0.01)
-    until = _BEYOND * horizon
-    times = choose_times(loss, alpha, until, _SHARE * coarseness, _DECAY * coarseness)
+    share, until = step_share(accuracy), _BEYOND * horizon
+    times = choose_times(loss, alpha, until, share)
     linear = [_linear(loss, alpha, times, samples, seed) for seed in range(seeds)]
 
     def follow(overlap: float) -> list[tuple[float, float]]:
         found: list[tuple[float, float]] = []
         for seed in range(seeds):
-            found.append(_follow(loss, alpha, times, samples, seed, overlap, linear[seed]))
+            found.append(_follow(loss, alpha, until, share, samples, seed, overlap, linear[seed]))
             if not np.isfinite(found[-1][0]):
                 break
         return found
@@ -141,53 +140,45 @@ def _warm_starts(
     return WarmStarts(alpha, horizon, overlaps, table[:, :, 0].T, table[:, :, 1].T)
 
 
-def _linear(loss: Loss, alpha: float, times: Floats, samples: int, seed: int) -> tuple[Floats, Floats]:
-    """Amplification ``A`` and ``S = V / A²`` of small overlaps, shape (times,) each."""
+def _linear(loss: Loss, alpha: float, times: Floats, samples: int, seed: int) -> PchipInterpolator:
+    """Amplification ``A`` and ``S = V / A²`` of small overlaps, over time."""
     variables = GaussianVariables(samples, len(times) + 1, seed, antithetic=False)
     process = EffectiveProcess(loss, alpha, variables, len(times))
     for step in np.diff(times):
         process.advance(step)
-    amplification = process.response[1, :, 0]
-    return amplification, process.variance / amplification**2
+    amplification = process.amplification
+    return PchipInterpolator(times, np.stack([amplification, process.variance / amplification**2]), axis=1)
 
 
 def _follow(
     loss: Loss,
     alpha: float,
-    times: Floats,
+    until: float,
+    share: float,
     samples: int,
     seed: int,
     overlap: float,
-    linear: tuple[Floats, Floats],
+    linear: PchipInterpolator,
 ) -> tuple[float, float]:
     """Recovery time (infinite without recovery) and ``S`` along the path."""
-    spare = len(times) // 4 + 8  # additional times for steps that must be halved
-    variables = GaussianVariables(samples, len(times) + spare + 1, seed, antithetic=True)
-    process = EffectiveProcess(loss, alpha, variables, len(times) + spare, initial_overlap=overlap)
-    overlaps = [overlap]
-    for step in np.diff(times):
-        _advance(process, step)
+    most = 2 * linear.x.size + _SPARE
+    variables = GaussianVariables(samples, most + 1, seed, antithetic=True)
+    process = EffectiveProcess(loss, alpha, variables, most, initial_overlap=overlap)
+    times, overlaps, step = [0.0], [overlap], np.inf
+    while overlaps[-1] < RECOVERED:
+        if times[-1] >= until:
+            return np.inf, np.nan
+        if process.steps + 1 == most:
+            raise ConvergenceError(
+                f"a start with overlap {overlap:.3g} at alpha = {alpha:g} needs more than {most} time steps"
+            )
+        step = advance(process, next_step(process, times[-1], share, until, step))
+        times.append(times[-1] + step)
         overlaps.append(float(process.overlap[process.steps]))
-        if overlaps[-1] >= RECOVERED:
-            break
-    else:
-        return np.inf, np.nan
-    number = len(overlaps) - 1
     # 1 - m decays exponentially near the end
     before, after = np.log1p(-overlaps[-2]), np.log1p(-min(overlaps[-1], 1 - 1e-12))
-    share = (np.log1p(-RECOVERED) - before) / (after - before)
-    time = times[number - 1] + share * (times[number] - times[number - 1])
-    return float(time), _start_variance(np.array(overlaps), *linear)
-
-
-def _advance(process: EffectiveProcess, step: float, depth: int = 0) -> None:
-    try:
-        process.advance(step)
-    except ConvergenceError:
-        if depth == 4:
-            raise
-        _advance(process, step / 2, depth + 1)
-        _advance(process, step / 2, depth + 1)
+    time = times[-2] + (np.log1p(-RECOVERED) - before) / (after - before) * step
+    return float(time), _start_variance(np.array(overlaps), *linear(np.minimum(times, until)))
 
 
 def _start_variance(overlaps: Floats, amplification: Floats, variance: Floats) -> float:

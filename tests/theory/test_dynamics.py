@@ -13,7 +13,8 @@ import phasepipe as pp
 from phasepipe import NormalisedQuartic
 from phasepipe.theory import dynamics, dynamics_grid, initial_spectrum
 from phasepipe.theory.dynamics_grid import choose_times
-from phasepipe.theory.effective_process import EffectiveProcess, implicit_prediction, jump_factor
+from phasepipe.theory.effective_process import EffectiveProcess
+from phasepipe.theory.implicit_step import implicit_prediction
 from phasepipe.theory.noise import GaussianVariables
 from phasepipe.theory.quadrature import ConvergenceError
 
@@ -75,7 +76,7 @@ def compare_with_dense(linear_loss: Any, N: int, instances: int, tolerance: floa
     process = solve(linear_loss, 2.0, times, 2**13)
     assert amplification[-1] > 1.2  # the signal direction is amplified, so that the comparison says something
     assert process.coefficients[:, 0] == pytest.approx(correlation, rel=tolerance)
-    assert process.response[1, :, 0] == pytest.approx(amplification, rel=tolerance)
+    assert process.amplification == pytest.approx(amplification, rel=tolerance)
     assert process.variance == pytest.approx(variance, rel=2 * tolerance)
 
 
@@ -91,7 +92,7 @@ def test_linear_loss_against_large_dense_solver(linear_loss: Any) -> None:
 def test_second_order_in_the_step(linear_loss: Any) -> None:
     def last(steps: int) -> Float:
         process = solve(linear_loss, 2.0, np.linspace(0, 1.5, steps + 1), 2**14)
-        return np.array([process.coefficients[steps, 0], process.response[1, steps, 0]])
+        return np.array([process.coefficients[steps, 0], process.amplification[steps]])
 
     coarse, middle, fine = last(3), last(6), last(12)
     order = np.log2(np.abs((coarse - middle) / (middle - fine)))
@@ -99,7 +100,7 @@ def test_second_order_in_the_step(linear_loss: Any) -> None:
 
 
 def test_error_falls_with_samples() -> None:
-    times = choose_times(NormalisedQuartic(1.0), 3.0, 0.5, 0.2, 0.5)
+    times = choose_times(NormalisedQuartic(1.0), 3.0, 0.5, 0.2)
 
     def spread(samples: int) -> float:
         ends = [solve(NormalisedQuartic(1.0), 3.0, times, samples, seed).energy[-1] for seed in range(6)]
@@ -125,20 +126,20 @@ def test_start_is_the_static_theory(a: float, alpha: float) -> None:
 @pytest.fixture(scope="module")
 def process() -> Any:
     loss = NormalisedQuartic(1.0)
-    return solve(loss, 3.0, choose_times(loss, 3.0, 2.0, 0.06, 0.3), 2**12)
+    return solve(loss, 3.0, choose_times(loss, 3.0, 2.0, 0.06), 2**12)
 
 
 def test_correlation_with_the_start_is_the_response(process: Any) -> None:
     last = process.steps + 1
     correlation = process.correlation()
-    assert correlation[:, 0] == pytest.approx(process.response[0, :last, 0], abs=1e-9)
+    assert correlation[:, 0] == pytest.approx(process.propagator.start[0, :last], abs=1e-9)
     assert np.diag(correlation) == pytest.approx(1.0, abs=1e-9)
     assert np.linalg.eigvalsh(correlation).min() > -1e-9
 
 
 def test_direction_that_labels_do_not_know_is_not_amplified() -> None:
     loss = NormalisedQuartic(1.0)
-    times = choose_times(loss, 3.0, 2.0, 0.06, 0.3)
+    times = choose_times(loss, 3.0, 2.0, 0.06)
     process = solve(loss, 3.0, times, 2**10, direction_weight=np.ones(2**10))
     assert process.variance == pytest.approx(1.0, abs=2e-3)
 
@@ -146,7 +147,7 @@ def test_direction_that_labels_do_not_know_is_not_amplified() -> None:
 def test_sum_rule_of_the_sphere() -> None:
     """``d C(t, 0) / dt = mu C - alpha <l'(t) yhat(0)>`` holds for samples, whose fields come from ``R``."""
     loss = NormalisedQuartic(1.0)
-    times = choose_times(loss, 3.0, 2.0, 0.06, 0.3)
+    times = choose_times(loss, 3.0, 2.0, 0.06)
     variables = GaussianVariables(2**13, len(times) + 1, 3, antithetic=False)
     process = EffectiveProcess(loss, 3.0, variables, len(times))
     start, rates = process.yhat.copy(), []
@@ -163,10 +164,10 @@ def test_sum_rule_of_the_sphere() -> None:
 
 def test_small_overlap_grows_as_the_amplification() -> None:
     loss = NormalisedQuartic(1.0)
-    times = choose_times(loss, 3.0, 1.0, 0.1, 0.4)
+    times = choose_times(loss, 3.0, 1.0, 0.1)
     process = solve(loss, 3.0, times, 2**13, initial_overlap=1e-3)
-    assert process.response[1, -1, 0] > 2
-    assert process.overlap / 1e-3 == pytest.approx(process.response[1, :, 0], rel=0.02)
+    assert process.amplification[-1] > 2
+    assert process.overlap / 1e-3 == pytest.approx(process.amplification, rel=0.02)
 
 
 def test_implicit_prediction_solves_its_equation() -> None:
@@ -175,12 +176,6 @@ def test_implicit_prediction_solves_its_equation() -> None:
     loss = NormalisedQuartic(0.01)
     yhat = implicit_prediction(loss, target, y, 0.3, np.zeros(500))
     assert yhat + 0.3 * loss.slope(yhat, y) == pytest.approx(target, abs=1e-8)
-
-
-def test_jump_factor_is_second_order() -> None:
-    assert jump_factor(np.array([-0.5, 0.0, 1e-3])) == pytest.approx(1.0, abs=1e-6)
-    assert jump_factor(np.array([0.1]))[0] == pytest.approx(1 - 0.1**2 / 6, abs=1e-4)
-    assert jump_factor(np.array([1e6]))[0] == pytest.approx(2e-6, rel=1e-3)
 
 
 def test_variables_are_orthonormal() -> None:
@@ -232,7 +227,7 @@ def test_accuracy_that_is_out_of_reach_is_said() -> None:
 def test_too_many_steps_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamics_grid, "MOST_STEPS", 40)
     with pytest.raises(ConvergenceError, match="more than 40 time steps"):
-        choose_times(NormalisedQuartic(1.0), 3.0, 1.0, 1e-3, 1e-3)
+        choose_times(NormalisedQuartic(1.0), 3.0, 1.0, 1e-3)
 
 
 @pytest.mark.parametrize(
