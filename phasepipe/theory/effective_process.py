@@ -204,12 +204,12 @@ class EffectiveProcess:
         n = trial.n
         w = self.propagator.pulse[0, n, : n + 1] @ self._noise[: n + 1]
         w[0] += self.propagator.start[0, n] * self.coefficients[0, 0]
-        scale = 1 / np.sqrt(w @ w + trial.overlap**2)
+        scale = 1 / float(np.sqrt(w @ w + trial.overlap**2))
         trial.overlap *= scale
         self.coefficients[n] = scale * w
         basis = self._variables.require(n + 2)[: n + 2]
         self._fields[n] = self.coefficients[n, : n + 2].astype(np.float32) @ basis
-        return float(scale)
+        return scale
 
     def _guess_overlap(self, n: int) -> float:
         if not self.overlap[0]:
