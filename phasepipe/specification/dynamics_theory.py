@@ -13,8 +13,7 @@ from phasepipe.specification.grid import AlphaList
 class DynamicsTheory(Model):
     """Range and accuracy of the prediction; ``true`` in the file means all defaults.
 
-    One alpha takes half a minute at t_max = 3, and several minutes at t_max = 30 and small a: the cost grows
-    with the third power of the number of time steps.
+    One alpha takes some 20 seconds of one core, and up to a few minutes at t_max = 100 and small a.
     """
 
     alpha: AlphaList | None = Field(
