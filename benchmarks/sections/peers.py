@@ -20,8 +20,7 @@ from benchmarks.sections.baselines import one_core, use_one_thread_in_jax
 A, ALPHA, T_MAX, THRESHOLD = 0.01, 3.0, 60.0, 0.99
 STARTS = 64
 TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
-SET = 16  # runs whose fates a tolerance has to keep
-SHARE = 0.99
+SET = 32  # runs whose fates a tolerance has to keep, all but one: runs near the separatrix are delicate
 TARGETS = {"SciPy": 25, "diffrax": 8}  # how many times faster the engine should be
 
 Solution = tuple[np.ndarray, np.ndarray]
@@ -38,6 +37,7 @@ class Peer:
     name: str
     solve: Solve
     runs: dict[int, int]
+    like: str = ""  # a peer with the same steps, whose tolerance it takes
 
 
 def measure(plan: Plan) -> list[Table]:
@@ -52,33 +52,35 @@ def _table(plan: Plan) -> Table:
         "also records and certifies; SciPy solves the first of them one by one in float64, diffrax the first "
         "of them in one compiled, vectorised call in float32 (absolute tolerance as the relative one; both "
         f"stop at |m| = {THRESHOLD}). rtol is the loosest of {', '.join(f'{t:g}' for t in TOLERANCES)} at "
-        f"which {SHARE:.0%} of {SET} fates at N = 256 (recovered or not) are those of the engine at rtol "
-        "1e-4 in float64. Peers that take minutes for a run are left out at N = 1024. Targets: "
+        f"which all but at most one of {SET} fates at N = 256 (recovered or not) are those of the engine at "
+        "rtol 1e-4 in float64. Peers that take minutes for a run are left out at N = 1024. Targets: "
         + ", ".join(f"{times} times the fastest of {name}" for name, times in TARGETS.items())
         + ".",
     )
     sizes = (32,) if plan.quick else (256, 1024)
     peers = _peers(sizes[0])
-    tolerances = {peer.name: _tolerance(peer, sizes[0], plan) for peer in peers}
+    tolerances = {peer.name: _tolerance(peer, sizes[0], plan) for peer in peers if not peer.like}
+    tolerances |= {peer.name: tolerances[peer.like] for peer in peers if peer.like}
     for N in sizes:
         table.rows += _measure(N, [peer for peer in peers if peer.runs.get(N)], tolerances, plan)
     return table
 
 
 def _peers(least: int) -> list[Peer]:
-    many, few, one = {least: 8, 1024: 3}, {least: 4, 1024: 1}, {least: 4}
-    scipy = {"RK23": many, "RK45": many, "LSODA": few, "BDF": one}
+    analytic = "SciPy BDF, analytic Jacobian"
+    scipy = {"RK23": {least: 8, 1024: 4}, "RK45": {least: 8, 1024: 2}, "LSODA": {least: 4}}
     found = [
         Peer(f"SciPy {name}", functools.partial(_scipy, name, False), runs) for name, runs in scipy.items()
     ]
-    found.append(Peer("SciPy BDF, analytic Jacobian", functools.partial(_scipy, "BDF", True), few))
+    found.append(Peer(analytic, functools.partial(_scipy, "BDF", True), {least: 4, 1024: 1}))
+    found.append(Peer("SciPy BDF", functools.partial(_scipy, "BDF", False), {least: 2}, like=analytic))
     try:
         import diffrax  # noqa: F401  in the dependency group bench
     except ImportError:
         return found
     return [
         *found,
-        Peer("diffrax Tsit5", functools.partial(_diffrax, "Tsit5"), {least: STARTS, 1024: 16}),
+        Peer("diffrax Tsit5", functools.partial(_diffrax, "Tsit5"), {least: STARTS, 1024: 8}),
         Peer("diffrax Kvaerno3", functools.partial(_diffrax, "Kvaerno3"), {least: 8}),
     ]
 
@@ -95,7 +97,7 @@ def _tolerance(peer: Peer, N: int, plan: Plan) -> float:
     exact = pp.run_flow(problem, loss, starts, T_MAX, relative_tolerance=1e-4, dtype="float64")
     recovered = exact["outcome"].values == pp.Outcome.RECOVERED
     for tolerance in TOLERANCES[:-1]:
-        if (peer.solve(problem, starts, tolerance)()[0] == recovered).mean() >= SHARE:
+        if (peer.solve(problem, starts, tolerance)()[0] != recovered).sum() <= 1:
             return tolerance
     return TOLERANCES[-1]
 
@@ -104,11 +106,15 @@ def _measure(N: int, peers: Sequence[Peer], tolerances: dict[str, float], plan: 
     problem, starts = _draw(N, 8 if plan.quick else STARTS)
     loss = pp.NormalisedQuartic(A)
     solve = {peer.name: peer.solve(problem, starts[: peer.runs[N]], tolerances[peer.name]) for peer in peers}
-    solutions = {name: action() for name, action in solve.items()}  # compiles, too
     runs = pp.run_flow(problem, loss, starts, T_MAX)
+    solutions: dict[str, Solution] = {}
+
+    def kept(name: str) -> Callable[[], None]:
+        return lambda: solutions.update({name: solve[name]()})
+
     found = interleave(
-        {"engine": lambda: pp.run_flow(problem, loss, starts, T_MAX)} | solve,
-        plan.rounds(3 if N < 1024 else 1),
+        {"engine": lambda: pp.run_flow(problem, loss, starts, T_MAX)} | {name: kept(name) for name in solve},
+        plan.rounds(2 if N < 1024 else 1),
         warm_up=False,
     )
     rows = [
@@ -225,9 +231,10 @@ def _diffrax(
 
     stages = 6 if solver == "Tsit5" else 4  # at least: Newton's iterations of a stage are not reported
     points = jnp.asarray(starts, jnp.float32)
+    compiled = solve.lower(points).compile()
 
     def run() -> Solution:
-        recovered, steps = jax.block_until_ready(solve(points))
+        recovered, steps = jax.block_until_ready(compiled(points))
         return np.asarray(recovered), stages * np.asarray(steps)
 
     return run

@@ -9,16 +9,17 @@ _SECONDS_PER_BLOCK = 3.0  # of the most expensive block; writing a block takes 3
 
 # Speed of the engine on one core (float32, 16 starts, a = 0.01, with records): matrix products, and a fixed
 # cost per evaluation. To measure it again: make bench BENCH="--only flow,gradient"
-_FLOPS_PER_SECOND = 5.5e10
-_SECONDS_PER_EVALUATION = 12e-6
+_FLOPS_PER_SECOND = 1.3e11
+_SECONDS_PER_EVALUATION = 2e-6
 _EVALUATIONS_PER_RUN = 400
 _ALPHA_OF_LONGEST_RUNS = 2.5  # near alpha_50; at larger alpha evaluations per run fall roughly as alpha^-1.5
 
 # Arrays that a block holds in memory: per run of the integrator, and per record before it is measured
 _ARRAYS_PER_RUN = 12
 _RECORDS_IN_FLIGHT = 256
+_PREDICTIONS_IN_FLIGHT = 2**18  # at small M
 _ARRAYS_PER_RECORD = 8
-_WORKER_BASE = 250e6  # bytes of an idle worker that has imported the package
+_WORKER_BASE = 310e6  # bytes of an idle worker that has imported the package
 _SHARE_OF_MEMORY = (
     0.5  # share of the memory limit of a worker that a block may use; Dask pauses a worker at 0.8
 )
@@ -50,8 +51,9 @@ def block_bytes(N: int, M: int, starts: int, instances: int, itemsize: int = 4) 
     """
     sensing = instances * M * N * (4 + 2 * itemsize)
     runs = instances * starts * _ARRAYS_PER_RUN * N * itemsize + starts * M * itemsize
-    # records are measured in double precision, at most _RECORDS_IN_FLIGHT and one of every run at a time
-    records = (_RECORDS_IN_FLIGHT + instances * starts) * (N * itemsize + _ARRAYS_PER_RECORD * M * 8)
+    # records are measured in double precision, at most these and one of every run at a time
+    in_flight = max(_RECORDS_IN_FLIGHT, _PREDICTIONS_IN_FLIGHT // M)
+    records = (in_flight + instances * starts) * (N * itemsize + _ARRAYS_PER_RECORD * M * 8)
     certificate = 8 * (6 * N**2 + 3 * M * N + 512 * M)  # of a run that may be trapped, in double precision
     return _WORKER_BASE + sensing + runs + records + certificate
 

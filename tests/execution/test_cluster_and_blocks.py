@@ -219,9 +219,9 @@ def test_a_block_stays_within_half_of_its_worker():
 
 
 def test_the_longest_runs_decide_how_many_instances_make_a_block():
-    near, beyond = (instances_per_block(256, [round(alpha * 256)], 16) for alpha in (2.5, 6))
+    near, beyond = (instances_per_block(512, [round(alpha * 512)], 16) for alpha in (2.5, 6))
     assert near < beyond
-    assert instances_per_block(256, [640, 1536], 16) == near
+    assert instances_per_block(512, [1280, 3072], 16) == near
 
 
 def test_blocks_near_the_transition_are_expected_to_last_longest():
