@@ -20,10 +20,8 @@ from benchmarks.sections.baselines import one_core, use_one_thread_in_jax
 A, ALPHA, T_MAX, THRESHOLD = 0.01, 3.0, 60.0, 0.99
 STARTS = 64
 TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
-SET, INSTANCES = (
-    32,
-    4,
-)  # runs whose fates a tolerance keeps, but one: close to the separatrix they are delicate
+# a tolerance keeps the fates of all runs of a set but one: close to the separatrix they are delicate
+SET, INSTANCES = 32, 4
 TARGETS = {"SciPy": 25, "diffrax": 8}  # how many times faster the engine should be
 
 Solution = tuple[np.ndarray, np.ndarray]
@@ -56,7 +54,7 @@ def _table(plan: Plan) -> Table:
         "of them in one compiled, vectorised call in float32 (absolute tolerance as the relative one; both "
         f"stop at |m| = {THRESHOLD}). rtol is the loosest of {', '.join(f'{t:g}' for t in TOLERANCES)} at "
         f"which all but at most one of {SET} fates at N = 256, of {INSTANCES} instances, are those of the "
-        "engine at rtol 1e-4 in float64. Peers that take minutes for a run are left out at N = 1024. Targets: "
+        "engine at rtol 1e-4 in float64. Peers that take minutes a run are left out at N = 1024. Targets: "
         + ", ".join(f"{times} times the fastest of {name}" for name, times in TARGETS.items())
         + ".",
     )
