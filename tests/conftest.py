@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from phasepipe.cli import main
-from phasepipe.execution.cluster import connect
+from phasepipe.execution.cluster import connect, write_scheduler_file
 from phasepipe.results.reduce import reduce_sweep
 from phasepipe.specification.cluster import LocalCluster
 from phasepipe.specification.configuration import load_sweep
@@ -124,9 +124,23 @@ def client():
 
 
 @pytest.fixture(scope="session")
-def make_finished(client):
+def cluster_of(tmp_path_factory):
+    """The section ``cluster`` with which a sweep uses the workers of a client."""
+    files = {}
+
+    def found(client):
+        if client.id not in files:
+            files[client.id] = tmp_path_factory.mktemp("cluster") / "scheduler.json"
+            write_scheduler_file(client, files[client.id])
+        return {"kind": "scheduler_file", "path": str(files[client.id])}
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_finished(client, cluster_of):
     """The sweep of ``finished``; keywords change its keys."""
-    address = {"kind": "address", "address": client.scheduler.address}
+    address = cluster_of(client)
 
     def make(**changes):
         return load_sweep({"sweep": "small", "sweeps": {"small": FINISHED | {"cluster": address} | changes}})
@@ -154,12 +168,11 @@ def finished(tmp_path_factory, make_finished):
 
 
 @pytest.fixture(scope="session")
-def run_sweep(make_sweep, client):
+def run_sweep(make_sweep, client, cluster_of):
     """Runs a small sweep into a results folder, on the session's workers or on those of ``on``."""
 
     def run(results, on=client, **changes):
-        address = {"kind": "address", "address": on.scheduler.address}
-        sweep = make_sweep(cluster=address, **changes)
+        sweep = make_sweep(cluster=cluster_of(on), **changes)
         folder = SweepFolder(results / sweep.name)
         draw_instances(sweep, folder, cores=1, log=results / "log")
         run_descent(sweep, folder, cores=1, log=results / "log")

@@ -10,7 +10,7 @@ import numpy as np
 from distributed import Client
 
 from benchmarks.harness import Plan, Row, Samples, Table, clock
-from phasepipe.execution.cluster import connect
+from phasepipe.execution.cluster import connect, write_scheduler_file
 from phasepipe.specification.cluster import LocalCluster
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.stages.instances import draw_instances
@@ -64,18 +64,20 @@ def _measure(N: int, instances: int, target: float, clients: dict[int, Client], 
 
 def _stage(N: int, instances: int, client: Client) -> tuple[float, float]:
     """Wall seconds of the stage on an empty store, and CPU seconds of its workers."""
-    settings = {
-        "loss": {"kind": "normalised_quartic", "a": 0.01},
-        "N": [N],
-        "alpha": [2.5, 3.0, 3.5],
-        "instances": instances,
-        "starts": [{"kind": "random", "count": 16}],
-        "t_max": 60,
-        "cluster": {"kind": "address", "address": client.scheduler.address},
-    }
-    sweep = load_sweep({"sweep": "workers", "sweeps": {"workers": settings}})
     with tempfile.TemporaryDirectory() as scratch:
-        folder, log = SweepFolder(Path(scratch)), Path(scratch) / "log"
+        scheduler = Path(scratch) / "scheduler.json"
+        write_scheduler_file(client, scheduler)
+        settings = {
+            "loss": {"kind": "normalised_quartic", "a": 0.01},
+            "N": [N],
+            "alpha": [2.5, 3.0, 3.5],
+            "instances": instances,
+            "starts": [{"kind": "random", "count": 16}],
+            "t_max": 60,
+            "cluster": {"kind": "scheduler_file", "path": str(scheduler)},
+        }
+        sweep = load_sweep({"sweep": "workers", "sweeps": {"workers": settings}})
+        folder, log = SweepFolder(Path(scratch) / "results"), Path(scratch) / "log"
         draw_instances(sweep, folder, cores=1, log=log)
         before = _worker_seconds(client)
         wall = clock(lambda: run_descent(sweep, folder, cores=1, log=log))[0]

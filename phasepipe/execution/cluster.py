@@ -16,17 +16,17 @@ from typing import Any
 
 import dask
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster, Security
+from distributed import Client, LocalCluster
 from distributed.system import MEMORY_LIMIT
 
 from phasepipe.errors import ClusterError
+from phasepipe.execution.credentials import Credentials, credentials_from, make_credentials
 from phasepipe.execution.slurm import slurm_client
 from phasepipe.specification.cluster import (
     ClusterSpec,
     SchedulerAddress,
     SchedulerFile,
     SlurmCluster,
-    TlsFiles,
 )
 from phasepipe.specification.cluster import LocalCluster as LocalSpec
 from phasepipe.store.atomic import replace_bytes
@@ -54,6 +54,9 @@ _CONFIG = {
     # processes with two workers this took nearly a tenth of a core, and each check stops a computing thread
     "distributed.admin.tick.interval": "500 ms",
     "distributed.worker.memory.monitor-interval": "500 ms",
+    # pages over HTTP, which need no certificate
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 
 
@@ -95,8 +98,8 @@ def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
             with _local(spec.workers or cores or available_cores()) as client:
                 yield client
         elif isinstance(spec, SlurmCluster):
-            security = _security(spec.security)
-            with dask.config.set(_SLURM_CONFIG), slurm_client(spec, _WORKER_ENVIRONMENT, security) as client:
+            given = make_credentials() if spec.security is None else credentials_from(spec.security)
+            with dask.config.set(_SLURM_CONFIG), slurm_client(spec, _WORKER_ENVIRONMENT, given) as client:
                 yield client
         else:
             with _existing(spec) as client:
@@ -133,9 +136,12 @@ def _ignoring_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _local(workers: int) -> Iterator[Client]:
+    security = make_credentials().security()
     with _environment(_WORKER_ENVIRONMENT):
         with _ignoring_interrupts():
             cluster = LocalCluster(
+                protocol="tls://",
+                security=security,
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
@@ -144,7 +150,7 @@ def _local(workers: int) -> Iterator[Client]:
                 silence_logs=logging.CRITICAL,  # the stage reports dying workers in one sentence
             )
         # not the default client: this process reads stores itself
-        with cluster, Client(cluster, set_as_default=False) as client:
+        with cluster, Client(cluster, security=security, set_as_default=False) as client:
             yield client
 
 
@@ -156,51 +162,19 @@ _SLURM_CONFIG = {
 }
 
 
-def _security(files: TlsFiles | None) -> Security | None:
-    """TLS settings of scheduler, workers and client; None leaves them to Dask's configuration."""
-    if files is None:
-        return None
-    for key, path in files.model_dump().items():
-        if not (Path(path).is_file() and os.access(path, os.R_OK)):
-            raise ClusterError(
-                f"cluster.security.{key} = {path!r} is not a readable file; give the path of a PEM file"
-            )
-    paths = {key: str(Path(path).resolve()) for key, path in files.model_dump().items()}
-    roles = {
-        f"tls_{role}_{part}": paths[part]
-        for role in ("scheduler", "worker", "client")
-        for part in ("cert", "key")
-    }
-    security = Security(require_encryption=True, tls_ca_file=paths["ca_file"], **roles)
-    try:
-        security.get_connection_args("client")
-    except OSError as error:  # includes ssl.SSLError
-        raise ClusterError(
-            f"the files of cluster.security do not match ({error}); "
-            "ca must have signed cert, and key must be its key"
-        ) from error
-    return security
-
-
 @contextmanager
 def _existing(spec: SchedulerFile | SchedulerAddress) -> Iterator[Client]:
+    credentials = None if spec.security is None else credentials_from(spec.security)
     if isinstance(spec, SchedulerFile):
-        # the client would wait for the file forever, despite its timeout
-        if not Path(spec.path).is_file():
-            raise ClusterError(
-                f"cluster.path = {spec.path!r} does not exist; "
-                f"start a cluster with: phasepipe cluster --scheduler-file {spec.path}"
-            )
-        _check_scheduler_file(Path(spec.path))
-        arguments, where = {"scheduler_file": spec.path}, spec.path
+        address, written = _read_scheduler_file(Path(spec.path))
+        credentials, where = credentials or written, spec.path
     else:
-        arguments, where = {"address": spec.address}, spec.address
+        address = where = spec.address
     refused = None
     try:
         # not the default client: a client that failed to connect would remain the default
-        client = Client(
-            **arguments, security=_security(spec.security), timeout=_CONNECT_TIMEOUT, set_as_default=False
-        )
+        security = None if credentials is None else credentials.security()
+        client = Client(address, security=security, timeout=_CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, OverflowError, ValueError, TypeError, RuntimeError) as error:
         refused = " ".join(str(error).split())
     if refused is not None:
@@ -256,9 +230,15 @@ def _warning_without_workers(client: Client, where: str) -> Iterator[None]:
         thread.join(timeout=10)
 
 
-def _check_scheduler_file(path: Path) -> None:
+def _read_scheduler_file(path: Path) -> tuple[str, Credentials | None]:
+    """Address and credentials in a scheduler file of ``phasepipe cluster``, or the address in one of Dask."""
     try:
         content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ClusterError(
+            f"cluster.path = {str(path)!r} does not exist; "
+            f"start a cluster with: phasepipe cluster --scheduler-file {path}"
+        ) from None
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"cluster.path = {str(path)!r} cannot be read as a scheduler file ({error}); "
@@ -269,10 +249,17 @@ def _check_scheduler_file(path: Path) -> None:
             f"cluster.path = {str(path)!r} is not a scheduler file: it contains no address. "
             f"Write one with: phasepipe cluster --scheduler-file {path}"
         )
+    try:
+        return content["address"], Credentials.from_scheduler_file(content)
+    except TypeError:
+        raise ClusterError(
+            f"cluster.path = {str(path)!r} contains credentials that are not complete; "
+            f"write it again with: phasepipe cluster --scheduler-file {path}"
+        ) from None
 
 
 def write_scheduler_file(client: Client, path: Path) -> None:
-    """Write the address of the scheduler of ``client`` to a file, for other processes.
+    """Write address and credentials of the scheduler of ``client`` for other processes of this user.
 
     Raises
     ------
@@ -280,11 +267,13 @@ def write_scheduler_file(client: Client, path: Path) -> None:
         If the file cannot be written.
     """
     # Client.write_scheduler_file adds the metrics of the workers, which JSON cannot always hold
-    content = json.dumps({"type": "Scheduler", "address": client.scheduler_info()["address"]})
+    content = {"type": "Scheduler", "address": client.scheduler_info()["address"]}
+    if (credentials := Credentials.of(client)) is not None:
+        content |= credentials.in_scheduler_file()
     try:
         path.parent.stat()  # a missing folder is most likely a typing mistake
-        # anyone who can read the address can run code on the cluster
-        replace_bytes(path, content.encode(), mode=0o600)
+        # whoever can read the file can run code on the cluster
+        replace_bytes(path, json.dumps(content).encode(), mode=0o600)
     except OSError as error:
         raise ClusterError(
             f"scheduler file {path} cannot be written ({error.strerror}); choose another folder"

@@ -26,6 +26,7 @@ from typing import Any
 from distributed import Client, Security
 
 from phasepipe.errors import ClusterError
+from phasepipe.execution.credentials import Credentials, on_shared_disk
 from phasepipe.specification.cluster import SlurmCluster
 
 logger = logging.getLogger("phasepipe")
@@ -35,11 +36,13 @@ _REPORT = 60.0  # seconds between two messages while there is no worker
 # give up when jobs end this often before any worker connects; jobs that end together count once
 _FAILED_ATTEMPTS = 3
 _ALARM = signal.SIGUSR2
+# workers offer no pages over HTTP, which need no certificate
+_NO_PAGES = {"DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]"}
 
 
 @contextmanager
 def slurm_client(
-    spec: SlurmCluster, environment: dict[str, str], security: Security | None
+    spec: SlurmCluster, environment: dict[str, str], credentials: Credentials
 ) -> Iterator[Client]:
     """Yield a client of workers in SLURM jobs; the jobs are cancelled at the end, also after errors.
 
@@ -49,8 +52,8 @@ def slurm_client(
         Settings of the jobs.
     environment
         Environment variables of the worker processes.
-    security
-        TLS settings, or None.
+    credentials
+        Of scheduler, workers and client.
 
     Raises
     ------
@@ -70,10 +73,10 @@ def slurm_client(
             "cluster.kind = slurm needs dask-jobqueue; install it with pip install 'phasepipe[slurm]'"
         ) from None
     name = f"phasepipe-{uuid.uuid4().hex[:8]}"
-    with _interruptible():
+    with _interruptible(), on_shared_disk(credentials, Path(spec.log_directory)) as shared:
         try:
             try:
-                cluster = SLURMCluster(**_arguments(spec, name, environment, security))
+                cluster = SLURMCluster(**_arguments(spec, name, environment, shared.security()))
             except (ValueError, RuntimeError, OSError) as error:
                 reason = " ".join(str(error).split())
                 raise ClusterError(
@@ -82,7 +85,7 @@ def slurm_client(
             with cluster:
                 _check_job_script(cluster.job_script())
                 with (
-                    Client(cluster, security=security, set_as_default=False) as client,
+                    Client(cluster, security=credentials.security(), set_as_default=False) as client,
                     _watched(cluster, spec, name),
                 ):
                     yield client
@@ -96,7 +99,7 @@ def slurm_client(
 
 
 def _arguments(
-    spec: SlurmCluster, name: str, environment: dict[str, str], security: Security | None
+    spec: SlurmCluster, name: str, environment: dict[str, str], security: Security
 ) -> dict[str, Any]:
     processes, margin = spec.processes or spec.cores, spec.margin_seconds()
     lifetime = spec.walltime_seconds() - margin
@@ -113,7 +116,7 @@ def _arguments(
         "job_name": name,
         "job_extra_directives": spec.job_extra_directives,
         "job_script_prologue": [
-            *(f"export {key}={value}" for key, value in environment.items()),
+            *(f"export {key}={value}" for key, value in (environment | _NO_PAGES).items()),
             *spec.job_script_prologue,
         ],
         "python": spec.python or sys.executable,

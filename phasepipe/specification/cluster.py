@@ -46,7 +46,7 @@ class SchedulerFile(Model):
     path: ExpandedPath = Field(description="Scheduler file of the cluster", examples=["scheduler.json"])
     security: TlsFiles | None = Field(
         default=None,
-        description="TLS files; default Dask's configuration",
+        description="TLS files; default those in the scheduler file, or Dask's configuration",
         examples=[{"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}],
     )
 
@@ -142,7 +142,7 @@ class SlurmCluster(Model):
     )
     security: TlsFiles | None = Field(
         default=None,
-        description="TLS files; default Dask's configuration",
+        description="TLS files; default a certificate made for the run",
         examples=[{"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}],
     )
 

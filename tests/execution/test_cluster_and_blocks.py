@@ -44,8 +44,8 @@ def test_workers_use_one_blas_thread_whatever_the_environment_asks(client):
 
 
 def test_a_local_cluster_listens_on_this_machine_only(client):
-    assert client.scheduler.address.startswith("tcp://127.0.0.1:")
-    assert all(worker.startswith("tcp://127.0.0.1:") for worker in client.scheduler_info()["workers"])
+    assert client.scheduler.address.startswith("tls://127.0.0.1:")
+    assert all(worker.startswith("tls://127.0.0.1:") for worker in client.scheduler_info()["workers"])
 
 
 @pytest.mark.usefixtures("client")
@@ -167,16 +167,12 @@ def test_same_bits_for_a_sweep_that_grew(run_sweep, reference, tmp_path):
     assert_same_bits(found, reference)
 
 
-def test_an_existing_scheduler_by_address_and_by_file(client, tmp_path):
+def test_an_existing_scheduler_by_its_file(client, tmp_path):
     file = tmp_path / "scheduler.json"
     write_scheduler_file(client, file)
-    for spec in (
-        SchedulerAddress(kind="address", address=client.scheduler.address),
-        SchedulerFile(kind="scheduler_file", path=str(file)),
-    ):
-        with connect(spec) as other:
-            assert other.submit(lambda x: x + 1, 1).result() == 2
-            assert other.id != client.id
+    with connect(SchedulerFile(kind="scheduler_file", path=str(file))) as other:
+        assert other.submit(lambda x: x + 1, 1).result() == 2
+        assert other.id != client.id
     assert client.submit(lambda x: x + 2, 1).result() == 3  # the cluster outlives its visitors
 
 
@@ -193,7 +189,9 @@ def test_a_missing_scheduler_file_is_refused_at_once(tmp_path):
     assert time.monotonic() - start < 1
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", "no json"])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1]", "no json", '{"address": "tls://127.0.0.1:1", "credentials": {"ca": "x"}}']
+)
 def test_a_broken_scheduler_file_is_refused(tmp_path, content):
     (tmp_path / "broken.json").write_text(content)
     spec = SchedulerFile(kind="scheduler_file", path=str(tmp_path / "broken.json"))

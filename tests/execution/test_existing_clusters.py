@@ -109,8 +109,11 @@ def test_a_failed_connection_leaves_no_event_loop_behind(monkeypatch):
 
 
 def test_a_scheduler_without_workers_is_waited_for_and_told_of(tmp_path, monkeypatch, capsys):
+    """It is not encrypted, which is the choice of whoever started it."""
     monkeypatch.setattr(cluster, "_FIRST_WARNING", 1.0)
     with scheduler(tmp_path, "--host", "127.0.0.1") as spec, connect(spec) as client:
+        with connect(SchedulerAddress(kind="address", address=client.scheduler.address)) as by_address:
+            assert by_address.scheduler.address == client.scheduler.address
         future = client.submit(lambda: 1)
         time.sleep(3)
         assert f"the cluster at {spec.path} has no workers; waiting for them" in capsys.readouterr().err

@@ -17,10 +17,9 @@ from phasepipe.store.tables import open_store
 
 
 @pytest.fixture
-def on_workers(make_sweep, client):
+def on_workers(make_sweep, client, cluster_of):
     """Makes a small sweep that uses the workers of the test session; keyword arguments change its keys."""
-    address = {"kind": "address", "address": client.scheduler.address}
-    return lambda **changes: make_sweep(cluster=address, **changes)
+    return lambda **changes: make_sweep(cluster=cluster_of(client), **changes)
 
 
 @pytest.fixture
