@@ -4,6 +4,10 @@ Zarr reads a chunk without a file as fill values. This is right for entries that
 wrong for a file that was lost. Here a missing file is an error if ``status`` marks an entry of the chunk as
 done. Other errors are a finished run without an outcome, a chunk with a wrong checksum, a truncated chunk,
 and a chunk that cannot be read. Each error is one sentence, in commands, stages and notebooks alike.
+
+The store may be written meanwhile, and values may be read in any order, by several threads. A file of status is
+therefore read once, before any of the data that it describes, and then kept: whatever it marks as done was
+written before the data are read.
 """
 
 from __future__ import annotations
@@ -66,9 +70,12 @@ class GuardedStore(WrapperStore["Store"]):
         self._metadata = arrays
         self._arrays = {name: StoredArray.of(name, metadata) for name, metadata in arrays.items()}
         self._files: dict[str, tuple[tuple[int, ...], bytes]] = {}
+        self._seen: dict[str, bytes | None] = {}  # files of status as they were when they were needed first
 
     def _with_store(self, store: Store) -> GuardedStore:
-        return type(self)(store, self._path, self._metadata)
+        other = type(self)(store, self._path, self._metadata)
+        other._seen = self._seen
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": {}}
@@ -82,9 +89,13 @@ class GuardedStore(WrapperStore["Store"]):
         if not slash or array is None:
             return await self._content(key, prototype, byte_range)
         file = tuple(int(part) for part in place.split("/") if part)
-        # read status before the outcomes: an outcome may be missing now and be written a moment later
+        if name == _STATUS:
+            content = await self._status(key)
+        else:
+            if (holder := self._status_of(array, file)) is not None:
+                await self._status(self._arrays[_STATUS].key(holder))
+            content = await self._file(key)
         done = await self._done(array, file) if name == _OUTCOME else None
-        content = await self._file(key)
         if content is None:
             await self._refuse_missing(array, file, {}, done)
             return None
@@ -97,6 +108,20 @@ class GuardedStore(WrapperStore["Store"]):
                 if wanted.start <= where.start and where.stop <= wanted.stop:
                     await self._check(array, file, slot, content[where], done)
         return prototype.buffer.from_bytes(content[wanted])
+
+    async def _status(self, key: str) -> bytes | None:
+        """A file of status, as it was when it was needed first."""
+        if key not in self._seen:
+            self._seen.setdefault(key, await self._file(key))  # another thread may have been faster
+        return self._seen[key]
+
+    def _status_of(self, array: StoredArray, file: Place) -> Place | None:
+        """The file of status that describes a file of data; None for a coordinate."""
+        status = self._arrays.get(_STATUS)
+        if status is None or array.ndim < status.ndim:
+            return None
+        spans = zip(file, array.files, status.files, strict=False)
+        return tuple(at * size // whole for at, size, whole in spans)
 
     async def _file(self, key: str) -> bytes | None:
         """The newest content of a file, which is read only if it has changed."""
@@ -152,11 +177,22 @@ class GuardedStore(WrapperStore["Store"]):
         for slot in np.ndindex(*array.per_file):
             region, place = _within(array, slot, done.ndim), array.place_at(file, slot)
             if slot not in index and array.contains(place) and done[region].any():
+                await self._refuse_changed(array, file)
                 entries = await self._describe(array, place, done[region])
                 raise DamagedStoreError(
                     f"{self._path / array.key(place)} is missing, but {entries} are marked as done; "
                     f"{cure(self._path)}"
                 )
+
+    async def _refuse_changed(self, array: StoredArray, file: Place) -> None:
+        """Raise an error if the status of the runs in a file is no longer what it was."""
+        holder = self._status_of(array, file)
+        key = self._arrays[_STATUS].key(holder or ())
+        if await self._file(key) != self._seen[key]:
+            raise DamagedStoreError(
+                f"{self._path} has changed since it was opened: blocks were marked as pending, to be computed "
+                "again; open it again"
+            )
 
     async def _check(
         self, array: StoredArray, file: Place, slot: Place, chunk: bytes, done: NDArray[np.bool_] | None
@@ -175,14 +211,14 @@ class GuardedStore(WrapperStore["Store"]):
 
     async def _done(self, array: StoredArray, file: Place) -> NDArray[np.bool_] | None:
         """Which entries of a file are done, shape of its leading dimensions; None for a coordinate."""
-        status = self._arrays.get(_STATUS)
-        if status is None or array.name == _STATUS or array.ndim < status.ndim:
+        holder = self._status_of(array, file)
+        if holder is None or array.name == _STATUS:
             return None
+        status = self._arrays[_STATUS]
         first = [at * size for at, size in zip(file, array.files, strict=True)][: status.ndim]
-        holder = tuple(at // size for at, size in zip(first, status.files, strict=True))
         key = status.key(holder)
         whole = np.zeros(status.files, bool)
-        content = await self._file(key)
+        content = await self._status(key)
         if content is not None:
             for slot, where in self._index(status, key, content).items():
                 if not is_whole(content[where]):

@@ -3,78 +3,70 @@
 import json
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr
+from phasepipe.store.history import HISTORY
 
 import phasepipe.store.block_store as block_store
-from phasepipe.stages.runs import layout
-from phasepipe.store.block_store import BlockStore, write_block
-from phasepipe.store.packing import pack
-from phasepipe.store.tables import open_store
+from phasepipe.store.block_store import BlockStore
+from phasepipe.store.integrity import mark_pending
+from phasepipe.store.reading import DamagedStoreError
+from phasepipe.store.tables import open_chunked, open_store
+from tests.store.growing import READERS, STEPS, fill, prepare
 
-N = 12
-READ = """
-import json, sys, time
-from pathlib import Path
-import phasepipe as pp
-root, stop = Path(sys.argv[1]), Path(sys.argv[2])
-print("reading", flush=True)
-reads, shapes, wrong = 0, set(), []
-while not stop.exists():
-    try:
-        data = pp.open_sweep(root)["runs/N12"].to_dataset()[
-            ["status", "outcome", "recovery_time", "measurements"]].load()
-        names = 1e3 * data["measurements"] + data["instance"]
-        torn = (data["status"] == 1) & (data["recovery_time"] != names)
-        if torn.any() or (data["measurements"] / 12 != data["alpha"]).any():
-            wrong.append("torn rows")
-        shapes.add(data["status"].shape)
-    except Exception as error:
-        wrong.append(f"{type(error).__name__}: {error}")
-    reads += 1
-print(json.dumps([reads, sorted(shapes), wrong]), flush=True)
-"""
+ROOT = Path(__file__).parents[2]
+SHAPES = {(len(alphas), instances, 2) for alphas, instances in STEPS}
 
 
-def prepare(path, sweep):
-    return BlockStore.prepare(path, sweep, layout(sweep, N))
+def test_eight_readers_of_a_growing_killed_and_resumed_sweep_see_no_halves(tmp_path, configuration):
+    settings = json.dumps(configuration()["sweeps"]["small"])
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.store.growing", tmp_path, settings, "2"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    found = json.loads(ended.stdout)
+    assert found["kills"] >= 4
+    assert found["failed"] == [0] * READERS
+    assert len(found["readers"]) == READERS
+    for reader in found["readers"]:
+        assert reader["wrong"] == []
+        assert reader["reads"] > 1
+        assert {tuple(shape) for shape in reader["shapes"]} <= SHAPES
+    assert set.union(*({tuple(shape) for shape in reader["shapes"]} for reader in found["readers"])) > {
+        (1, 1, 2)
+    }
 
 
-def fill(path, sweep):
-    for block in prepare(path, sweep).pending_blocks():
-        names = 1e3 * block.keys["measurements"][:, None, None] + block.keys["instance"][:, None]
-        time_of = np.broadcast_to(names, block.todo.shape)[block.todo]
-        fates = np.ones(block.count, np.uint8)
-        others = {
-            name: np.ones((block.count, *array.shape[3:]), array.dtype)
-            for name, array in zarr.open_group(str(path), mode="r").arrays()
-            if array.ndim >= 3 and name not in ("status", "outcome", "recovery_time")
-        }
-        write_block(path, block, others | {"outcome": fates, "recovery_time": time_of})
-        pack(path)  # while others read
+@pytest.mark.parametrize("first", ["status", "outcome", "recovery_time"])
+@pytest.mark.parametrize("opened", [open_store, open_chunked])
+def test_what_is_written_after_the_first_look_at_a_block_stays_unseen(tmp_path, make_sweep, opened, first):
+    path, small = tmp_path / "small/runs/N12.zarr", {"alpha": [2], "instances": 1}
+    fill(path, make_sweep(**small))
+    prepare(path, make_sweep(alpha=[2], instances=2))  # the second instance shares the block of the first
+    data = opened(path)[["status", "outcome", "recovery_time"]]
+    before = data[first].values
+    fill(path, make_sweep(alpha=[2], instances=2))
+    assert (data["status"].values == [[[1, 1], [0, 0]]]).all()
+    assert (data[first].values == before)[data["status"].values == 1].all()
+    assert (opened(path)["status"].values == 1).all()
+    assert np.isfinite(data["recovery_time"].values[0, 0]).all()
 
 
-def test_readers_never_see_a_growth_by_halves(tmp_path, make_sweep):
-    path, stop = tmp_path / "small/runs/N12.zarr", tmp_path / "stop"
-    fill(path, make_sweep(alpha=[2], instances=1))
-    command = [sys.executable, "-c", READ, str(tmp_path / "small"), str(stop)]
-    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    try:
-        for reader in readers:
-            assert reader.stdout.readline() == "reading\n"
-        for alphas, instances in [([2], 2), ([3, 2], 3), ([3, 1, 2], 5), ([3, 1, 4, 2], 6)]:
-            fill(path, make_sweep(alpha=alphas, instances=instances))
-            time.sleep(1)
-    finally:
-        stop.touch()
-    for reader in readers:
-        reads, shapes, wrong = json.loads(reader.communicate(timeout=60)[0])
-        assert wrong == []
-        assert reads > 1
-        assert {tuple(shape) for shape in shapes} <= {(1, 1, 2), (1, 2, 2), (2, 3, 2), (3, 5, 2), (4, 6, 2)}
+def test_a_block_that_is_withdrawn_while_it_is_read_is_one_sentence(tmp_path, make_sweep):
+    path = tmp_path / "small/runs/N12.zarr"
+    fill(path, make_sweep())
+    data = open_store(path)
+    assert (data["status"].values == 1).all()
+    mark_pending(path, [(0, 0, 0)])
+    with pytest.raises(DamagedStoreError, match=r"has changed since it was opened.*open it again"):
+        data["outcome"].load()
+    assert (open_store(path)["outcome"].values == 0).any()
 
 
 class CutError(Exception):
@@ -104,4 +96,6 @@ def test_a_growth_cut_off_anywhere_is_not_seen_and_completed(tmp_path, make_swee
     fill(path, grown)
     after = open_store(path)[["status", "recovery_time", "measurements"]].load()
     assert after["status"].shape == (3, 7, 2)
+    grown_to = [entry["sizes"]["instance"] for entry in after.attrs[HISTORY] if "computes" not in entry]
+    assert grown_to == [3, 7]
     assert (after["recovery_time"] == 1e3 * after["measurements"] + after["instance"]).all()
