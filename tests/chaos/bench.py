@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,20 @@ class Bench:
         self._damaged: set[str] = set()
         self._running: list[Command] = []
 
-    def start(self, cluster: dict[str, Any] | None = None, poisoned: str | None = None) -> Command:
-        """Start the command; the arguments are for stages only."""
+    def start(
+        self,
+        cluster: dict[str, Any] | None = None,
+        poisoned: str | None = None,
+        failing: tuple[float, int] | None = None,
+        wrap: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Command:
+        """Start the command; the first three arguments are for stages only, the others for the workflow."""
         command: Command
         if self.through == "workflow":
-            command = Workflow(self.place)
+            command = Workflow(self.place, wrap=wrap, environment=environment or {})
         else:
-            command = Forked(self.place, inside.compute, cluster, poisoned)
+            command = Forked(self.place, inside.compute, cluster, poisoned, failing)
         self._running.append(command)
         return command
 
@@ -108,18 +115,26 @@ class Bench:
         self.keep()
         self._damaged |= self.place.blocks_at(file, changed)
 
+    def move_results(self, target: Path) -> None:
+        """Move the results to another file system, with a link in their place."""
+        self.keep()
+        self._move(self.place.results, target)
+        self.place.results.symlink_to(target)
+
+    def forget_results(self) -> None:
+        """Remove the link to the results on another file system."""
+        self.place.results.unlink()
+
     @contextmanager
     def own_disk(self) -> Iterator[Tmpfs]:
         """Move the results to a separate file system while the context is open."""
-        self.keep()
         disk = Tmpfs(self.place.root / "disk")
-        self._move(self.place.results, disk.folder / "results")
-        self.place.results.symlink_to(disk.folder / "results")
+        self.move_results(disk.folder / "results")
         try:
             yield disk
         finally:
             disk.remount("rw,size=64m")
-            self.place.results.unlink()
+            self.forget_results()
             self._move(disk.folder / "results", self.place.results)
             disk.close()
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import psutil
@@ -27,7 +27,14 @@ _PRELOADED = [
     "phasepipe.stages.instances",
     "phasepipe.stages.success",
     "phasepipe.results.verify",
+    "phasepipe.results.reduce",
+    "phasepipe.results.export",
+    "phasepipe.results.refine",
+    "phasepipe.stages.success_figures",
 ]
+
+
+_NONE: Mapping[str, str] = {}
 
 
 class Command(Protocol):
@@ -106,17 +113,19 @@ def _server() -> psutil.Process:
 class Workflow:
     """Snakemake with the local profile of the project, up to the table of success."""
 
-    def __init__(self, place: Place, *arguments: str) -> None:
+    def __init__(
+        self, place: Place, wrap: Sequence[str] = (), environment: Mapping[str, str] = _NONE
+    ) -> None:
         self._output = place.root / f"output-{time.monotonic_ns()}"
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("DASK_")}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("DASK_")}
         profile = ["--workflow-profile", "workflow/profiles/local", "--cores", "2"]
         target = "results/chaos/success.done"
         with self._output.open("w") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *profile, *arguments, target],
+                [*wrap, sys.executable, "-m", "snakemake", *profile, target],
                 cwd=place.root,
-                env=environment | {"PYTHONPATH": path},
+                env=inherited | {"PYTHONPATH": path} | dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -8,53 +8,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from tests.chaos import inside
 from tests.chaos.bench import Bench
 from tests.chaos.commands import Forked
+from tests.chaos.faults_of_commands import KINDS as OF_COMMANDS
+from tests.chaos.faults_of_machines import KINDS as OF_MACHINES
+from tests.chaos.kind import STORED, Kind, kill
 
 _DEAD = 2**22 + 1  # larger than any process id
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of fault.
-
-    Attributes
-    ----------
-    name
-        Name in the tables.
-    inject
-        Function that causes the fault.
-    happens, cure
-        Consequence and remedy for the user, in the table of the page.
-    verified
-        Whether ``phasepipe verify`` runs before the command, because only it may find the damage.
-    workflow, stages
-        Commands to which the fault applies.
-    weight
-        Relative frequency.
-    """
-
-    name: str
-    inject: Callable[[Bench], None]
-    happens: str
-    cure: str = "the same command"
-    verified: bool = False
-    workflow: bool = True
-    stages: bool = True
-    weight: float = 1.0
-
-
-def _kill(process: psutil.Process) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.kill()
 
 
 def kill_worker(bench: Bench) -> None:
@@ -62,7 +26,7 @@ def kill_worker(bench: Bench) -> None:
     bench.some_way(command)
     workers = command.workers()
     if workers:
-        _kill(workers[int(bench.rng.integers(len(workers)))])
+        kill(workers[int(bench.rng.integers(len(workers)))])
     bench.ended(command)
 
 
@@ -70,7 +34,7 @@ def kill_workers(bench: Bench) -> None:
     command = bench.start()
     bench.some_way(command)
     for worker in command.workers():
-        _kill(worker)
+        kill(worker)
     bench.ended(command)
 
 
@@ -269,7 +233,6 @@ def damage_receipt(bench: Bench) -> None:
         file.unlink()
 
 
-_STORED = "finished blocks are kept; the error is one sentence"
 KINDS = [
     Kind(
         "one worker killed",
@@ -286,8 +249,8 @@ KINDS = [
         weight=1.5,
     ),
     Kind("script killed (kill -9)", kill_script, "finished blocks are kept", weight=2),
-    Kind("script terminated (SIGTERM)", terminate_script, _STORED),
-    Kind("script interrupted (SIGINT)", interrupt_script, _STORED),
+    Kind("script terminated (SIGTERM)", terminate_script, STORED),
+    Kind("script interrupted (SIGINT)", interrupt_script, STORED),
     Kind(
         "workflow killed (kill -9)",
         kill_workflow,
@@ -295,18 +258,18 @@ KINDS = [
         stages=False,
         weight=3,
     ),
-    Kind("workflow terminated (SIGTERM)", terminate_workflow, _STORED, stages=False, weight=2),
-    Kind("workflow interrupted (SIGINT)", interrupt_workflow, _STORED, stages=False, weight=2),
+    Kind("workflow terminated (SIGTERM)", terminate_workflow, STORED, stages=False, weight=2),
+    Kind("workflow interrupted (SIGINT)", interrupt_workflow, STORED, stages=False, weight=2),
     Kind(
         "external scheduler killed",
         kill_scheduler,
-        _STORED,
+        STORED,
         "start the scheduler, then the same command",
         workflow=False,
     ),
-    Kind("disk full", fill_disk, _STORED, "free space, then the same command"),
-    Kind("disk read-only", make_read_only, _STORED, "make it writable, then the same command"),
-    Kind("permission lost", lose_permission, _STORED, "restore the permission, then the same command"),
+    Kind("disk full", fill_disk, STORED, "free space, then the same command"),
+    Kind("disk read-only", make_read_only, STORED, "make it writable, then the same command"),
+    Kind("permission lost", lose_permission, STORED, "restore the permission, then the same command"),
     Kind("second writer", start_second, "it waits briefly, then ends with one sentence", "nothing"),
     Kind("stale lock", plant_lock, "the command takes over the lock", "nothing"),
     Kind(
@@ -356,4 +319,6 @@ KINDS = [
         "table damaged", damage_table, "made again", "phasepipe verify, then the same command", verified=True
     ),
     Kind("receipt damaged or lost", damage_receipt, "the stage finds that nothing is missing", stages=False),
+    *OF_COMMANDS,
+    *OF_MACHINES,
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable
@@ -27,8 +29,16 @@ def run(target: Callable[..., None], output: Path, root: Path, *arguments: Any) 
     target(*arguments)
 
 
-def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) -> None:
-    """Run all stages up to the table of success, as the scripts of the workflow do."""
+def compute(
+    cluster: dict[str, Any] | None = None,
+    poisoned: str | None = None,
+    failing: tuple[float, int] | None = None,
+) -> None:
+    """Run all stages up to the table of success, as the scripts of the workflow do.
+
+    ``poisoned`` is the label of a block that kills its worker, ``failing`` the share of file operations that
+    fail and a seed.
+    """
     from phasepipe.execution.job import one_sentence
     from phasepipe.stages import runs
     from phasepipe.stages.success import estimate_success
@@ -37,6 +47,9 @@ def compute(cluster: dict[str, Any] | None = None, poisoned: str | None = None) 
 
     if poisoned is not None:
         runs._compute = partial(poison, poisoned)
+    if failing is not None:
+        runs._compute = partial(fail_and_compute, *failing)
+        fail_at_random(*failing)
     log = Path("log")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with one_sentence(log):
@@ -53,6 +66,60 @@ def poison(label: str, *arguments: Any) -> Any:
     if arguments[-1].label == label:
         os.kill(os.getpid(), signal.SIGKILL)
     return _compute(*arguments)
+
+
+def fail_and_compute(share: float, seed: int, *arguments: Any) -> Any:
+    """Compute a block on a worker whose file operations fail now and then."""
+    from phasepipe.stages.runs import _compute
+
+    fail_at_random(share, seed + os.getpid())
+    return _compute(*arguments)
+
+
+_ERRORS = (errno.EIO, errno.ESTALE, errno.EDQUOT, errno.ENOSPC)
+_OPERATIONS = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.listdir", "os.scandir"}
+_failing = False
+
+
+def fail_at_random(share: float, seed: int) -> None:
+    """Let a share of the file operations of this process below the folder of results fail."""
+    global _failing
+    if _failing:  # a hook cannot be removed, and one is enough
+        return
+    _failing, source = True, random.Random(seed)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _OPERATIONS and "results/chaos" in str(arguments[0]) and source.random() < share:
+            number = source.choice(_ERRORS)
+            raise OSError(number, os.strerror(number), str(arguments[0]))
+
+    sys.addaudithook(hook)
+
+
+def draw() -> None:
+    """Write the table and the figures of success."""
+    from phasepipe.execution.job import one_sentence
+    from phasepipe.stages.success import estimate_success
+    from phasepipe.stages.success_figures import draw_success
+    from phasepipe.stages.theory import predict_thresholds
+    from phasepipe.store.folder import SweepFolder
+    from tests.chaos.place import make_sweep
+
+    log = Path("log")
+    with one_sentence(log):
+        sweep = make_sweep()
+        folder = SweepFolder(Path("results") / sweep.name)
+        estimate_success(sweep, folder, log)
+        if not folder.table("theory").exists():
+            predict_thresholds(sweep, folder, log)
+        draw_success(sweep, folder, log)
+
+
+def open_all(folder: str) -> None:
+    """Open a folder and read everything in it."""
+    from phasepipe.results.tree import open_sweep
+
+    open_sweep(folder).load()
 
 
 def phasepipe(*arguments: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import yaml
@@ -23,6 +23,8 @@ from phasepipe.store.unpacked import read_unpacked, unpacked_files
 from tests.chunks import content
 
 ROOT = Path(__file__).parents[2]
+CGROUP = Path("/sys/fs/cgroup/memory")  # version 1
+_IMAGE = 96 * 2**20  # bytes
 SETTINGS: dict[str, Any] = {
     "loss": {"kind": "normalised_quartic", "a": 0.01},
     "N": [16],
@@ -148,6 +150,11 @@ class Tmpfs:
         used = (state.f_blocks - state.f_bfree) * state.f_frsize
         self.remount(f"size={used + size}")
 
+    def leave_inodes(self, count: int) -> None:
+        """Leave room for ``count`` more files and folders."""
+        state = os.statvfs(self.folder)
+        self.remount(f"nr_inodes={state.f_files - state.f_ffree + count}")
+
     def remount(self, options: str) -> bool:
         """Change the mount options; return False if the file system is in use."""
         command = ["mount", "-o", f"remount,{options}", self.folder]
@@ -156,3 +163,97 @@ class Tmpfs:
     def close(self) -> None:
         """Unmount the file system and discard its content."""
         subprocess.run(["umount", "--lazy", self.folder], check=True)
+
+
+class Image:
+    """An ext4 file system in a file, mounted while the context is open; needs root and a loop device."""
+
+    def __init__(self, file: Path, folder: Path, options: str) -> None:
+        self.file, self.folder, self._options = file, folder, options
+        if not file.exists():
+            with file.open("wb") as made:
+                made.truncate(_IMAGE)
+            subprocess.run(["mkfs.ext4", "-q", "-F", file], check=True)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(exist_ok=True)
+        subprocess.run(["mount", "-o", f"loop,{self._options}", self.file, self.folder], check=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", "--lazy", self.folder], check=True)
+
+    def sync(self) -> None:
+        """Write everything to the image."""
+        subprocess.run(["sync", "--file-system", self.folder], check=True)
+
+    def copy_to(self, target: Path) -> None:
+        """Copy what has reached the image by now, as a power cut would leave it."""
+        subprocess.run(["cp", "--sparse=always", self.file, target], check=True)
+
+
+class Clock:
+    """A clock for processes, which can jump: a library that is loaded before the C library; needs cc."""
+
+    def __init__(self, folder: Path) -> None:
+        self._offset, self._library = folder / "offset", folder / "clock.so"
+        self.jump(0)
+        source = folder / "clock.c"
+        source.write_text(_CLOCK)
+        command = ["cc", "-shared", "-fPIC", "-O1", "-o", self._library, source, "-ldl"]
+        subprocess.run(command, check=True)
+
+    def environment(self) -> dict[str, str]:
+        """Variables for the processes that use this clock."""
+        return {"LD_PRELOAD": str(self._library), "CHAOS_CLOCK": str(self._offset)}
+
+    def jump(self, seconds: int) -> None:
+        """Set the clock this far from the true time."""
+        draft = self._offset.with_suffix(".draft")
+        draft.write_text(str(seconds))
+        draft.replace(self._offset)
+
+
+_CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long offset(void) {
+  char text[32] = {0};
+  const char *name = getenv("CHAOS_CLOCK");
+  int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+  if (file < 0) return 0;
+  ssize_t count = read(file, text, sizeof text - 1);
+  close(file);
+  return count > 0 ? atol(text) : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+  static int (*real)(clockid_t, struct timespec *);
+  if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+  int result = real(clock, now);
+  if (!result && clock == CLOCK_REALTIME) now->tv_sec += offset();
+  return result;
+}
+
+time_t time(time_t *where) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (where) *where = now.tv_sec;
+  return now.tv_sec;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+  struct timespec precise;
+  (void)zone;
+  clock_gettime(CLOCK_REALTIME, &precise);
+  now->tv_sec = precise.tv_sec;
+  now->tv_usec = precise.tv_nsec / 1000;
+  return 0;
+}
+"""
