@@ -4,6 +4,7 @@ from importlib import resources
 
 from phasepipe.specification.choice import choose
 from phasepipe.specification.configuration import check_content, load_configuration
+from phasepipe.specification.loss import foreign_code
 from phasepipe.errors import UserError
 from phasepipe.store.folder import check_folder
 from phasepipe.store.integrity import remove_stale_receipts

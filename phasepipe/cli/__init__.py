@@ -15,6 +15,7 @@ from phasepipe.cli.cluster import cluster
 from phasepipe.cli.compare import compare
 from phasepipe.cli.export import export
 from phasepipe.cli.init import init
+from phasepipe.cli.log import log
 from phasepipe.cli.reduce import reduce
 from phasepipe.cli.refine import refine
 from phasepipe.cli.run import HandsOver, run
@@ -32,6 +33,7 @@ app.command()(check)
 app.command()(sweeps)
 app.command()(status)
 app.command()(verify)
+app.command()(log)
 app.command()(compare)
 app.command()(export)
 app.command()(refine)

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phasepipe.cli.options import Config, Words, load
+from phasepipe.cli.options import Config, Trust, Words, load
 
 if TYPE_CHECKING:
     from phasepipe.specification.configuration import LoadedConfiguration
 
 
-def check(words: Words = None, config: Config = None) -> None:
+def check(words: Words = None, config: Config = None, trust: Trust = False) -> None:
     """Check a sweep without running anything."""
-    describe(load(words, config))
+    from phasepipe.specification.loss import foreign_code
+
+    loaded = load(words, config, trust)
+    describe(loaded)
+    if code := foreign_code(loaded.sweep.loss):
+        typer.echo(f"its loss was not checked: that would run the code of {code}; allow it with --trust")
 
 
 def describe(loaded: LoadedConfiguration) -> None:

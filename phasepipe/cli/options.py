@@ -19,12 +19,15 @@ Words = Annotated[
     ),
 ]
 Config = Annotated[Path | None, typer.Option(help="Configuration file, instead of FILE.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run the code of a custom loss that the sweep names.")
+]
 
 
-def load(words: list[str] | None, config: Path | None) -> LoadedConfiguration:
+def load(words: list[str] | None, config: Path | None, trust: bool = False) -> LoadedConfiguration:
     """The checked sweep that a command line means."""
     from phasepipe.specification.choice import choose
     from phasepipe.specification.configuration import load_configuration
 
     choice = choose(words or (), config)
-    return load_configuration(choice.files, choice.overrides)
+    return load_configuration(choice.files, choice.overrides, trust)

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from phasepipe.cli.options import Trust
+
 
 def reduce(
     sweeps: Annotated[list[Path], typer.Argument(help="Folders of sweeps, for example results/study/*.")],
     to: Annotated[Path, typer.Option(help="Target folder; each sweep gets a subfolder.")],
+    trust: Trust = False,
 ) -> None:
     """Reduce finished sweeps to the tables that the study needs: counts, windows, mean curvature."""
     from phasepipe.results.reduce import reduce_sweep
@@ -18,5 +21,5 @@ def reduce(
 
     for folder in sweeps:
         target = SweepFolder(to / folder.resolve().name)
-        reduce_sweep(SweepFolder(folder), target)
+        reduce_sweep(SweepFolder(folder), target, trust)
         typer.echo(f"wrote {target.root}")

@@ -153,7 +153,7 @@ def _named_loss(a: float | None, path: str | None) -> Loss:
     from phasepipe.specification.loss import CustomLossSpec
 
     if path is not None:
-        return CustomLossSpec(kind="custom", path=path).build()
+        return CustomLossSpec(kind="custom", path=path).trusted().build()
     return Quartic() if a is None else NormalisedQuartic(a)
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from phasepipe.cli.options import Trust
 from phasepipe.errors import SweepError
 
 
@@ -16,12 +17,13 @@ def verify(
     results: Annotated[Path, typer.Argument(help="Folder of a sweep, for example results/demo.")],
     sample: Annotated[int, typer.Option(min=0, help="Instances per N that are computed again.")] = 4,
     report_only: Annotated[bool, typer.Option("--report-only", help="Do not change anything.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Check all stored results of a sweep; damaged blocks are marked as pending for the next run."""
     from phasepipe.results.verify import verify as verify_folder
     from phasepipe.store.folder import SweepFolder
 
-    found = verify_folder(SweepFolder(results), sample, repair=not report_only)
+    found = verify_folder(SweepFolder(results), sample, repair=not report_only, trust=trust)
     if not found:
         raise SweepError(f"{results} holds no sweep; give the folder of a sweep, for example results/demo")
     table = Table("store", "chunks read", "damaged files", "damaged blocks", "details", title=str(results))

@@ -159,6 +159,8 @@ def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
     pending, wanted = sum(block.count for block in blocks), int(store.wanted().sum())
     logger.info("%s: %d of %d stored, %d to compute", filling.title, wanted - pending, wanted, pending)
     remove_drafts(filling.path)
+    if blocks:
+        store.record_continuation(pending)
     return blocks
 
 

@@ -84,5 +84,5 @@ def run_table(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None])
 
 def _sweep(snakemake: Any) -> tuple[Sweep, SweepFolder]:
     """The sweep that the Snakefile has read and checked, and its folder."""
-    sweep = load_sweep(snakemake.config, snakemake.wildcards.sweep)
+    sweep = load_sweep(snakemake.config, snakemake.wildcards.sweep, trust=True)
     return sweep, SweepFolder(Path(snakemake.config["results"]) / sweep.name)

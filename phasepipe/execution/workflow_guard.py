@@ -15,6 +15,7 @@ from pathlib import Path
 from phasepipe.execution.interruption import end_workflow_on_signals, workflow_variable
 from phasepipe.log import logger
 from phasepipe.store.atomic import remove_all_leftovers
+from phasepipe.store.history import announce_command
 from phasepipe.store.lock import exclusive
 
 
@@ -35,5 +36,6 @@ def guard_workflow(folder: Path) -> None:
         logger.warning("the last run of sweep %r was killed; its finished blocks are kept", folder.name)
     remove_all_leftovers(folder)  # drafts of killed writers
     atexit.register(held.close)
+    announce_command()
     os.environ.update(workflow_variable())
     end_workflow_on_signals()  # instead of Snakemake's handler, which waits for running scripts

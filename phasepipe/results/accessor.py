@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.curves import curve_table, fit_curves
+from phasepipe.errors import UserError
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.results.citation import citation
@@ -95,7 +96,8 @@ class PhaseAccessor:
         >>> open_sweep(folder).phase.sweep.t_max
         5.0
         """
-        return last_asked(node.attrs for node in self._tree.leaves)
+        sweep = last_asked(node.attrs for node in self._tree.leaves)
+        return sweep.trusted() if self._tree.attrs.get("trust") else sweep
 
     def _sizes(self, N: int | Sequence[int] | None) -> list[int]:
         if N is not None:
@@ -326,6 +328,8 @@ class PhaseAccessor:
         loaded = starts.drop_vars([name for name in ("snapshot",) if name in starts]).compute()
         try:
             return repeat_run(self.sweep, self.folder, loaded, start, records_per_decade, snapshots)
+        except UserError:
+            raise
         except ValueError as error:
             raise QueryError(str(error)) from error
 

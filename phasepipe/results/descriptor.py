@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from phasepipe.results.history import read_history
 from phasepipe.results.status import take_census
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.history import HISTORY
 
 PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
 PLACEHOLDER = "Family name, Given names"
@@ -79,7 +81,7 @@ def describe(
         else "Complete: all runs that the sweep requests are included."
     )
     attributes = next((node.attrs for node in tree.leaves if "specification" in node.attrs), {})
-    hidden = ("asked", "asked_at", "coordinates")
+    hidden = ("asked", "asked_at", "coordinates", HISTORY)
     package: dict[str, Any] = {
         "$schema": PROFILE,
         "name": name.lower(),
@@ -92,6 +94,7 @@ def describe(
         "resources": [_resource(file, columns.get(file.name)) for file in sorted(target.iterdir())],
         "pending": pending,
         "provenance": {key: value for key, value in attributes.items() if key not in hidden},
+        "history": read_history(folder),
         "groups": {node.path: _variables(node.to_dataset()) for node in tree.leaves},
         **notes,
     }

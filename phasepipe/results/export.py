@@ -23,6 +23,7 @@ from phasepipe.results.descriptor import Field, describe, table_field
 from phasepipe.results.tree import STAGES, TABLES, open_sweep
 from phasepipe.store.atomic import replacing
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.history import HISTORY
 
 LEFT_OUT_OF_CSV = ("component", "measurement")  # dimensions of points and labels; in netCDF and Zarr only
 
@@ -113,7 +114,10 @@ def _flat(data: xr.Dataset) -> xr.Dataset:
 
 
 def _simple(attributes: dict[Any, Any]) -> dict[Any, Any]:
-    return {key: json.dumps(value) if isinstance(value, dict) else value for key, value in attributes.items()}
+    return {
+        key: json.dumps(value) if key == HISTORY or isinstance(value, dict) else value
+        for key, value in attributes.items()
+    }
 
 
 def _write_csv(tree: xr.DataTree, _folder: SweepFolder, target: Path) -> Columns:
@@ -154,8 +158,11 @@ def _write_zarr_zip(_tree: xr.DataTree, folder: SweepFolder, target: Path) -> Co
 
 
 def _add(archive: zipfile.ZipFile, store: Path, prefix: str) -> None:
+    inside = store.resolve()
     for file in sorted(store.rglob("*")):
         if file.is_file():
+            if not file.resolve().is_relative_to(inside):
+                raise ExportError(f"{file} is a link to a file outside its store; replace it by that file")
             archive.write(file, f"{prefix}{file.relative_to(store).as_posix()}")
 
 

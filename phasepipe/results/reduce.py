@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +23,14 @@ from phasepipe.analysis.summaries import (
 )
 from phasepipe.errors import UserError
 from phasepipe.log import logger
+from phasepipe.results.history import read_history
 from phasepipe.results.rerun import stored_problem
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.fate import fate_table
 from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.history import HISTORY, commit
 from phasepipe.store.tables import (
     asked_alphas,
     last_asked,
@@ -75,7 +76,7 @@ class NothingToReduceError(UserError):
     """The folder holds no runs."""
 
 
-def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
+def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) -> None:
     """Write the tables of the finished sweep in ``folder`` into ``target``.
 
     The tables theory, success and scaling are copied if they exist. ``counts`` by instance, ``window``,
@@ -83,8 +84,17 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
     once they are diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`). Every table contains the
     provenance of the runs, and the commit and machine that reduced them.
 
+    Parameters
+    ----------
+    folder, target
+        Results of the sweep, and folder for the tables.
+    trust
+        Whether the code of a custom loss may be run, which the table ``curvature`` needs.
+
     Raises
     ------
+    UntrustedLossError
+        If the sweep has a custom loss and spectra, and ``trust`` is False.
     NothingToReduceError
         If ``folder`` holds no runs.
     IncompleteError
@@ -96,8 +106,10 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder) -> None:
             f"{folder.root} holds no runs; give the folder of a sweep, for example results/demo"
         )
     sweep = last_asked(store.attrs for store in stores)
+    sweep = sweep.trusted() if trust else sweep
     newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
-    origin = {name: newest[name] for name in _ORIGIN if name in newest} | {"reduced": _here(folder)}
+    origin = {name: newest[name] for name in _ORIGIN if name in newest} | {"reduced": _here()}
+    origin[HISTORY] = [dict(event) for event in read_history(folder)]
     tables = {name: open_store(folder.table(name)).load() for name in _COPIED if folder.table(name).exists()}
     tables |= _from_runs(sweep, folder)
     if folder.stores("spectra").keys() >= set(sweep.N):
@@ -170,17 +182,11 @@ def _spectra(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     return measured.assign(signal_curvature=along, outcome=outcome)
 
 
-def _here(folder: SweepFolder) -> dict[str, str]:
-    """Time, commit and machine of the reduction."""
-    commit = subprocess.run(
-        ["git", "-C", str(folder.root), "describe", "--always", "--dirty", "--abbrev=40"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _here() -> dict[str, str]:
+    """Time, commit of the program and machine of the reduction."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
     }
 

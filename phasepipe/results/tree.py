@@ -16,13 +16,16 @@ TABLES = ("theory", "success", "scaling", "fate", "dynamics", "flow_threshold")
 REDUCED = ("counts", "window", "decision", "course", "curvature")  # tables of phasepipe reduce
 
 
-def open_sweep(path: str | Path) -> xr.DataTree:
+def open_sweep(path: str | Path, trust: bool = False) -> xr.DataTree:
     """Open all stored results of a sweep as one lazily loaded tree.
 
     Parameters
     ----------
     path
         Folder of the sweep, for example ``results/demo``, or folder written by ``phasepipe reduce``.
+    trust
+        Whether the code of a custom loss that the folder names may be run, by ``tree.phase.rerun`` for
+        example. Nothing that a folder names is imported otherwise.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def open_sweep(path: str | Path) -> xr.DataTree:
     }
     if not found:
         raise FileNotFoundError(_no_sweep(folder))
-    found["/"] = xr.Dataset(attrs={"folder": str(folder.root.resolve())})
+    found["/"] = xr.Dataset(attrs={"folder": str(folder.root.resolve()), "trust": trust})
     tree = xr.DataTree.from_dict(found, name=folder.root.resolve().name)
     return SweepTree(tree.to_dataset(), dict(tree.children), tree.name)
 

@@ -40,7 +40,9 @@ from phasepipe.store.tables import open_store
 from phasepipe.variables import ENGINE
 
 
-def verify(folder: SweepFolder, sample: int, repair: bool, seed: int = 0) -> dict[str, Findings]:
+def verify(
+    folder: SweepFolder, sample: int, repair: bool, seed: int = 0, trust: bool = False
+) -> dict[str, Findings]:
     """Check every store of a sweep.
 
     Parameters
@@ -54,6 +56,8 @@ def verify(folder: SweepFolder, sample: int, repair: bool, seed: int = 0) -> dic
         and the report, which the next workflow creates again.
     seed
         Chooses the sample.
+    trust
+        Whether the code of a custom loss may be run; without it, its runs are not repeated.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def verify(folder: SweepFolder, sample: int, repair: bool, seed: int = 0) -> dic
     for stage in STAGES:
         for N, path in folder.stores(stage).items():
             with _without_writers(path.with_suffix(".lock"), repair):
-                found[f"{stage}/N{N}"] = _verify_store(folder, stage, N, sample, repair, rng)
+                found[f"{stage}/N{N}"] = _verify_store(folder, stage, N, sample, repair, trust, rng)
     for name in TABLES:
         if os.path.lexists(folder.table(name)):
             found[name] = _verify_table(folder, name)
@@ -92,7 +96,7 @@ def _without_writers(lock: Path, repair: bool) -> Iterator[None]:
 
 
 def _verify_store(
-    folder: SweepFolder, stage: str, N: int, sample: int, repair: bool, rng: np.random.Generator
+    folder: SweepFolder, stage: str, N: int, sample: int, repair: bool, trust: bool, rng: np.random.Generator
 ) -> Findings:
     path = folder.store(stage, N)
     try:
@@ -107,7 +111,7 @@ def _verify_store(
         if stage == "runs" and not found.blocks:
             _check_runs(path, found)
         if stage != "spectra" and not found.blocks:
-            _check_sample(path, stage, N, sample, found, rng)
+            _check_sample(path, stage, N, sample, trust, found, rng)
         if repair:
             mark_pending(path, found.blocks)
             write_missing_records(path, found)
@@ -142,12 +146,15 @@ def _check_runs(path: Path, found: Findings) -> None:
 
 
 def _check_sample(
-    path: Path, stage: str, N: int, sample: int, found: Findings, rng: np.random.Generator
+    path: Path, stage: str, N: int, sample: int, trust: bool, found: Findings, rng: np.random.Generator
 ) -> None:
     """Draw a sample of instances again, and repeat their runs."""
     group: Any = zarr.open_group(str(path), mode="r")
     try:
         sweep = stored_sweep(group, stage, N)
+        sweep = sweep.trusted() if trust else sweep
+        if stage == "runs":
+            sweep.loss.build()
         check_identity(path, sweep, stage)
     except (UserError, ValidationError, KeyError) as error:
         found.notes.append(f"no sample was computed again: {error}")
@@ -207,7 +214,9 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
             {"kind": StartKind(kind).name.lower(), "count": 1} | ({} if m0 == "nan" else {"m0": float(m0)})
             for kind, m0 in sorted(keys)
         ]
-    settings = dict(group.attrs["specification"])
+    settings, asked = dict(group.attrs["specification"]), group.attrs.get("asked", {})
+    if "directory" in asked.get("loss", {}):
+        settings["loss"] = settings["loss"] | {"directory": asked["loss"]["directory"]}
     M = np.asarray(group["measurements"][...])
     return Sweep.model_validate(
         settings
@@ -218,7 +227,7 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
             "instances": group["instance"].shape[0],
             "starts": starts,
             # not part of the identity of a sweep, but runs repeat bitwise only on the same kind of device
-            "device": group.attrs.get("asked", {}).get("device", "cpu"),
+            "device": asked.get("device", "cpu"),
         }
     )
 

@@ -7,7 +7,7 @@ what will run. Every mistake in the file is reported as one sentence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,9 +68,19 @@ class LoadedConfiguration:
     content: dict[str, Any]
     files: tuple[Path, ...]
 
+    def trusted(self) -> LoadedConfiguration:
+        """The same, with a custom loss imported and checked: whoever runs a sweep trusts it.
+
+        Raises
+        ------
+        SweepError
+            If the loss cannot be imported, or is not one.
+        """
+        return replace(self, sweep=_trusted(self.sweep))
+
 
 def load_configuration(
-    files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None
+    files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None, trust: bool = False
 ) -> LoadedConfiguration:
     """Read a configuration and validate the sweep to run.
 
@@ -81,6 +91,8 @@ def load_configuration(
         ``refine``, as written by ``phasepipe refine``, which replace those of the same sweep.
     overrides
         Values of the keys ``sweep`` and ``results`` from the command line.
+    trust
+        As in :func:`load_sweep`.
 
     Raises
     ------
@@ -91,7 +103,8 @@ def load_configuration(
     content = read_configuration(first)
     for other in others:
         content = _with_refinement(content, read_configuration(other), other)
-    return check_content(content | _checked_overrides(overrides or {}, content), (first, *others))
+    loaded = check_content(content | _checked_overrides(overrides or {}, content), (first, *others))
+    return loaded.trusted() if trust else loaded
 
 
 def check_content(content: Mapping[str, Any], files: tuple[Path, ...] = ()) -> LoadedConfiguration:
@@ -101,7 +114,7 @@ def check_content(content: Mapping[str, Any], files: tuple[Path, ...] = ()) -> L
     return LoadedConfiguration(sweep, Path(results), {**content, "results": results}, files)
 
 
-def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
+def load_sweep(config: Mapping[str, Any], name: str | None = None, trust: bool = False) -> Sweep:
     """Validate one sweep of a configuration.
 
     Parameters
@@ -110,6 +123,9 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
         Content of the configuration file.
     name
         Sweep to load; default: the value of the key ``sweep``.
+    trust
+        Whether the module of a custom loss may be imported; the loss is then checked too. What runs a sweep
+        trusts its configuration; what only looks at one does not unless it is told to.
 
     Raises
     ------
@@ -136,11 +152,17 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None) -> Sweep:
         sweep = Sweep.model_validate({"name": name, **settings})
     except ValidationError as error:
         raise SweepError(sentence(f"sweep {name!r}", error, Sweep)) from error
+    return _trusted(sweep) if trust else sweep
+
+
+def _trusted(sweep: Sweep) -> Sweep:
+    """The sweep with its own loss, if it has one, imported and checked."""
+    trusted = sweep.trusted()
     try:
-        sweep.loss.build()
+        trusted.loss.build()
     except SweepError as error:
-        raise SweepError(f"sweep {name!r}: {error}") from error
-    return sweep
+        raise SweepError(f"sweep {sweep.name!r}: {error}") from error
+    return trusted
 
 
 def read_configuration(path: Path) -> dict[str, Any]:

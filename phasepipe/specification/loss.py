@@ -1,14 +1,20 @@
-"""The key ``loss``: built-in losses and custom losses."""
+"""The key ``loss``: built-in losses and custom losses.
+
+A custom loss is code of whoever wrote the configuration or the results folder that names it. It is imported
+only after :meth:`CustomLossSpec.trusted` has said so: when its sweep is run, and when a user asks for it.
+"""
 
 from __future__ import annotations
 
 import importlib
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from phasepipe.errors import SweepError
 from phasepipe.physics.loss_check import LossError, examined
@@ -19,6 +25,10 @@ from phasepipe.specification.time_limit import TooSlow, time_limit
 
 # time limit for importing and evaluating a custom loss; importing PyTorch from a slow disk takes half of it
 _PROCESSOR_SECONDS, _SECONDS = 8, 60
+
+
+class UntrustedLossError(SweepError):
+    """Code would run that nobody has vouched for; the message names module, file and option."""
 
 
 class NormalisedQuarticSpec(Model):
@@ -53,6 +63,25 @@ class CustomLossSpec(Model):
     directory: ExpandedPath = Field(
         default=".", description="Folder that is searched first for the module", examples=["."]
     )
+    # not a key: no file can set it
+    _trusted: bool = PrivateAttr(default=False)
+
+    def trusted(self) -> Self:
+        """A copy whose code may be run, in this process and in those that it is sent to."""
+        copy = self.model_copy()
+        copy._trusted = True
+        return copy
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the code may be run."""
+        return self._trusted
+
+    def code(self) -> str:
+        """Description of the module that :meth:`build` would import, found without running any of it."""
+        name = self.path.rpartition(".")[0]
+        with _searched_first(self.directory):
+            return f"module {name} ({_file_of(name) or 'which was not found'})"
 
     @field_validator("parameters")
     @classmethod
@@ -67,9 +96,18 @@ class CustomLossSpec(Model):
 
         Raises
         ------
+        UntrustedLossError
+            If nobody has said that the code may be run.
         SweepError
             If the import fails, the class does not accept the parameters, or the loss is not valid.
         """
+        if "." not in self.path.strip("."):
+            raise SweepError(f"loss.path = {self.path!r} has no module; use for example my_losses.Amplitude")
+        if not self._trusted:
+            raise UntrustedLossError(
+                f"loss.path = {self.path!r} would run the code of {self.code()}; if you trust whoever wrote "
+                "it, allow that with --trust, or with open_sweep(..., trust=True)"
+            )
         try:
             with time_limit(_PROCESSOR_SECONDS, _SECONDS):
                 return examined(self._built())
@@ -80,8 +118,6 @@ class CustomLossSpec(Model):
 
     def _built(self) -> object:
         module_name, _, attribute = self.path.rpartition(".")
-        if not module_name:
-            raise SweepError(f"loss.path = {self.path!r} has no module; use for example my_losses.Amplitude")
         target = getattr(self._module(module_name), attribute, None)
         if target is None:
             raise LossError(f"module {module_name} has no {attribute!r}; name a loss that it defines")
@@ -97,9 +133,9 @@ class CustomLossSpec(Model):
 
     def _module(self, name: str) -> Any:
         directory = str(Path(self.directory).resolve())
-        sys.path.insert(0, directory)
         try:
-            return importlib.import_module(name)
+            with _searched_first(self.directory):
+                return importlib.import_module(name)
         except TooSlow:
             raise
         except BaseException as error:  # importing a module may exit or raise KeyboardInterrupt
@@ -108,10 +144,37 @@ class CustomLossSpec(Model):
                 f"put {name}.py into {directory} or install its package"
             ) from error
         finally:
-            # search the directory first for the named module, but last for any later import
-            sys.path.remove(directory)
             if directory not in sys.path:
-                sys.path.append(directory)
+                sys.path.append(directory)  # searched last by any later import
+
+
+@contextmanager
+def _searched_first(directory: str) -> Iterator[None]:
+    """Search ``directory`` first for modules while the block runs."""
+    first = str(Path(directory).resolve())
+    sys.path.insert(0, first)
+    try:
+        yield
+    finally:
+        sys.path.remove(first)
+
+
+def _file_of(name: str) -> str | None:
+    """File of a module, found without importing it or the packages that contain it; None if there is none."""
+    place: Any = None
+    origin = None
+    for end in range(1, name.count(".") + 2):
+        full = ".".join(name.split(".")[:end])
+        try:
+            found = next(filter(None, (finder.find_spec(full, place) for finder in sys.meta_path)), None)
+        except (ImportError, AttributeError, ValueError, OSError):
+            return None
+        if found is None:
+            return None
+        origin, place = found.origin, found.submodule_search_locations
+        if place is None and end <= name.count("."):
+            return None
+    return origin
 
 
 def _reason(error: BaseException) -> str:
@@ -119,6 +182,16 @@ def _reason(error: BaseException) -> str:
 
 
 LossSpec = Annotated[NormalisedQuarticSpec | QuarticSpec | CustomLossSpec, Field(discriminator="kind")]
+
+
+def trusted_loss(loss: LossSpec) -> LossSpec:
+    """The loss, whose code may be run."""
+    return loss.trusted() if isinstance(loss, CustomLossSpec) else loss
+
+
+def foreign_code(loss: LossSpec) -> str | None:
+    """Description of the code that building the loss would run without permission; None if there is none."""
+    return loss.code() if isinstance(loss, CustomLossSpec) and not loss.is_trusted else None
 
 
 def describe_loss(loss: LossSpec) -> str:

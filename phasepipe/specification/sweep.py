@@ -30,7 +30,7 @@ from phasepipe.specification.cluster import ClusterSpec, LocalCluster
 from phasepipe.specification.dynamics import DescentSpec, DynamicsSpec, FlowSpec
 from phasepipe.specification.dynamics_theory import OptionalDynamicsTheory, true_as_defaults
 from phasepipe.specification.grid import AlphaGrid, AlphaRange, RefinedCell, SnapshotSpec, common_or_per_size
-from phasepipe.specification.loss import LossSpec
+from phasepipe.specification.loss import LossSpec, trusted_loss
 from phasepipe.specification.sensing import GaussianSensing, SensingSpec
 from phasepipe.specification.starts import StartSpec
 
@@ -289,6 +289,10 @@ class Sweep(Model):
             snapshots=self.snapshot_indices(),
             device=self.device,
         )
+
+    def trusted(self) -> Self:
+        """A copy whose own loss, if it has one, may be imported."""
+        return self.model_copy(update={"loss": trusted_loss(self.loss)})
 
     def identity(self) -> dict[str, Any]:
         """Settings that determine the result of a run; a store holds runs of one identity only.

@@ -25,6 +25,7 @@ from phasepipe.execution.progress import reporting
 from phasepipe.log import logger, logging_to
 from phasepipe.physics.records import record_times
 from phasepipe.specification.dynamics_theory import DynamicsTheory
+from phasepipe.specification.loss import LossSpec
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.success import time_budgets
 from phasepipe.store.folder import SweepFolder
@@ -86,7 +87,7 @@ def _place(sweep: Sweep, folder: SweepFolder, wanted: DynamicsTheory, alpha: flo
 def _compute(client: Client, sweep: Sweep, wanted: DynamicsTheory, places: dict[float, Path]) -> None:
     failures = []
     with reporting("dynamics", len(places)) as reporter:
-        settings = sweep.loss.model_dump_json(), wanted.model_dump_json()
+        settings = sweep.loss, wanted.model_dump_json()
         futures = {
             client.submit(_predict, *settings, alpha, pure=False): alpha
             for alpha in sorted(places, reverse=True)
@@ -105,13 +106,9 @@ def _compute(client: Client, sweep: Sweep, wanted: DynamicsTheory, places: dict[
         raise DynamicsError(f"the dynamics cannot be computed, all others are stored: {'; '.join(failures)}")
 
 
-def _predict(loss_json: str, wanted_json: str, alpha: float) -> tuple[xr.Dataset, list[str]]:
+def _predict(specified: LossSpec, wanted_json: str, alpha: float) -> tuple[xr.Dataset, list[str]]:
     """Series at the record times and half-recovery sizes at the budgets of one alpha; warnings as text."""
-    from pydantic import TypeAdapter
-
-    from phasepipe.specification.loss import LossSpec
-
-    loss = TypeAdapter(LossSpec).validate_json(loss_json).build()
+    loss = specified.build()
     wanted = DynamicsTheory.model_validate_json(wanted_json)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

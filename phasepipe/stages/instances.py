@@ -58,7 +58,7 @@ def draw_instances(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | No
 def filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     """The instances store at one N, and how to compute its blocks."""
     path = folder.store("instances", N)
-    compute = partial(_compute, path, sweep.model_dump_json(), N)
+    compute = partial(_compute, path, sweep, N)
 
     def task(block: Block, _: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
@@ -84,8 +84,7 @@ def store_instances(path: Path, sweep: Sweep, block: Block, problems: Iterable[P
     write_block(path, block, {name: np.stack([entry[name] for entry in drawn]) for name in drawn[0]})
 
 
-def _compute(path: Path, specification: str, N: int, block: Block) -> Tally:
-    sweep = Sweep.model_validate_json(specification)
+def _compute(path: Path, sweep: Sweep, N: int, block: Block) -> Tally:
     M = int(block.keys["measurements"][0])
     numbers = block.keys["instance"][block.todo[0]].tolist()
     store_instances(path, sweep, block, (draw_problem(sweep, N, M, number) for number in numbers))

@@ -82,7 +82,7 @@ def run_descent(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None 
 
 
 def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
-    path, specification = folder.store("runs", N), sweep.model_dump_json()
+    path = folder.store("runs", N)
     prerequisite = instances.filling(sweep, N, folder)
     # read once in this process: on the workers it would cost about 12 ms per block
     digests = cache(partial(instances.read_digests, prerequisite.path))
@@ -94,7 +94,7 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
         instances_here, starts = block.todo[0].shape
         memory = block_bytes(N, M, starts, instances_here, np.dtype(sweep.dtype).itemsize)
         known = _Instances(prerequisite.path, digests(M)[numbers[_rows(block)]], to_store)
-        compute = partial(_compute, path, known, specification, N)
+        compute = partial(_compute, path, known, sweep, N)
         return BlockTask(block, compute, block_seconds(N, M, block.count), description, memory)
 
     return Filling(f"runs N = {N}", path, layout(sweep, N), task, prerequisite)
@@ -121,8 +121,7 @@ def _rows(block: Block) -> NDArray[np.intp]:
     return np.flatnonzero(block.todo[0].any(axis=1))
 
 
-def _compute(path: Path, known: _Instances, specification: str, N: int, block: Block) -> Tally:
-    sweep = Sweep.model_validate_json(specification)
+def _compute(path: Path, known: _Instances, sweep: Sweep, N: int, block: Block) -> Tally:
     M = int(block.keys["measurements"][0])
     todo, rows = block.todo[0], _rows(block)
     problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][rows]]

@@ -79,7 +79,7 @@ def diagonalise_snapshots(sweep: Sweep, folder: SweepFolder, cores: int, log: Pa
 
 def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     path = folder.store("spectra", N)
-    compute = partial(_compute, path, folder.store("runs", N), sweep.model_dump_json(), N)
+    compute = partial(_compute, path, folder.store("runs", N), sweep, N)
 
     def task(block: Block, _: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
@@ -90,8 +90,7 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     return Filling(f"spectra N = {N}", path, layout(sweep, N), task)
 
 
-def _compute(path: Path, runs: Path, specification: str, N: int, block: Block) -> Tally:
-    sweep = Sweep.model_validate_json(specification)
+def _compute(path: Path, runs: Path, sweep: Sweep, N: int, block: Block) -> Tally:
     M, instance = int(block.keys["measurements"][0]), int(block.keys["instance"][0])
     problem = draw_problem(sweep, N, M, instance)
     points = _snapshots(runs, M, instance)

@@ -24,9 +24,11 @@ from phasepipe.store.arrays import StoredArray
 from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.codec import encode, fill_value
 from phasepipe.store.creation import create
+from phasepipe.store.history import HISTORY, extended, past_entries
 from phasepipe.store.identity import StoreMismatchError, check_identity
 from phasepipe.store.layout import Axis, Block, Layout, Status
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, restore, write_skeleton
+from phasepipe.store.opening import read_attributes
 from phasepipe.store.packing import pack
 from phasepipe.store.publishing import publish, root_content
 from phasepipe.store.records import make_record, stored_chunks
@@ -72,6 +74,10 @@ class BlockStore:
         if attributes.get("asked") != asked:
             now = datetime.now(UTC).isoformat(timespec="microseconds")
             attributes |= {"asked": asked, "asked_at": now}
+        past = past_entries(attributes)
+        sizes = {dimension: len(store._stored_axis(dimension)) for dimension in layout.axes}
+        if not past or past[-1].get("sizes") != sizes:
+            attributes |= {HISTORY: extended(attributes, sizes=sizes)}
         content = root_content(path, attributes)
         # the copy comes first: if the process ends between these two lines, the next run restores from it
         write_skeleton(path, store._coordinates(), content)
@@ -125,6 +131,16 @@ class BlockStore:
         for array, at in self._arrays_along(dimension):
             if array.shape[at] != length:
                 array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
+
+    def record_continuation(self, pending: int) -> None:
+        """Add to the history that a later command computes ``pending`` entries of the store."""
+        attributes = read_attributes(self.path)
+        *_, last = past_entries(attributes)
+        now = extended(attributes, sizes=last.get("sizes"), computes=pending)
+        if last.get("started") != now[-1]["started"]:
+            content = root_content(self.path, {HISTORY: now})
+            write_skeleton(self.path, self._coordinates(), content)
+            publish(self.path, content)
 
     def positions(self) -> dict[str, NDArray[np.intp]]:
         """Positions in the store of the axis entries that the sweep asks for."""

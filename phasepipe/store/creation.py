@@ -29,7 +29,14 @@ _KEYS_PER_FILE = 1024  # of an axis
 
 
 def create(path: Path, sweep: Sweep, layout: Layout) -> None:
-    """Create the store atomically: build it under a temporary name, then rename it."""
+    """Create the store atomically: build it under a temporary name, then rename it.
+
+    Raises
+    ------
+    UntrustedLossError
+        If the code of a custom loss may not be run, so that its hash is unknown.
+    """
+    sweep.loss.build()
     for left_over in drafts_of(path):  # by a killed process; the caller holds the lock
         remove(left_over)
     forget_records(path)  # those of a removed store of the same name

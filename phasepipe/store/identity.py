@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from phasepipe.errors import UserError
+from phasepipe.specification.loss import CustomLossSpec
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.opening import read_attributes
 from phasepipe.store.provenance import code_hashes, differences
@@ -17,6 +18,8 @@ class StoreMismatchError(UserError, ValueError):
 def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
     """Refuse a store that was made with other settings or by other code.
 
+    The code of a custom loss is compared only if it is trusted, because that needs an import.
+
     Raises
     ------
     StoreMismatchError
@@ -28,7 +31,10 @@ def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
             f"{path} holds a different sweep: {'; '.join(found)}. Results of different settings cannot be "
             "mixed: give the sweep another name, or remove that folder"
         )
-    code = differences(stored.get("code", {}), code_hashes(sweep, stage))
+    stored_code = dict(stored.get("code", {}))
+    if isinstance(sweep.loss, CustomLossSpec) and not sweep.loss.is_trusted:
+        stored_code.pop(sweep.loss.path, None)
+    code = differences(stored_code, code_hashes(sweep, stage))
     if code:
         files = ", ".join(entry.split(" is ")[0] for entry in code)
         raise StoreMismatchError(

@@ -79,7 +79,8 @@ def open_guarded(path: Path) -> xr.Dataset:
             arrays = array_metadata(path, root)
             store = LocalStore(path, read_only=True)
         guarded = GuardedStore(store, path, arrays)
-        data: xr.Dataset = xr.open_zarr(guarded, chunks=None, consolidated=consolidated)
+        # arrays of Zarr 2 can name filters that run code when they are read
+        data: xr.Dataset = xr.open_zarr(guarded, chunks=None, consolidated=consolidated, zarr_format=3)
     except UserError:
         raise
     except Exception as error:  # Zarr, its codecs and xarray each raise their own types of errors

@@ -94,9 +94,9 @@ def _declared_types(stage: str) -> str:
 
 
 def code_hashes(sweep: Sweep, stage: str) -> dict[str, str]:
-    """Hash of all code that determines the results of a stage, including a custom loss."""
+    """Hash of all code that determines the results of a stage, including a custom loss if it is trusted."""
     hashes = _package_hashes(stage) | _specification_hashes(sweep) | {"variables.py": _declared_types(stage)}
-    if stage != "instances" and isinstance(sweep.loss, CustomLossSpec):
+    if stage != "instances" and isinstance(sweep.loss, CustomLossSpec) and sweep.loss.is_trusted:
         hashes[sweep.loss.path] = _loss_hash(sweep.loss)
     return hashes
 

@@ -5,8 +5,8 @@ wrong for a file that was lost. Here a missing file is an error if ``status`` ma
 done. Other errors are a finished run without an outcome, a chunk with a wrong checksum, a truncated chunk,
 and a chunk that cannot be read. Each error is one sentence, in commands, stages and notebooks alike.
 
-The store may be written meanwhile, and values may be read in any order, by several threads. A file of status is
-therefore read once, before any of the data that it describes, and then kept: whatever it marks as done was
+The store may be written meanwhile, and values may be read in any order, by several threads. A file of status
+is therefore read once, before any of the data that it describes, and then kept: whatever it marks as done was
 written before the data are read.
 """
 
@@ -190,8 +190,8 @@ class GuardedStore(WrapperStore["Store"]):
         key = self._arrays[_STATUS].key(holder or ())
         if await self._file(key) != self._seen[key]:
             raise DamagedStoreError(
-                f"{self._path} has changed since it was opened: blocks were marked as pending, to be computed "
-                "again; open it again"
+                f"{self._path} has changed since it was opened: blocks were marked as pending, to be "
+                "computed again; open it again"
             )
 
     async def _check(

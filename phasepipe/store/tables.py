@@ -7,7 +7,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import replacing
 from phasepipe.store.codec import CODECS
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.history import HISTORY, extended
 from phasepipe.store.identity import StoreMismatchError
 from phasepipe.store.layout import Status
 from phasepipe.store.metadata_copy import skeleton_files
-from phasepipe.store.opening import open_guarded
+from phasepipe.store.opening import open_guarded, read_attributes
 from phasepipe.store.publishing import ROOT, publish, root_content
 from phasepipe.store.reading import DamagedStoreError, cure
 from phasepipe.store.seal import SEAL, broken, make_seal, sources_of
@@ -37,8 +38,8 @@ def open_store(path: Path) -> xr.Dataset:
     """A store, zipped or not, as a lazy dataset, its growing axes in ascending order; a table is loaded.
 
     Values are read when they are used, by this process, without Dask: a chunk has a few kilobytes, and a task
-    costs more than reading it. ``status`` comes first among the variables: loading them in this order while
-    the store is being filled guarantees that every run marked as done has values.
+    costs more than reading it. Every run marked as done has its values, in whatever order the variables are
+    read while the store is being filled (:mod:`phasepipe.store.reading`).
 
     Raises
     ------
@@ -71,10 +72,7 @@ def _opened(path: Path) -> xr.Dataset:
     if path.suffix == ".zip":
         return open_guarded(path)
     data = open_guarded(path)
-    if _STATUS in data:
-        others = [name for name in data.data_vars if name != _STATUS]
-        return data[[_STATUS, *others]]
-    return _whole_table(path)
+    return data if _STATUS in data else _whole_table(path)
 
 
 def _whole_table(path: Path) -> xr.Dataset:
@@ -185,8 +183,12 @@ def _with_text(data: xr.Dataset) -> xr.Dataset:
 
 
 def write_table(path: Path, table: xr.Dataset) -> None:
-    """Atomically replace the store at ``path`` by ``table``, with checksums and a seal."""
+    """Atomically replace the store at ``path`` by ``table``, with checksums, a seal and its history."""
     sources = sources_of(path)
+    before: dict[str, Any] = {}
+    with suppress(DamagedStoreError):
+        before = read_attributes(path)
+    table = table.assign_attrs({HISTORY: extended(before)})
     with replacing(path) as draft:
         _to_zarr(table, draft)
         publish(draft, root_content(draft, {SEAL: make_seal(draft, path.stem, sources)}))

@@ -51,7 +51,7 @@ def test_the_loss_goes_through_a_sweep(tmp_path):
         "t_max": 5,
         "snapshots": {"instances": 1, "starts": 1, "per_decade": 1},
     }
-    sweep = load_sweep({"sweep": "own", "sweeps": {"own": settings}})
+    sweep = load_sweep({"sweep": "own", "sweeps": {"own": settings}}, trust=True)
     folder = SweepFolder(tmp_path / "own")
     for stage in (draw_instances, run_descent, diagonalise_snapshots):
         stage(sweep, folder, 1)

@@ -37,9 +37,10 @@ def build(tmp_path, monkeypatch):
         module = f"own_loss_{next(counter)}"
         monkeypatch.delitem(sys.modules, module, raising=False)
         (tmp_path / f"{module}.py").write_text(textwrap.dedent(source))
-        return CustomLossSpec(
+        spec = CustomLossSpec(
             kind="custom", path=f"{module}.{path}", directory=str(tmp_path), parameters=parameters or {}
-        ).build()
+        )
+        return spec.trusted().build()
 
     return make
 
@@ -135,14 +136,14 @@ def test_a_class_in_place_of_an_object_is_refused(build):
 @pytest.mark.parametrize("path", ["json.JSONEncoder", "json.dumps", "os.environ", "math.pi"])
 def test_what_is_no_loss_at_all_is_refused(path):
     with pytest.raises(SweepError, match=r"lacks value, slope, curvature"):
-        CustomLossSpec(kind="custom", path=path).build()
+        CustomLossSpec(kind="custom", path=path).trusted().build()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_parameters_are_finite(configuration, value):
     loss = {"kind": "custom", "path": "whole.Loss", "parameters": {"width": value}}
     with pytest.raises(SweepError, match=rf"loss\.parameters\.width = {value} is not valid; use a finite"):
-        load_sweep(configuration(loss=loss))
+        load_sweep(configuration(loss=loss), trust=True)
 
 
 def test_a_module_that_loops_is_stopped(build, monkeypatch):

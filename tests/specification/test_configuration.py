@@ -226,14 +226,14 @@ def test_own_loss_refused_by_one_sentence(configuration, tmp_path, loss, words):
     for name, source in LOSSES.items():
         (tmp_path / f"{name}.py").write_text(source)
     with pytest.raises(SweepError) as refused:
-        load_sweep(configuration(loss={"kind": "custom", "directory": str(tmp_path), **loss}))
+        load_sweep(configuration(loss={"kind": "custom", "directory": str(tmp_path), **loss}), trust=True)
     assert_sentence(str(refused.value), "sweep 'small': ", words)
 
 
 def test_own_loss_loads_with_its_parameters(configuration, tmp_path):
     (tmp_path / "whole.py").write_text(LOSSES["whole"])
     loss = {"kind": "custom", "path": "whole.Loss", "directory": str(tmp_path), "parameters": {"width": 2.5}}
-    assert load_sweep(configuration(loss=loss)).loss.build().width == 2.5
+    assert load_sweep(configuration(loss=loss), trust=True).loss.build().width == 2.5
 
 
 def test_only_the_module_that_was_named_is_imported(configuration, tmp_path, monkeypatch):
@@ -242,7 +242,7 @@ def test_only_the_module_that_was_named_is_imported(configuration, tmp_path, mon
         (tmp_path / f"{name}.py").write_text(source)
     loss = {"kind": "custom", "path": "alone.Loss", "directory": str(tmp_path)}
     for _ in range(2):
-        load_sweep(configuration(loss=loss)).loss.build()
+        load_sweep(configuration(loss=loss), trust=True).loss.build()
     assert "alone" in sys.modules
     assert "sibling" not in sys.modules
     assert hasattr(importlib.import_module("colorsys"), "rgb_to_hsv")  # Python's own, not the user's file
@@ -253,7 +253,9 @@ def test_only_the_module_that_was_named_is_imported(configuration, tmp_path, mon
 def test_a_path_that_names_no_loss_is_refused(configuration, tmp_path, path):
     (tmp_path / "alone.py").write_text(LOSSES["whole"])
     with pytest.raises(SweepError) as refused:
-        load_sweep(configuration(loss={"kind": "custom", "path": path, "directory": str(tmp_path)}))
+        load_sweep(
+            configuration(loss={"kind": "custom", "path": path, "directory": str(tmp_path)}), trust=True
+        )
     assert_sentence(str(refused.value), "sweep 'small': ", ["loss.path"])
 
 

@@ -230,7 +230,7 @@ OWN_LOSSES = {
 def test_an_edited_loss_of_the_user_is_refused(path, make_sweep, tmp_path, name):
     file, source = tmp_path / f"{name}.py", OWN_LOSSES[name]
     file.write_text(source)
-    sweep = make_sweep(loss={"kind": "custom", "path": f"{name}.Loss", "directory": str(tmp_path)})
+    sweep = make_sweep(loss={"kind": "custom", "path": f"{name}.Loss", "directory": str(tmp_path)}).trusted()
     prepare(path, sweep)
     file.write_text("# a remark\n" + source)
     prepare(path, sweep)

@@ -16,6 +16,9 @@ def loaded():
             found = load_configuration([config["file"]], chosen)
         else:
             found = check_content(config)
+        if workflow.is_main_process and (code := foreign_code(found.sweep.loss)):
+            print(f"phasepipe: this sweep runs the code of {code}", file=sys.stderr)
+        found = found.trusted()
         remove_stale_receipts(check_folder(found.sweep, found.results).root)
     except UserError as error:
         # a WorkflowError would add file names and line numbers of the workflow
