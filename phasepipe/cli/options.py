@@ -19,9 +19,7 @@ Words = Annotated[
     ),
 ]
 Config = Annotated[Path | None, typer.Option(help="Configuration file, instead of FILE.")]
-Trust = Annotated[
-    bool, typer.Option("--trust", help="Run the code of a custom loss that the sweep names.")
-]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the code of a custom loss that the sweep names.")]
 
 
 def load(words: list[str] | None, config: Path | None, trust: bool = False) -> LoadedConfiguration:
