@@ -76,6 +76,7 @@ def read(root, stop, result):
         except Exception as error:
             wrong.append(f"{type(error).__name__}: {error}")
         reads += 1
+        time.sleep(0.05)
     result.write_text(json.dumps({"reads": reads, "shapes": sorted(shapes), "wrong": wrong[:5]}))
 
 

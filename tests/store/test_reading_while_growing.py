@@ -38,9 +38,7 @@ def test_eight_readers_of_a_growing_killed_and_resumed_sweep_see_no_halves(tmp_p
         assert reader["wrong"] == []
         assert reader["reads"] > 1
         assert {tuple(shape) for shape in reader["shapes"]} <= SHAPES
-    assert set.union(*({tuple(shape) for shape in reader["shapes"]} for reader in found["readers"])) > {
-        (1, 1, 2)
-    }
+    assert len({tuple(shape) for reader in found["readers"] for shape in reader["shapes"]}) > 1
 
 
 @pytest.mark.parametrize("first", ["status", "outcome", "recovery_time"])
