@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from phasepipe.store.history import HISTORY
 
 import phasepipe.store.block_store as block_store
 from phasepipe.store.block_store import BlockStore
+from phasepipe.store.history import HISTORY
 from phasepipe.store.integrity import mark_pending
 from phasepipe.store.reading import DamagedStoreError
 from phasepipe.store.tables import open_chunked, open_store
