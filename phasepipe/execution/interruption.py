@@ -24,7 +24,7 @@ SENTENCE = "interrupted; finished blocks are stored; run the same command again 
 
 _VARIABLE = "PHASEPIPE_WORKFLOW"
 _INTERVAL = 0.5  # seconds between checks of the workflow
-_ONE_WISH = 10.0  # seconds within which further signals express the same wish to end
+_ONE_WISH = 30.0  # seconds within which further signals express the same wish to end
 _SCRIPTS = ".snakemake/scripts/"  # where Snakemake puts the scripts that it starts
 
 _received: list[int] = []

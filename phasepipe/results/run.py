@@ -31,7 +31,7 @@ _STEPS = re.compile(r"total +(\d+)$")  # in Snakemake's list of jobs
 
 
 class WorkflowFailedError(UserError):
-    """The workflow has ended without completing the sweep; the message is its last sentence."""
+    """The workflow has ended without completing the sweep; the message is its reason."""
 
 
 def sweep(

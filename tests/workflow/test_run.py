@@ -28,7 +28,7 @@ SLOW = SWEEP | {
     "N": [24],
     "alpha": [1.5, 2, 2.5, 3],
     "instances": 6,
-    "dynamics": {"kind": "descent", "learning_rate": 2e-3},
+    "dynamics": {"kind": "descent", "learning_rate": 8e-4},
     "t_max": 3,
     "block_instances": 1,
 }
