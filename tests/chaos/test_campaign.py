@@ -45,4 +45,4 @@ def test_the_page_counts_what_happened(outcomes, tmp_path):
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "\nold\n" not in text

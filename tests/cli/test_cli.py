@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from distributed import Client
 
+from phasepipe.execution.cluster import connect
 from phasepipe.execution.cost import block_seconds
+from phasepipe.specification.cluster import SchedulerFile
 from phasepipe.specification.configuration import load_sweep, schema
 from phasepipe.stages.runs import layout
 from phasepipe.store.block_store import BlockStore, write_block
@@ -203,7 +204,7 @@ def test_cluster_is_open_until_ended_and_leaves_nothing(config, configuration, e
     )
     try:
         assert "cluster is running" in process.stdout.readline()
-        with Client(scheduler_file="cluster.json", timeout="20s") as client:
+        with connect(SchedulerFile(kind="scheduler_file", path="cluster.json")) as client:
             assert client.submit(lambda x: x + 1, 1).result(timeout=60) == 2
         os.killpg(process.pid, ending)  # what Ctrl-C in a terminal does: the workers hear it too
         said, _ = process.communicate(timeout=60)
