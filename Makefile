@@ -69,9 +69,9 @@ bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
-# the reference of all modules from their docstrings; a warning is an error
+# the documentation site, build/site/index.html: pages, notebooks and the reference of all modules; a warning is an error
 docs: $(VENV)/installed-dev
-	$(BIN)/python docs/build_reference.py build/reference
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/site -d build/doctrees . build/site
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -80,7 +80,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
-	$(BIN)/python docs/build_reference.py build/reference
+	$(MAKE) docs
 
 clean:
 	rm -rf $(VENV)

@@ -51,7 +51,7 @@ def flow_threshold(runs: Mapping[int, xr.Dataset], rng: np.random.Generator) -> 
 
     Returns
     -------
-    The arrays of :data:`phasepipe.variables.FLOW_THRESHOLD`. What the runs do not determine is NaN, and
+    The arrays of ``phasepipe.variables.FLOW_THRESHOLD``. What the runs do not determine is NaN, and
     ``note`` says in sentences why.
     """
     sizes = sorted(runs)

@@ -131,7 +131,7 @@ def course_table(runs: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    Dataset with dims (alpha, fate, time): the arrays of :data:`phasepipe.variables.COURSE`.
+    Dataset with dims (alpha, fate, time): the arrays of ``phasepipe.variables.COURSE``.
     """
     return _means(runs, _records, COURSE)
 
@@ -148,7 +148,7 @@ def curvature_table(spectra: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    Dataset with dims (alpha, fate, time): the arrays of :data:`phasepipe.variables.CURVATURE`.
+    Dataset with dims (alpha, fate, time): the arrays of ``phasepipe.variables.CURVATURE``.
     """
     return _means(spectra, _measured, CURVATURE)
 

@@ -252,7 +252,7 @@ def run_flow(
     ------
     ValueError, TypeError
         For a start of the wrong shape, not finite or far off the sphere, a parameter out of range, a loss
-        that :func:`phasepipe.physics.losses.check_loss` refuses, or one with functions of NumPy on a GPU.
+        that :func:`phasepipe.physics.loss_check.check_loss` refuses, or one with functions of NumPy on a GPU.
     """
     dynamics = Flow(relative_tolerance)
     return _run(

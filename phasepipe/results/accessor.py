@@ -64,6 +64,9 @@ class PhaseAccessor:
         self._tree = tree.root  # which knows the folder and all N, whichever of its nodes is asked
         self._of_node = size_of_node(tree)
 
+    def __repr__(self) -> str:
+        return f"<PhaseAccessor of sweep {self._tree.name!r}>"
+
     def _repr_html_(self) -> str:
         return summary_html(self._tree)
 
@@ -136,10 +139,11 @@ class PhaseAccessor:
 
         Returns
         -------
-        Dataset with dimensions (N, alpha): ``p, lower, upper, k, n, correlation, design_effect, instances,
-        trapped_share, undecided_share, diverged, pending, last_decade_change``, see
-        :func:`~phasepipe.analysis.success.success_table`. Runs that are not computed are left out and counted
-        as ``pending``.
+        xarray.Dataset
+            Dimensions (N, alpha): ``p, lower, upper, k, n, correlation, design_effect, instances,
+            trapped_share, undecided_share, diverged, pending, last_decade_change``, see
+            :func:`~phasepipe.analysis.success.success_table`. Runs that are not computed are left out and
+            counted as ``pending``.
 
         Examples
         --------

@@ -204,7 +204,7 @@ def write_block(
     block
         The block; entries outside ``block.todo`` keep their stored values.
     values
-        For each variable the entries of ``block.todo`` in C order, shape (entries, *other dimensions).
+        For each variable the entries of ``block.todo`` in C order, shape ``(entries, *other dimensions)``.
     chosen
         For variables that exist only for some entries of the block: which of them ``values`` holds instead.
     """

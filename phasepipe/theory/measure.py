@@ -187,7 +187,7 @@ class ThresholdMeasure:
         Parameters
         ----------
         function
-            Maps ``(yhat, y)``, arrays of one shape, to values of shape (components, *shape).
+            Maps ``(yhat, y)``, arrays of one shape, to values of shape ``(components, *shape)``.
         tolerance
             Relative accuracy of each average.
 

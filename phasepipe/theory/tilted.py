@@ -149,7 +149,7 @@ class TiltedMeasure:
         Parameters
         ----------
         function
-            Maps ``(yhat, y)``, arrays of one shape, to values of shape (components, *shape).
+            Maps ``(yhat, y)``, arrays of one shape, to values of shape ``(components, *shape)``.
         level
             Refinement of the grid.
         """
