@@ -46,12 +46,12 @@ def _measure(instances: int, blocks: int) -> Row:
     }
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "N128.zarr"
-        prepared = clock(lambda: BlockStore.prepare(path, sweep, plan))[0]
+        prepared = clock(lambda: BlockStore.prepare(path, sweep, plan))[1]
         store = BlockStore.prepare(path, sweep, plan)
-        listed = clock(store.pending_blocks)[0]
+        listed = clock(store.pending_blocks)[1]
         todo = store.pending_blocks()
-        written = clock(lambda: [write_block(path, block, values) for block in todo])[0]
-        packed = clock(lambda: pack(path))[0]
+        written = clock(lambda: [write_block(path, block, values) for block in todo])[1]
+        packed = clock(lambda: pack(path))[1]
         remove_drafts(path)
         files = [file.stat().st_size for file in path.parent.rglob("*") if file.is_file()]
     return {

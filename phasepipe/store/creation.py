@@ -53,7 +53,8 @@ def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
     largest = max(
         math.prod(chunk) * np.dtype(variables[name].dtype).itemsize for name, chunk in chunks.items()
     )
-    blocks = _blocks_per_file(largest)
+    alphas = len(next(iter(layout.axes.values())))
+    blocks = _blocks_per_file(largest, alphas)
     for name, variable in variables.items():
         dtype = np.dtype(variable.dtype)
         group.create_array(
@@ -89,11 +90,15 @@ def _chunk(layout: Layout, sizes: Mapping[str, int], variable: Variable) -> Plac
     return tuple(max(1, chunks.get(dimension, sizes[dimension])) for dimension in variable.dims)
 
 
-def _blocks_per_file(largest: int) -> tuple[int, int]:
-    """Blocks of a file along the first two axes, if a block has at most ``largest`` bytes in an array."""
-    blocks = max(1, min(_BLOCKS_PER_FILE, _BYTES_PER_FILE // largest))
-    along = 1 << blocks.bit_length() // 2
-    return along, max(1, blocks // along)
+def _blocks_per_file(largest: int, alphas: int) -> tuple[int, int]:
+    """Blocks of a file along the first two axes, powers of two.
+
+    ``largest`` is the number of bytes of a block in its largest array. A file spans no more alphas than the
+    store has when it is created.
+    """
+    blocks = 1 << (max(1, min(_BLOCKS_PER_FILE, _BYTES_PER_FILE // largest)).bit_length() - 1)
+    along = min(1 << blocks.bit_length() // 2, 1 << (alphas - 1).bit_length(), blocks)
+    return along, blocks // along
 
 
 def _file(layout: Layout, chunk: Place, blocks: tuple[int, int]) -> Place:
