@@ -116,7 +116,7 @@ def spectral(problem: Problem) -> NDArray[np.float64]:
 
     An instance has one spectral start: its negative is equivalent for a loss that is even in ``yhat``. It is
     computed by Lanczos iterations of cost O(M N), without an N x N matrix.
-    :func:`phasepipe.theory.spectral_start` predicts its overlap.
+    :func:`phasepipe.theory.spectral.spectral_start` predicts its overlap.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def curvature(problem: Problem, loss: Loss, count: int, seed: int, first: int = 
     See docs/explanation/physics.md §9.
 
     Every start uses a different random point. For N to infinity its squared overlap with the signal is given
-    by :func:`phasepipe.theory.initial_spectrum`. Each start needs a dense diagonalisation.
+    by :func:`phasepipe.theory.initial.initial_spectrum`. Each start needs a dense diagonalisation.
 
     Parameters
     ----------

@@ -44,12 +44,13 @@ _START_KEYS = ("start_kind", "start_m0", "start_number")
 
 @xr.register_datatree_accessor("phase")  # type: ignore[no-untyped-call]
 class PhaseAccessor:
-    """Queries to a sweep that was opened by :func:`~phasepipe.open_sweep`.
+    """Queries to a sweep that was opened by :func:`~phasepipe.results.tree.open_sweep`.
 
     Runs are identified by ``N``, ``alpha``, ``instance`` and ``start``. Alphas that round to the same number
     of measurements are equal; instances and starts are numbered from 0 in the order of the sweep. Methods
     read the runs from the folder of the sweep and ignore changes to the arrays of the tree. A query for
-    something that is not in the sweep raises a :class:`~phasepipe.results.QueryError` with the nearest match.
+    something that is not in the sweep raises a :class:`~phasepipe.results.selection.QueryError` with the
+    nearest match.
 
     Examples
     --------

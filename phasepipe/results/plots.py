@@ -39,7 +39,8 @@ class SweepPlots:
 
     Every method takes ``ax``, the Axes to draw into in their own style; without it, a new figure in the style
     of the report is made with pyplot. Thresholds for N to infinity are drawn as far as the sweep has
-    its table ``theory``. What the sweep does not contain is a :class:`~phasepipe.results.QueryError`.
+    its table ``theory``. What the sweep does not contain is a
+    :class:`~phasepipe.results.selection.QueryError`.
 
     Examples
     --------
