@@ -71,6 +71,14 @@ ENGINE = {
     "mu": Variable(RECORD, "float32", "Lagrange multiplier mu of the spherical constraint"),
 }
 
+STATE = {
+    "state": Variable(
+        ("start", "state_element"),
+        "float64",
+        "state from which an undecided run is continued to a larger t_max, NaN for other runs",
+    ),
+}
+
 # predictions from labels and predictions yhat alone, at every record
 PREDICTED = {
     "edge": Variable(RECORD, "float32", "predicted left edge of the bulk of the Hessian"),
@@ -103,7 +111,7 @@ def _of_cells(variables: Variables) -> dict[str, Variable]:
     return {name: variable._replace(dims=(*_CELL, *variable.dims)) for name, variable in variables.items()}
 
 
-RUNS = _of_cells(ENGINE | PREDICTED | WINDOW_END)
+RUNS = _of_cells(ENGINE | PREDICTED | WINDOW_END | STATE)
 
 _EIGENVALUE = ("eigenvalue",)
 _MODE = ("mode",)

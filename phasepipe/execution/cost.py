@@ -15,7 +15,7 @@ _EVALUATIONS_PER_RUN = 400
 _ALPHA_OF_LONGEST_RUNS = 2.5  # near alpha_50; at larger alpha evaluations per run fall roughly as alpha^-1.5
 
 # Arrays that a block holds in memory: per run of the integrator, and per record before it is measured
-_ARRAYS_PER_RUN = 12
+_ARRAYS_PER_RUN = 18
 _RECORDS_IN_FLIGHT = 256
 _PREDICTIONS_IN_FLIGHT = 2**18  # at small M
 _ARRAYS_PER_RECORD = 8

@@ -96,13 +96,17 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
     with logging_to(log), ExitStack() as locks:
         leading: list[Written] = []
         pending: list[tuple[Filling, list[BlockPair]]] = []
+        opened: list[BlockStore] = []
         for filling in fillings:
-            needed = [] if filling.prerequisite is None else _open(sweep, filling.prerequisite, locks)
-            pairs, unpaired = _pair_blocks(_open(sweep, filling, locks), needed)
+            store, blocks = _open(sweep, filling, locks)  # first, because it may be refused
+            opened.append(store)
+            needed = [] if filling.prerequisite is None else _open(sweep, filling.prerequisite, locks)[1]
+            pairs, unpaired = _pair_blocks(blocks, needed)
             pending.append((filling, pairs))
             if filling.prerequisite is not None:
                 leading += [(filling.prerequisite, block) for block in unpaired]
         if not leading and not any(pairs for _, pairs in pending):
+            _settle(opened)
             return
         stores = [store.path for filling in fillings for store in filling.stores]
         with connect(sweep.cluster, cores) as client:
@@ -115,8 +119,8 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
                 tasks = [filling.task(*pair) for filling, pairs in pending for pair in pairs]
                 _compute(client, tasks, title, patience, stores)
             except (UserError, KeyboardInterrupt):  # blocks failed, the cluster was lost, or the user ends it
-                for store in stores:
-                    pack(store)
+                for path in stores:
+                    pack(path)
                 raise
         _pack((filling, block) for filling, pairs in pending for block, _ in pairs)
         _pack(
@@ -125,8 +129,14 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
             for _, other in pairs
             if filling.prerequisite is not None and other is not None
         )
-        for store in stores:
-            remove_drafts(store)  # of killed workers, whose blocks were then computed again
+        for path in stores:
+            remove_drafts(path)  # of killed workers, whose blocks were then computed again
+        _settle(opened)
+
+
+def _settle(stores: list[BlockStore]) -> None:
+    for store in stores:
+        store.settle()
 
 
 def _compute(client: Client, tasks: list[BlockTask], title: str, patience: float, stores: list[Path]) -> None:
@@ -144,8 +154,8 @@ def _pack(written: Iterable[Written]) -> None:
         pack_finished(store, finished)
 
 
-def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
-    """Lock and prepare a store; return its pending blocks."""
+def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> tuple[BlockStore, list[Block]]:
+    """Lock and prepare a store; return it with its pending blocks."""
     locks.enter_context(exclusive(filling.path.with_suffix(".lock"), _PATIENCE))
     store = BlockStore.prepare(filling.path, sweep, filling.layout)
     if incomplete := find_incomplete_blocks(filling.path):
@@ -161,7 +171,7 @@ def _open(sweep: Sweep, filling: Filling, locks: ExitStack) -> list[Block]:
     remove_drafts(filling.path)
     if blocks:
         store.record_continuation(pending)
-    return blocks
+    return store, blocks
 
 
 def _pair_blocks(blocks: list[Block], needed: list[Block]) -> tuple[list[BlockPair], list[Block]]:

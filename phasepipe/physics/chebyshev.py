@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasepipe.physics.arrays import Vectors, arrays_of
-from phasepipe.physics.control import ROW, decide, retire, sort_rows
+from phasepipe.physics.continuation import SCALARS, RunStates, no_states
+from phasepipe.physics.control import FIRST, LEFT, ROW, decide, retire, sort_rows, start_steps
 from phasepipe.physics.recurrence import coefficients
 from phasepipe.physics.steps import Steps
 
@@ -59,9 +60,11 @@ class ChebyshevIntegrator:
     points
         Starts, shape (runs, N), on the sphere; an array or a tensor.
     t_max
-        End of the integration.
+        End of the integration. It does not affect the steps: the last one ends at or after ``t_max``.
     relative_tolerance
         Bound on the estimated error of a step, relative to ``|w| = sqrt(N)``.
+    states
+        States from which to continue runs, see below; rows that hold NaN begin at ``points``.
 
     Attributes
     ----------
@@ -69,9 +72,19 @@ class ChebyshevIntegrator:
         Velocity evaluations, accepted and rejected steps of every run so far, shape (runs,).
     diverged
         Runs whose step size collapsed, shape (runs,), bool.
+    states
+        State of every run that reached ``t_max``, as it was before its last step: from there a longer
+        integration takes the same steps as if it had not stopped (:mod:`phasepipe.physics.continuation`).
     """
 
-    def __init__(self, velocity: Velocity, points: Vectors, t_max: float, relative_tolerance: float) -> None:
+    def __init__(
+        self,
+        velocity: Velocity,
+        points: Vectors,
+        t_max: float,
+        relative_tolerance: float,
+        states: RunStates | None = None,
+    ) -> None:
         self._velocity = velocity
         self._t_max = float(t_max)
         N = points.shape[1]
@@ -93,6 +106,37 @@ class ChebyshevIntegrator:
         )
         self._begun = False
         self._resize()
+        self.states = no_states(count, N)
+        if states is not None:
+            self._continue(states)
+
+    def _continue(self, states: RunStates) -> None:
+        """Place the rows that hold a state at the beginning of their next step."""
+        at = np.flatnonzero(np.isfinite(states.scalars["time"]))
+        if len(at) == 0:
+            return
+        here, dtype = self._arrays.index(at), self._arrays.dtype(self._vectors.point)
+        for name in SCALARS:
+            values = self.evaluations if name == "evaluations" else self._rows[name]
+            values[at] = states.scalars[name][at].astype(values.dtype)
+        self._vectors.point[here] = self._arrays.send(states.points[at].astype(dtype))
+        self._vectors.power_vector[here] = self._arrays.send(states.power_vectors[at].astype(dtype))
+        # the velocity at the point was counted when it was first evaluated
+        self._vectors.velocity[here] = self._velocity(self._vectors.point[here], at)
+        start_steps(self._rows, at)
+        self._first_stage(at)
+
+    def _leave(self, places: Int, points: Vectors) -> None:
+        """Keep the states of rows whose accepted step reaches ``t_max``, and their ``points`` before it."""
+        run = self._live[places]
+        for name in SCALARS:
+            if name != "evaluations":
+                self.states.scalars[name][run] = self._rows[name][places]
+        # every stage of the step was one evaluation
+        self.states.scalars["evaluations"][run] = self.evaluations[run] - self._rows["stages"][places]
+        self.states.points[run] = self._arrays.fetch(points)
+        here = self._arrays.index(places)
+        self.states.power_vectors[run] = self._arrays.fetch(self._vectors.power_vector[here])
 
     @property
     def live(self) -> Int:
@@ -126,6 +170,7 @@ class ChebyshevIntegrator:
         """
         arrays, rows, runs = self._arrays, self._rows, self._live
         point, velocity, iterate, before, power_vector = self._vectors
+        beginning = None if self._begun else arrays.index(np.flatnonzero(rows["phase"] == FIRST))
         found = self._velocity(iterate, runs)
         self.evaluations[runs] += 1
         inner, last, ends, probes = sort_rows(rows, _weights(), self._table)
@@ -142,20 +187,29 @@ class ChebyshevIntegrator:
         accepted, probing, starting = decide(
             rows, ends, probes, self._norms, self._tolerance, self._displacement, self._t_max
         )
+        left = rows["phase"][ends] == LEFT
+        if left.any():
+            self._leave(ends[left], steps.point[arrays.index(left)])
         if not accepted.all():  # rare: one step in a hundred is rejected
             steps, here = steps.select(accepted), arrays.index(ends[accepted])
         point[here], velocity[here] = steps.next_point, steps.next_velocity
-        if not self._begun:  # all rows are at their starts, where the change is that from zero
+        if beginning is not None:  # at a start the change is that from zero
             self._begun = True
-            velocity[...] = found
+            velocity[beginning] = found[beginning]
         arrays.displace(probing, point, power_vector, self._displacement, before)
-        here = arrays.index(starting)
-        iterate[here] = point[here]
-        move = coefficients().mu_tilde[rows["stages"][starting], 1] * rows["step"][starting]
-        arrays.move(starting, move, point, velocity, before)
+        self._first_stage(starting)
         self.accepted[steps.run] += 1
         self.rejected[runs[ends[~accepted]]] += 1
-        stays, diverged = retire(rows, self._t_max)
+        stays, diverged = retire(rows)
         self.diverged[diverged] = True
         self._keep(stays)
         return steps
+
+    def _first_stage(self, places: Int) -> None:
+        """First stage of the step of the rows at ``places``."""
+        arrays, rows = self._arrays, self._rows
+        point, velocity, iterate, before, _ = self._vectors
+        here = arrays.index(places)
+        before[here] = point[here]
+        move = coefficients().mu_tilde[rows["stages"][places], 1] * rows["step"][places]
+        arrays.move(places, move, point, velocity, iterate)

@@ -23,12 +23,15 @@ _RADIUS_LIFETIME = 5  # accepted steps until a new estimate: an outdated, too la
 _RADIUS_MATTERS = 3  # with fewer stages, an overestimated radius costs nothing
 _POWER_ITERATIONS_FIRST = 12
 _POWER_ITERATIONS_AGAIN = 2
-_SMALLEST_STEP = 1e-12  # relative to t_max; a row that needs smaller steps has diverged
+_SMALLEST_STEP = 1e-12  # relative to 1 / spectral radius; a row that needs smaller steps has diverged
+_SMALLEST_RADIUS = 1e-9  # keeps the first step finite where the velocity is constant
+_SAME_TIME = 1e-12  # relative difference below which a time is t_max
 
 # purpose of the next evaluation of a row
-_FIRST = 0  # velocity at the start
+FIRST = 0  # velocity at the start
 _RADIUS = 1  # an iteration of the power method
 _STAGE = 2  # a stage, or the end, of a step
+LEFT = 3  # none: the step reached t_max
 
 # what a row does after an evaluation, next to going on with its stages
 _PROBE = 1
@@ -122,34 +125,37 @@ def decide(
             error = np.inf
         error = max(error, 1e-10)
         accepted[number] = error <= 1
+        if error <= 1 and row.time + row.step >= t_max * (1 - _SAME_TIME):
+            row.phase = LEFT  # its numbers stay as they were before the step, see continuation.py
+            continue
         if error <= 1:
-            _accept(row, error, t_max)
+            _accept(row, error)
             stale = row.radius_age >= _RADIUS_LIFETIME and row.stages > _RADIUS_MATTERS
         else:
             row.step *= min(max(0.8 / np.cbrt(error), 0.1), 0.8)
             row.rejected_before = True
             stale = row.radius_age > 0  # instability may be what made the error large
-        actions[place] = _start_radius(row) if stale else _start_step(row, t_max)
+        actions[place] = _start_radius(row) if stale else _start_step(row)
     for place in probes:
         row = rows[place]
-        if row.phase == _FIRST:
+        if row.phase == FIRST:
             actions[place] = _start_radius(row)
-        elif _iterate_radius(row, norms[place] / displacement, t_max):
-            actions[place] = _start_step(row, t_max)
+        elif _iterate_radius(row, norms[place] / displacement):
+            actions[place] = _start_step(row)
         else:
             actions[place] = _PROBE
     return accepted, np.flatnonzero(actions == _PROBE), np.flatnonzero(actions == _STEP)
 
 
 @compiled
-def _accept(row: Any, error: float, t_max: float) -> None:
+def _accept(row: Any, error: float) -> None:
     root = np.cbrt(error)
     factor = 0.8 / root
     if row.previous_step > 0:
         factor = 0.8 * row.step * np.cbrt(row.previous_error) / (row.previous_step * root**2)
     # no growth right after a rejection, as in the paper's code
     factor = min(max(factor, 0.1), 1.0 if row.rejected_before else 10.0)
-    row.time = t_max if row.step >= t_max - row.time else row.time + row.step
+    row.time += row.step
     row.previous_step, row.previous_error = row.step, error
     row.rejected_before = False
     row.step *= factor
@@ -165,7 +171,7 @@ def _start_radius(row: Any) -> int:
 
 
 @compiled
-def _iterate_radius(row: Any, estimate: float, t_max: float) -> bool:
+def _iterate_radius(row: Any, estimate: float) -> bool:
     """A step of the nonlinear power method for the spectral radius; whether it is the last."""
     before = row.power_estimate
     row.power_iterations += 1
@@ -177,7 +183,7 @@ def _iterate_radius(row: Any, estimate: float, t_max: float) -> bool:
     if abs(estimate - before) > 0.05 * estimate and row.power_iterations < limit:
         return False
     first = row.radius == 0
-    row.radius = max(_RADIUS_SAFETY * max(estimate, before), 1 / t_max)
+    row.radius = max(_RADIUS_SAFETY * max(estimate, before), _SMALLEST_RADIUS)
     row.radius_age = 0
     if first:
         row.step = 0.5 / row.radius
@@ -185,8 +191,8 @@ def _iterate_radius(row: Any, estimate: float, t_max: float) -> bool:
 
 
 @compiled
-def _start_step(row: Any, t_max: float) -> int:
-    step = min(row.step, t_max - row.time)
+def _start_step(row: Any) -> int:
+    step = row.step
     if row.radius > 0:
         step = min(step, LARGEST_STIFFNESS / row.radius)
     row.step = step
@@ -196,14 +202,21 @@ def _start_step(row: Any, t_max: float) -> int:
 
 
 @compiled
-def retire(rows: Rows, t_max: float) -> tuple[NDArray[np.bool_], Int]:
+def start_steps(rows: Rows, places: Int) -> None:
+    """Let the rows at ``places`` begin a step."""
+    for place in places:
+        _start_step(rows[place])
+
+
+@compiled
+def retire(rows: Rows) -> tuple[NDArray[np.bool_], Int]:
     """Which rows go on, and the runs whose steps have become too small: they have diverged."""
     stays = np.ones(len(rows), np.bool_)
     diverged = np.zeros(len(rows), np.bool_)
     for place in range(len(rows)):
         row = rows[place]
-        if row.time >= t_max:
+        if row.phase == LEFT:
             stays[place] = False
-        elif row.phase == _STAGE and not row.step > _SMALLEST_STEP * t_max:
+        elif row.phase == _STAGE and not row.step * row.radius > _SMALLEST_STEP:
             stays[place], diverged[place] = False, True
     return stays, rows["run"][diverged]

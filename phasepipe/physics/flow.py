@@ -17,13 +17,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from phasepipe.physics.arguments import require_number
 from phasepipe.physics.arrays import Vectors, require_device
 from phasepipe.physics.chebyshev import ChebyshevIntegrator
+from phasepipe.physics.continuation import RunStates, no_states
 from phasepipe.physics.field import GradientField
 from phasepipe.physics.loss_check import check_loss
 from phasepipe.physics.losses import Loss
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.records import Predictor, RunLog, record_times
 from phasepipe.physics.sphere import to_sphere
-from phasepipe.physics.steps import Steps
+from phasepipe.physics.steps import Steps, reached
 from phasepipe.physics.threads import one_blas_thread
 
 Int = NDArray[np.intp]
@@ -56,7 +57,7 @@ class RunProtocol:
     dynamics
         :class:`Flow` or :class:`Descent`.
     times
-        Record times, ascending from 0; the last is the time budget ``t_max``.
+        Record times, ascending from 0, at most ``t_max``.
     recovery_threshold
         ``|m|`` above which a run has recovered, in (0, 1).
     gradient_tolerance
@@ -69,6 +70,8 @@ class RunProtocol:
         Indices into ``times`` at which points of chosen runs are stored.
     device
         "cpu", or "gpu" through PyTorch, which falls back to the CPU with a warning if there is no GPU.
+    t_max
+        Time budget; by default the last record time.
     """
 
     dynamics: Flow | Descent
@@ -79,8 +82,11 @@ class RunProtocol:
     predictor: Predictor | None = None
     snapshots: Int = dataclass_field(default_factory=lambda: np.arange(0))
     device: str = "cpu"
+    t_max: float = np.nan
 
     def __post_init__(self) -> None:
+        if np.isnan(self.t_max):
+            object.__setattr__(self, "t_max", float(self.times[-1]))
         require_device(self.device)
         require_number("recovery_threshold", self.recovery_threshold, example=0.99, above=0, below=1)
         require_number("gradient_tolerance", self.gradient_tolerance, example=1e-3, above=0)
@@ -114,12 +120,13 @@ def run_batch(
     starts: Sequence[NDArray[np.floating]],
     protocol: RunProtocol,
     snapshot_runs: NDArray[np.bool_] | None = None,
+    states: RunStates | None = None,
 ) -> xr.Dataset:
     """Run all starts of several instances of equal shape in one batch.
 
-    On a CPU the bits of a run depend only on its instance and start, not on the other runs of the batch or
-    on the requested records. (They do depend on the processor, and on NumPy and its BLAS.) On a GPU they may
-    depend on the batch.
+    On a CPU the bits of a run depend only on its instance and start, not on the other runs of the batch, the
+    requested records, the time budget, or whether it is continued. (They do depend on the processor, and on
+    NumPy and its BLAS.) On a GPU they may depend on the batch.
 
     Parameters
     ----------
@@ -133,13 +140,16 @@ def run_batch(
         Dynamics, times and thresholds.
     snapshot_runs
         Runs whose points are stored at ``protocol.snapshots``, shape (runs,) bool; default all.
+    states
+        The ``state`` of runs to continue, from a result with a smaller time budget; NaN for the other runs.
+        The starts of continued runs are not used, and their records up to the time of the state are NaN.
 
     Returns
     -------
     Dataset with dimensions (start, time): all runs, instance after instance, with ``outcome``,
-    ``recovery_time``, ``end_time``, ``evaluations``, ``overlap``, ``loss``, ``gradient_norm``, ``mu``;
-    and ``snapshot`` (snapshot_run, snapshot_time, component) if requested. Records after the end of a run
-    are NaN.
+    ``recovery_time``, ``end_time``, ``evaluations``, ``overlap``, ``loss``, ``gradient_norm``, ``mu``,
+    ``state``; and ``snapshot`` (snapshot_run, snapshot_time, component) if requested. Records after the end
+    of a run are NaN.
     """
     owner = np.repeat(np.arange(len(problems)), [len(block) for block in starts])
     if len(protocol.snapshots) and snapshot_runs is None:
@@ -148,6 +158,7 @@ def run_batch(
     log = RunLog(
         field,
         protocol.times,
+        protocol.t_max,
         protocol.recovery_threshold,
         protocol.gradient_tolerance,
         protocol.predictor,
@@ -155,35 +166,51 @@ def run_batch(
         snapshot_runs,
     )
     points = field.arrays.send(to_sphere(np.concatenate(starts).astype(protocol.dtype)))
+    before = no_states(len(owner), field.N) if states is None else states
     # overflow in a step that is too long is caught by its error estimate, or ends the run as diverged
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if isinstance(protocol.dynamics, Flow):
-            evaluations = _flow(field, log, points, protocol.dynamics)
+            evaluations, after = _flow(field, log, points, protocol.dynamics, before)
         else:
-            evaluations = _descend(field, log, points, protocol.dynamics)
-    return log.dataset(evaluations)
+            evaluations, after = _descend(field, log, points, protocol.dynamics, before)
+    return log.dataset(evaluations, after)
 
 
-def _flow(field: GradientField, log: RunLog, points: Vectors, dynamics: Flow) -> Int:
-    integrator = ChebyshevIntegrator(field, points, log.times[-1], dynamics.relative_tolerance)
-    integrator.drop(log.begin(points))
+def _flow(
+    field: GradientField, log: RunLog, points: Vectors, dynamics: Flow, states: RunStates
+) -> tuple[Int, RunStates]:
+    integrator = ChebyshevIntegrator(field, points, log.t_max, dynamics.relative_tolerance, states)
+    integrator.drop(log.begin(points, states))
     while len(integrator.live):
         integrator.drop(log.take(integrator.advance()))
     log.finish(integrator.diverged)
-    return integrator.evaluations
+    return integrator.evaluations, integrator.states
 
 
-def _descend(field: GradientField, log: RunLog, points: Vectors, dynamics: Descent) -> Int:
+def _descend(
+    field: GradientField, log: RunLog, points: Vectors, dynamics: Descent, states: RunStates
+) -> tuple[Int, RunStates]:
     arrays, rate = field.arrays, float(dynamics.learning_rate)  # a Python float keeps float32 arrays float32
-    evaluations = np.zeros(len(points), np.intp)
-    diverged = np.zeros(len(points), bool)
     runs = np.arange(len(points))
-    gone = log.begin(points)
-    for count in range(int(np.ceil(log.times[-1] / rate - 1e-9))):
+    continued = np.isfinite(states.scalars["time"])
+    # one evaluation per step
+    evaluations = np.where(continued, states.scalars["evaluations"], 0).astype(np.intp)
+    if continued.any():
+        points[arrays.index(continued)] = arrays.send(states.points[continued].astype(field.dtype))
+    after = no_states(len(points), field.N)
+    diverged = np.zeros(len(points), bool)
+    gone = log.begin(points, states)
+    while True:
         keep = ~np.isin(runs, gone)
         runs, points = runs[keep], points[arrays.index(keep)]
         if len(runs) == 0:
             break
+        time, step = evaluations[runs].astype(np.float64) * rate, np.full(len(runs), rate)
+        last = reached(time + step, log.t_max)
+        if last.any():
+            after.scalars["time"][runs[last]] = time[last]
+            after.scalars["evaluations"][runs[last]] = evaluations[runs[last]]
+            after.points[runs[last]] = arrays.fetch(points[arrays.index(last)])
         velocity = field(points, runs)
         evaluations[runs] += 1
         following = points + rate * velocity
@@ -193,12 +220,11 @@ def _descend(field: GradientField, log: RunLog, points: Vectors, dynamics: Desce
         diverged[runs[~finite]] = True
         # the chord as velocity at both ends makes the interpolation linear, consistent with the method
         chord = (following - points) / rate
-        time, step = np.full(len(runs), count * rate), np.full(len(runs), rate)
         steps = Steps(runs, time, step, points, chord, following, chord)
         gone = np.concatenate([log.take(steps.select(finite)), runs[~finite]])
         points = following
     log.finish(diverged)
-    return evaluations
+    return evaluations, after
 
 
 def run_flow(
@@ -311,7 +337,7 @@ def _run(
         snapshots=np.arange(len(times) if snapshots else 0),
         device=device,
     )
-    runs = run_batch([problem], check_loss(loss), [starts], protocol)
+    runs = run_batch([problem], check_loss(loss), [starts], protocol).drop_vars("state")
     if snapshots:  # of every run at every record
         points = runs["snapshot"]
         runs = runs.drop_dims(["snapshot_run", "snapshot_time"])

@@ -9,6 +9,11 @@ import numpy as np
 import xarray as xr
 
 
+def unfinished(outcome: Any, end_time: Any, t_max: float) -> Any:
+    """Which runs ended undecided at a time budget below ``t_max``, and can be continued; elementwise."""
+    return (outcome == Outcome.UNDECIDED) & (end_time < t_max)
+
+
 class Outcome(IntEnum):
     """Outcome of a run; ``PENDING`` marks a run that has not been computed.
 

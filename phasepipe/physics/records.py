@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.arrays import Vectors
+from phasepipe.physics.continuation import RunStates
 from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.steps import Steps, first_crossings
+from phasepipe.physics.steps import Steps, first_crossings, reached, records_passed
 from phasepipe.physics.traps import is_trapped
-from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, Variable, flags
+from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, STATE, Variable, flags
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -66,10 +67,21 @@ def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
     """
     require_number("t_max", t_max, example=100, above=0)
     require_integer("records_per_decade", per_decade, least=1, example=8)
-    low = np.ceil(np.log10(min(first, t_max)) * per_decade - 1e-9)
-    high = np.ceil(np.log10(t_max) * per_decade - 1e-9)
-    inner = 10.0 ** (np.arange(low, high) / per_decade)
+    inner = _positions(min(first, t_max), t_max, per_decade)
     return np.concatenate([[0.0], inner[inner < t_max * (1 - 1e-9)], [t_max]])
+
+
+def nested_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
+    """The times of :func:`record_times` at fixed positions; those of a larger ``t_max`` begin with them."""
+    inner = _positions(first, t_max, per_decade)
+    return np.concatenate([[0.0], inner[inner <= t_max]])
+
+
+def _positions(first: float, last: float, per_decade: int) -> Float:
+    """The fixed positions from about ``first`` to at least ``last``."""
+    low = np.ceil(np.log10(first) * per_decade - 1e-9)
+    high = np.ceil(np.log10(last) * per_decade + 1e-9)
+    return np.asarray(10.0 ** (np.arange(low, high + 1) / per_decade))
 
 
 class RunLog:
@@ -80,7 +92,9 @@ class RunLog:
     field
         Instances and loss of the batch.
     times
-        Record times, ascending from 0 to t_max, shape (time,).
+        Record times, ascending from 0, at most ``t_max``, shape (time,).
+    t_max
+        Time budget. What happens at this time or later is not seen: a longer run decides it.
     recovery_threshold
         A run has recovered when ``|m|`` passes this value.
     gradient_tolerance
@@ -97,6 +111,7 @@ class RunLog:
         self,
         field: GradientField,
         times: Float,
+        t_max: float,
         recovery_threshold: float,
         gradient_tolerance: float,
         predictor: Predictor | None = None,
@@ -106,6 +121,7 @@ class RunLog:
         runs = len(field.owner)
         self.field = field
         self.times = times
+        self.t_max = t_max
         self.recovery_threshold = recovery_threshold
         self.gradient_tolerance = gradient_tolerance
         self.predictor = predictor
@@ -131,11 +147,19 @@ class RunLog:
         products = self._arrays.projections(points, self._signals, self.field.owner[runs])
         return self._arrays.fetch(products).astype(np.float64) / self.field.N
 
-    def begin(self, points: Vectors) -> Int:
-        """Record the starts, shape (runs, N); return the runs that start above the threshold."""
-        runs = np.arange(len(points))
+    def begin(self, points: Vectors, states: RunStates) -> Int:
+        """Record the starts, shape (runs, N); return the runs that start above the threshold.
+
+        Runs that have a state go on: their records up to the time of the state are not taken again.
+        """
+        reached_before = states.scalars["time"]
+        continued = np.isfinite(reached_before)
+        self._next[:] = np.where(continued, records_passed(self.times, reached_before), 1)
+        stored = states.scalars["examine_below"]
+        self._examine_below[continued] = stored[continued]
+        runs = np.flatnonzero(~continued)
+        points = points[self._arrays.index(runs)]
         self._enqueue(runs, np.zeros(len(runs), np.intp), points)
-        self._next[:] = 1
         at_signal = np.abs(self._overlap(runs, points)) >= self.recovery_threshold
         self._end(runs[at_signal], Outcome.RECOVERED, np.zeros(int(at_signal.sum())))
         self.recovery_time[runs[at_signal]] = 0.0
@@ -146,17 +170,18 @@ class RunLog:
         if len(steps.run) == 0:
             return steps.run
         until = steps.time + steps.step
-        until = np.where(until >= self.times[-1] * (1 - 1e-12), self.times[-1], until)
+        last = reached(until, self.t_max)
+        until[last] = self.t_max
         overlap = self._overlap(steps.run, steps.next_point)
-        recovered = np.flatnonzero(np.abs(overlap) >= self.recovery_threshold)
-        if len(recovered):
-            until[recovered] = self._passages(steps.select(recovered))
+        recovered = np.abs(overlap) >= self.recovery_threshold
+        if recovered.any():
+            until[recovered] = np.minimum(until[recovered], self._passages(steps.select(recovered)))
+            recovered &= until < self.t_max
         self.recovery_time[steps.run[recovered]] = until[recovered]
         self._end(steps.run[recovered], Outcome.RECOVERED, until[recovered])
         self._record(steps, until)
-        late = until >= self.times[-1]
-        trapped = self._certify(steps, until, late)
-        spent = late & (self.outcome[steps.run] == Outcome.PENDING)
+        trapped = self._certify(steps, until, ~last)
+        spent = last & ~recovered
         self._end(steps.run[spent], Outcome.UNDECIDED, until[spent])
         return np.concatenate([steps.run[recovered], trapped, steps.run[spent]])
 
@@ -185,7 +210,7 @@ class RunLog:
     def _record(self, steps: Steps, until: Float) -> None:
         """Queue the interpolated points of all record times within the steps."""
         first = self._next[steps.run]
-        stop = np.searchsorted(self.times, until, side="right")
+        stop = records_passed(self.times, until)
         passed = np.maximum(stop - first, 0)
         if not passed.any():
             return
@@ -195,18 +220,18 @@ class RunLog:
         self._enqueue(steps.run[rows], index, steps.interpolate(rows, fractions))
         self._next[steps.run] = np.maximum(stop, first)
 
-    def _certify(self, steps: Steps, until: Float, late: NDArray[np.bool_]) -> Int:
+    def _certify(self, steps: Steps, until: Float, within: NDArray[np.bool_]) -> Int:
         """Runs that provably never recover, see :func:`phasepipe.physics.traps.is_trapped`.
 
         See docs/explanation/physics.md §3.
 
         The test costs as much as about N evaluations. A run is therefore tested when its gradient becomes
-        small, again whenever the gradient has shrunk further by a factor, and at the end of its time.
+        small, and again whenever the gradient has shrunk further by a factor. Only steps ``within`` the time
+        budget count, so that a longer budget does not change when a run is certified.
         """
-        open_runs = self.outcome[steps.run] == Outcome.PENDING
+        open_runs = within & (self.outcome[steps.run] == Outcome.PENDING)
         norm = np.sqrt(self.field.products(steps.next_velocity, steps.next_velocity) / self.field.N)
-        due = (norm < self._examine_below[steps.run]) | (late & (norm < self.gradient_tolerance))
-        candidates = np.flatnonzero(open_runs & due)
+        candidates = np.flatnonzero(open_runs & (norm < self._examine_below[steps.run]))
         if len(candidates):
             overlap = self._overlap(steps.run, steps.next_point)
             candidates = candidates[np.abs(overlap[candidates]) < _NEAR_SIGNAL]
@@ -273,16 +298,22 @@ class RunLog:
         kept = self._arrays.fetch(points[self._arrays.index(wanted)])
         self.snapshot_points[row[runs[wanted]], at] = kept
 
-    def dataset(self, evaluations: Int) -> xr.Dataset:
-        """Labelled results, dimensions (start, time); records after the end of a run are NaN."""
+    def dataset(self, evaluations: Int, states: RunStates) -> xr.Dataset:
+        """Labelled results, dimensions (start, time); records after the end of a run are NaN.
+
+        ``states`` of runs that are not undecided are erased.
+        """
+        states.scalars["examine_below"][:] = self._examine_below
+        states.vectors[self.outcome != Outcome.UNDECIDED] = np.nan
         columns: dict[str, NDArray[np.generic]] = {
             "outcome": self.outcome,
             "recovery_time": self.recovery_time,
             "end_time": self.end_time,
             "evaluations": evaluations,
             **self.series,
+            "state": states.vectors,
         }
-        variables = ENGINE | dict(self.predictor.variables if self.predictor else {})
+        variables = ENGINE | STATE | dict(self.predictor.variables if self.predictor else {})
         result = xr.Dataset(coords={"time": ("time", self.times, COORDINATES["time"].attributes())})
         for name, values in columns.items():
             variable = variables[name]

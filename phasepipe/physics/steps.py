@@ -14,6 +14,19 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 
+_SAME_TIME = 1e-12  # relative difference of sums of learning rates from the time that they stand for
+
+
+def reached(times: Float, limit: float) -> NDArray[np.bool_]:
+    """Which of ``times`` are equal to ``limit`` within rounding, or later."""
+    return times >= limit * (1 - _SAME_TIME)
+
+
+def records_passed(record_times: Float, times: Float) -> Int:
+    """Number of records that have been taken by each of ``times``."""
+    return np.searchsorted(record_times, times * (1 + _SAME_TIME), side="right")
+
+
 class Steps(NamedTuple):
     """Accepted steps, one row each, in ascending order of ``run``, with the velocities at both ends."""
 

@@ -13,10 +13,11 @@ from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.sizes import join_sizes
 from phasepipe.analysis.success import counts_at_budget, success_table
 from phasepipe.figures.hessian_tables import window_lengths_table
-from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.results.selection import QueryError, is_reduced, listed, require_size, stored_sizes
 from phasepipe.specification.start_groups import StartGroup
 from phasepipe.specification.sweep import Sweep
+from phasepipe.store.block_store import REACHED
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import asked_runs, open_store
 
@@ -47,6 +48,18 @@ def _of_group(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, names:
     return group.select(asked_runs(stored_runs(tree, N)[list(names)], sweep, N)).load()
 
 
+def _reaching(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, budget: float) -> xr.Dataset:
+    """Outcomes and times of the runs; those that are still to be continued to ``budget`` are pending."""
+    # if every run has ended at this budget, do not read end_time, a third of the chunks
+    ended = budget == sweep.t_max == stored_runs(tree, N).attrs.get(REACHED)
+    names = ["outcome", "recovery_time", *([] if ended else ["end_time"])]
+    runs = _of_group(tree, sweep, group, N, names)
+    if not ended:
+        short = unfinished(runs["outcome"], runs["end_time"], budget)
+        runs["outcome"] = runs["outcome"].where(~short, np.uint8(Outcome.PENDING))
+    return runs
+
+
 def success_at(
     tree: xr.DataTree, sweep: Sweep, group: StartGroup, sizes: Sequence[int], budget: float, level: float
 ) -> xr.Dataset:
@@ -59,11 +72,9 @@ def success_at(
     """
     if is_reduced(tree):
         return _kept_success(tree, group, sizes, budget, level)
-    # at t_max every run has ended: do not read end_time, a third of the chunks
-    names = ["outcome", "recovery_time", *(["end_time"] if budget < sweep.t_max else [])]
     tables = {}
     for N in sizes:
-        runs = _of_group(tree, sweep, group, N, names)
+        runs = _reaching(tree, sweep, group, N, budget)
         table = success_table(
             runs["outcome"],
             runs["recovery_time"],
@@ -87,7 +98,7 @@ def counts_at(
         If a size is not stored, or a reduced sweep is asked for another budget than ``t_max``.
     """
     if not is_reduced(tree):
-        runs = [_of_group(tree, sweep, group, N, ("outcome", "recovery_time")) for N in sizes]
+        runs = [_reaching(tree, sweep, group, N, budget) for N in sizes]
         return pd.concat(
             [counts_at_budget(at["outcome"], at["recovery_time"], budget) for at in runs], ignore_index=True
         )

@@ -25,7 +25,8 @@ from phasepipe.store.atomic import replacing
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.history import HISTORY
 
-LEFT_OUT_OF_CSV = ("component", "measurement")  # dimensions of points and labels; in netCDF and Zarr only
+# dimensions of points, labels and states; in netCDF and Zarr only
+LEFT_OUT_OF_CSV = ("component", "measurement", "state_element")
 
 Columns = dict[str, list[Field]]
 
@@ -80,7 +81,7 @@ def export_sweep(
         draft.mkdir()
         columns = _WRITERS[to](tree, folder, draft)
         notes = (
-            {"left_out": f"variables along {' and '.join(LEFT_OUT_OF_CSV)}; netCDF and Zarr hold them"}
+            {"left_out": f"variables along {', '.join(LEFT_OUT_OF_CSV)}; netCDF and Zarr hold them"}
             if to is Format.CSV
             else {}
         )

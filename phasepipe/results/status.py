@@ -13,8 +13,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.execution.cost import block_seconds
-from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.specification.sweep import Sweep
+from phasepipe.store.block_store import REACHED
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
 from phasepipe.store.lock import holder
@@ -83,8 +84,12 @@ def _cells(sweep: Sweep, N: int, stored: xr.Dataset | None) -> list[Cell]:
     asked = dict(sorted(sweep.instances_at(N).items()))
     codes = {M: np.empty(0, np.int64) for M in asked}
     if stored is not None:
-        runs = asked_runs(stored[["status", "outcome"]], sweep, N).load()
-        fates = np.where(runs["status"].values == Status.DONE, runs["outcome"].values, Outcome.PENDING)
+        complete = stored.attrs.get(REACHED) == sweep.t_max  # then do not read the end times
+        runs = asked_runs(stored[["status", "outcome", *([] if complete else ["end_time"])]], sweep, N).load()
+        done = runs["status"] == Status.DONE
+        if not complete:
+            done &= ~unfinished(runs["outcome"], runs["end_time"], sweep.t_max)
+        fates = np.where(done.values, runs["outcome"].values, Outcome.PENDING)
         for row, M in enumerate(runs["measurements"].values.tolist()):
             codes[M] = fates[row, runs["instance"].values < asked[M]].ravel()
     return [_cell(N, M, count * starts, codes[M]) for M, count in asked.items()]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from phasepipe.errors import UserError
 from phasepipe.physics.flow import run_batch
-from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.physics.problem import Problem
 from phasepipe.physics.starts import StartKind
 from phasepipe.results.tree import STAGES, TABLES
@@ -160,6 +160,8 @@ def _check_sample(
         found.notes.append(f"no sample was computed again: {error}")
         return
     status = np.asarray(group["status"][...]) == Status.DONE
+    if stage == "runs":  # repeated runs last to t_max
+        status &= ~unfinished(group["outcome"][...], group["end_time"][...], sweep.t_max)
     cells = np.argwhere(status.reshape(*status.shape[:2], -1).any(axis=2))
     chosen: Any = rng.choice(len(cells), min(sample, len(cells)), replace=False) if len(cells) else []
     for row, column in cells[chosen]:
@@ -228,6 +230,7 @@ def stored_sweep(group: Any, stage: str, N: int) -> Sweep:
             "starts": starts,
             # not part of the identity of a sweep, but runs repeat bitwise only on the same kind of device
             "device": asked.get("device", "cpu"),
+            "t_max": asked["t_max"],
         }
     )
 

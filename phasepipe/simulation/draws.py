@@ -14,6 +14,8 @@ from phasepipe.physics.problem import Problem
 from phasepipe.physics.starts import StartKind
 from phasepipe.specification.sweep import StartKey, Sweep
 
+_PREPARATION = 100.0  # time of the flow that prepares threshold starts
+
 
 def draw_problem(sweep: Sweep, N: int, M: int, instance: int) -> Problem:
     """Draw instance number ``instance`` of ``sweep`` with ``M`` measurements in dimension ``N``."""
@@ -56,7 +58,7 @@ def _block(sweep: Sweep, problem: Problem, keys: Sequence[StartKey]) -> NDArray[
             return starts.curvature(problem, sweep.loss.build(), count, seed, first)
         case StartKind.THRESHOLD:
             return starts.threshold(
-                problem, sweep.loss.build(), count, seed, preparation=sweep.t_max, first=first
+                problem, sweep.loss.build(), count, seed, preparation=_PREPARATION, first=first
             )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from phasepipe.physics.continuation import RunStates
 from phasepipe.physics.flow import RunProtocol, run_batch
 from phasepipe.physics.problem import Problem
 from phasepipe.simulation.prediction import LabelPredictor
@@ -20,6 +21,7 @@ def run_instances(
     points: list[NDArray[np.float64]],
     protocol: RunProtocol,
     snapshot_runs: NDArray[np.bool_],
+    states: RunStates | None = None,
 ) -> xr.Dataset:
     """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels.
 
@@ -27,4 +29,4 @@ def run_instances(
     """
     loss = sweep.loss.build()
     predicting = replace(protocol, predictor=LabelPredictor(loss, problems[0].N))
-    return run_batch(problems, loss, points, predicting, snapshot_runs)
+    return run_batch(problems, loss, points, predicting, snapshot_runs, states)

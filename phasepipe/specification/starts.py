@@ -41,7 +41,7 @@ class CurvatureStarts(Model):
 
 
 class ThresholdStarts(Model):
-    """Threshold states, prepared by a flow without signal for the time t_max, then planted."""
+    """Threshold states, prepared by a flow without signal for the time 100, then planted."""
 
     kind: Literal["threshold"] = Field(description="Kind of the starts")
     count: StartCount = Field(description="Starts per instance", examples=[16])

@@ -23,7 +23,7 @@ from pydantic import (
 
 from phasepipe.physics.flow import Descent, Flow, RunProtocol
 from phasepipe.physics.problem import measurement_count
-from phasepipe.physics.records import record_times
+from phasepipe.physics.records import nested_times
 from phasepipe.physics.starts import StartKind
 from phasepipe.specification.base import Count, Dimension, Model, Real, Time, Whole
 from phasepipe.specification.cluster import ClusterSpec, LocalCluster
@@ -262,15 +262,15 @@ class Sweep(Model):
         ]
 
     def times(self) -> NDArray[np.float64]:
-        """Record times of every run."""
-        return record_times(self.t_max, self.records_per_decade)
+        """Record times of every run; those of a larger ``t_max`` begin with them."""
+        return nested_times(self.t_max, self.records_per_decade)
 
     def snapshot_indices(self) -> NDArray[np.intp]:
-        """Indices into :meth:`times` at which snapshots are taken; t = 0 and the end included."""
+        """Indices into :meth:`times` at which snapshots are taken; t = 0 is included."""
         if not (self.snapshots.instances and self.snapshots.starts):
             return np.arange(0)
         times = self.times()
-        wanted = record_times(self.t_max, self.snapshots.per_decade)
+        wanted = nested_times(self.t_max, self.snapshots.per_decade)
         return np.flatnonzero(np.isclose(times[:, None], wanted[None, :], rtol=1e-9).any(axis=1))
 
     def protocol(self) -> RunProtocol:
@@ -288,6 +288,7 @@ class Sweep(Model):
             self.dtype,
             snapshots=self.snapshot_indices(),
             device=self.device,
+            t_max=self.t_max,
         )
 
     def trusted(self) -> Self:
@@ -297,11 +298,12 @@ class Sweep(Model):
     def identity(self) -> dict[str, Any]:
         """Settings that determine the result of a run; a store holds runs of one identity only.
 
-        N, alpha, instances and starts are excluded, because the grid may grow. The cluster and the block size
-        do not affect results. The device, like the type of processor, affects only rounding errors: a sweep
-        may be continued on a machine without a GPU, where "gpu" means the CPU anyway.
+        N, alpha, instances and starts are excluded, because the grid may grow, and so is ``t_max``, because
+        runs can be continued. The cluster and the block size do not affect results. The device, like the type
+        of processor, affects only rounding errors: a sweep may be continued on a machine without a GPU, where
+        "gpu" means the CPU anyway.
         """
-        growing = {"name", "N", "alpha", "instances", "starts", "refine"}
+        growing = {"name", "N", "alpha", "instances", "starts", "refine", "t_max"}
         deciding_nothing = {"cluster", "block_instances", "device", "dynamics_theory"}
         settings = self.model_dump(mode="json", exclude=growing | deciding_nothing)
         settings["loss"].pop("directory", None)
@@ -316,6 +318,7 @@ class Sweep(Model):
         """Settings that determine the runs at ``N`` and their results; workflow rules depend on them."""
         return self.identity() | {
             "N": N,
+            "t_max": self.t_max,
             "measurements": self.measurements(N),
             "instances": self.instances_at(N),
             "starts": [start.model_dump(mode="json") for start in self.starts],

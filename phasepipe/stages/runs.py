@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.execution.blocks import BlockTask, Tally
 from phasepipe.execution.cost import block_bytes, block_seconds
 from phasepipe.execution.filling import Filling, fill_stores
-from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.continuation import RunStates, no_states, state_length
+from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.physics.problem import Problem
+from phasepipe.physics.records import nested_times
+from phasepipe.physics.steps import records_passed
 from phasepipe.simulation.draws import check_digests, chosen_keys, draw_problem, draw_starts
 from phasepipe.simulation.prediction import window_end
 from phasepipe.simulation.runs import run_instances
@@ -24,12 +28,13 @@ from phasepipe.stages import instances
 from phasepipe.stages.axes import alpha_axis, instance_axis, selected_cells, start_axis
 from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.block_store import write_block
+from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.layout import Block, Layout
-from phasepipe.variables import ENGINE, PREDICTED, RUNS, SNAPSHOT
+from phasepipe.store.layout import Block, Layout, Status
+from phasepipe.store.opening import open_guarded
+from phasepipe.variables import ENGINE, PREDICTED, RECORD, RUNS, SNAPSHOT, STATE
 
-# one instance per Zarr chunk of snapshots, so that two blocks never write to the same chunk
-_SNAPSHOT_CHUNK = {"snapshot_instance": 1}
+_LONGEST = 1e6  # chunks have room for records up to this time: a larger t_max adds none to finished blocks
 
 Coordinate = tuple[tuple[str, ...], NDArray[np.generic], dict[str, Any]]
 
@@ -38,7 +43,10 @@ def layout(sweep: Sweep, N: int) -> Layout:
     """Layout of the runs store."""
     times = sweep.times()
     variables = dict(RUNS)
-    sizes = {"time": len(times)}
+    sizes = {"time": len(times), "state_element": state_length(N)}
+    # one instance per Zarr chunk of snapshots, so that two blocks never write to the same chunk
+    chunks = {"snapshot_instance": 1, "time": _room(sweep, sweep.records_per_decade)}
+    chunks["snapshot_time"] = snapshot_room(sweep)
     coordinates: dict[str, Coordinate] = {
         "N": ((), np.array(N), ATTRIBUTES["N"]),
         "time": (("time",), times, ATTRIBUTES["time"]),
@@ -58,11 +66,27 @@ def layout(sweep: Sweep, N: int) -> Layout:
             "start": start_axis(sweep),
         },
         sizes=sizes,
-        chunks=_SNAPSHOT_CHUNK,
+        chunks=chunks,
         variables=variables,
         coordinates=coordinates,
         attributes=ATTRIBUTES,
+        t_max=sweep.t_max,
+        unfinished=partial(_unfinished, t_max=sweep.t_max),
     )
+
+
+def snapshot_room(sweep: Sweep) -> int:
+    """Length of a chunk along the times of snapshots."""
+    return _room(sweep, sweep.snapshots.per_decade)
+
+
+def _room(sweep: Sweep, per_decade: int) -> int:
+    return len(nested_times(max(sweep.t_max, _LONGEST), per_decade))
+
+
+def _unfinished(path: Path, t_max: float) -> NDArray[np.bool_]:
+    runs = open_guarded(path)
+    return np.asarray(unfinished(runs["outcome"].values, runs["end_time"].values, t_max))
 
 
 def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
@@ -126,18 +150,69 @@ def _compute(path: Path, known: _Instances, sweep: Sweep, N: int, block: Block) 
     todo, rows = block.todo[0], _rows(block)
     problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][rows]]
     known.check_or_store(sweep, problems, rows)
+    states = _stored_states(path, block, N)
+    new = np.zeros(todo.shape, bool)
+    new[todo] = np.isnan(states.scalars["time"])
     points = [
-        draw_starts(sweep, problem, chosen_keys(block.keys, todo[row]))
+        _draw_new(sweep, problem, block, todo[row], new[row])
         for problem, row in zip(problems, rows, strict=True)
     ]
     kept = _kept(sweep, block)
-    runs = run_instances(sweep, problems, points, sweep.protocol(), kept[block.todo])
-    values = {name: runs[name].values for name in (*ENGINE, *PREDICTED)} | {"t_bbp": window_end(runs)}
+    runs = run_instances(sweep, problems, points, sweep.protocol(), kept[block.todo], states)
+    if not new[todo].all():
+        runs = _with_earlier_records(path, block, runs, states, kept)
+    values = {name: runs[name].values for name in (*ENGINE, *PREDICTED, *STATE)}
+    values["t_bbp"] = window_end(runs)
     if kept.any():
         values["snapshot"] = runs["snapshot"].values
     write_block(path, block, values, {"snapshot": kept & block.todo})
     fates, counts = np.unique(runs["outcome"].values, return_counts=True)
     return {Outcome(fate).name.lower(): int(count) for fate, count in zip(fates, counts, strict=True)}
+
+
+def _stored_states(path: Path, block: Block, N: int) -> RunStates:
+    """States of the entries of a block to compute: of those that were done, and NaN for the others."""
+    store = OpenedStore.at(path)
+    done = (store.block_values("status", block) == Status.DONE)[block.todo]
+    states = no_states(block.count, N)
+    if done.any():
+        states.vectors[done] = store.block_values("state", block)[block.todo][done]
+    return states
+
+
+def _draw_new(
+    sweep: Sweep, problem: Problem, block: Block, todo: NDArray[np.bool_], new: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Starts of the runs ``todo`` (start,) of one instance; any point for those that are not ``new``."""
+    points = np.ones((int(todo.sum()), problem.N))
+    if new.any():
+        points[new[todo]] = draw_starts(sweep, problem, chosen_keys(block.keys, new))
+    return points
+
+
+def _with_earlier_records(
+    path: Path, block: Block, runs: xr.Dataset, states: RunStates, kept: NDArray[np.bool_]
+) -> xr.Dataset:
+    """The records and points of continued runs, preceded by those that are stored."""
+    store, time = OpenedStore.at(path), states.scalars["time"]
+
+    def earlier(times: xr.DataArray, of: NDArray[np.float64]) -> NDArray[np.bool_]:
+        passed = np.where(np.isnan(of), 0, records_passed(times.values, of))
+        return np.asarray(np.arange(times.size) < passed[:, None])
+
+    whole: dict[str, Any] = {}
+    before = earlier(runs["time"], time)
+    for name, variable in (ENGINE | PREDICTED).items():
+        if variable.dims == RECORD:
+            stored = store.block_values(name, block)[block.todo]
+            whole[name] = (RECORD, np.where(before, stored, runs[name].values))
+    if kept.any():
+        before = earlier(runs["snapshot_time"], time[kept[block.todo]])
+        stored = store.block_values("snapshot", block)
+        chosen = (kept & block.todo)[tuple(map(slice, stored.shape[:3]))]
+        points = runs["snapshot"]
+        whole["snapshot"] = (points.dims, np.where(before[..., None], stored[chosen], points.values))
+    return runs.assign(whole)
 
 
 def _kept(sweep: Sweep, block: Block) -> NDArray[np.bool_]:

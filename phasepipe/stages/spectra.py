@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 from phasepipe.errors import UserError
 from phasepipe.execution.blocks import BlockTask, Tally
 from phasepipe.execution.filling import Filling, fill_stores
+from phasepipe.physics.steps import records_passed
 from phasepipe.simulation.draws import draw_problem
 from phasepipe.simulation.spectra import EIGENPAIRS, GRID, spectra_at
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.axes import alpha_axis, selected_cells
-from phasepipe.stages.runs import snapshot_sizes
+from phasepipe.stages.runs import snapshot_room, snapshot_sizes
 from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.block_store import write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Axis, Block, Layout
+from phasepipe.store.opening import open_guarded
 from phasepipe.variables import SPECTRA
 
 Float = NDArray[np.float64]
@@ -61,8 +64,10 @@ def layout(sweep: Sweep, N: int) -> Layout:
             "grid": GRID,
         },
         variables=SPECTRA,
+        chunks={"time": snapshot_room(sweep)},
         coordinates={"N": ((), np.array(N), ATTRIBUTES["N"]), "time": (("time",), kept, ATTRIBUTES["time"])},
         attributes=ATTRIBUTES,
+        t_max=sweep.t_max,
     )
 
 
@@ -87,7 +92,22 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
         # forming the Hessian costs M N^2 operations, its eigenvalues about N^3
         return BlockTask(block, compute, float((M + 4 * N) * N**2), description)
 
-    return Filling(f"spectra N = {N}", path, layout(sweep, N), task)
+    runs = folder.store("runs", N)
+    return Filling(
+        f"spectra N = {N}", path, replace(layout(sweep, N), unfinished=partial(_unfinished, runs=runs)), task
+    )
+
+
+def _unfinished(path: Path, runs: Path) -> NDArray[np.bool_]:
+    """Instances with points that were stored after their spectra were computed, shape (alpha, instance)."""
+    spectra, stored = open_guarded(path), open_guarded(runs)
+    rows = [
+        int(np.flatnonzero(stored["measurements"].values == M)[0]) for M in spectra["measurements"].values
+    ]
+    ends = stored["end_time"].isel(alpha=rows).values
+    ends = ends[:, : spectra.sizes["instance"], : spectra.sizes["start"]]
+    points = np.where(np.isnan(ends), 0, records_passed(spectra["time"].values, ends))
+    return np.asarray((points > np.isfinite(spectra["overlap"].values).sum(axis=-1)).any(axis=-1))
 
 
 def _compute(path: Path, runs: Path, sweep: Sweep, N: int, block: Block) -> Tally:

@@ -37,6 +37,8 @@ from phasepipe.store.unpacked import write_unpacked
 
 __all__ = ["BlockStore", "StoreMismatchError", "check_identity", "write_block"]
 
+REACHED = "reached"  # root attribute: the t_max that all finished entries have reached
+
 
 class BlockStore:
     """A Zarr group that is filled block by block."""
@@ -67,6 +69,7 @@ class BlockStore:
                 f"{path} was made by an earlier version and lacks {', '.join(sorted(missing))}; "
                 "give the sweep another name, or remove that folder"
             )
+        store._require_extendable()
         store._grow()
         # lets readers tell pending entries from those outside the sweep; the cluster does not affect results
         asked = sweep.model_dump(mode="json", exclude={"cluster"})
@@ -78,12 +81,29 @@ class BlockStore:
         sizes = {dimension: len(store._stored_axis(dimension)) for dimension in layout.axes}
         if not past or past[-1].get("sizes") != sizes:
             attributes |= {HISTORY: extended(attributes, sizes=sizes)}
+        if layout.t_max is not None:
+            attributes.setdefault(REACHED, layout.t_max)
         content = root_content(path, attributes)
         # the copy comes first: if the process ends between these two lines, the next run restores from it
         write_skeleton(path, store._coordinates(), content)
         publish(path, content)
         pack(path)  # what a process that was killed has left
         return store
+
+    def _require_extendable(self) -> None:
+        """Refuse coordinates that do not begin with the stored ones, or do not fit into the stored chunks."""
+        for name, (dims, values, _) in self.layout.coordinates.items():
+            if not dims:
+                continue
+            stored = _values(array_of(self.group, name))
+            (dimension,), shared = dims, min(len(stored), len(values))
+            room = min(array.chunks[at] for array, at in self._arrays_along(dimension))
+            if not np.array_equal(stored[:shared], values[:shared]) or len(values) > max(room, len(stored)):
+                raise StoreMismatchError(
+                    f"{self.path} has another {name} axis ({len(stored)} values to {stored[-1]:g}), which "
+                    f"cannot be extended to {values[-1]:g}; give the sweep another name, or remove that "
+                    "folder"
+                )
 
     def _coordinates(self) -> list[str]:
         keys = [key for axis in self.layout.axes.values() for key in axis.keys]
@@ -115,6 +135,11 @@ class BlockStore:
                     array[len(stored) :] = wanted.keys[key][new]
         for dimension, size in self.layout.sizes.items():
             self._resize(dimension, max(size, self._length(dimension)))
+        for name, (dims, values, _) in self.layout.coordinates.items():
+            array = array_of(self.group, name)
+            if dims and array.shape[0] < len(values):
+                array.resize(values.shape)
+                array[...] = values
 
     def _arrays_along(self, dimension: str) -> Iterator[tuple[zarr.Array[Any], int]]:
         """Data arrays that have ``dimension``, each with the index of that dimension."""
@@ -171,7 +196,7 @@ class BlockStore:
     def pending_blocks(self) -> list[Block]:
         """Blocks with requested entries that are not done."""
         stored = {dimension: self._stored_axis(dimension) for dimension in self.layout.axes}
-        todo = self.wanted() & (self.status() != Status.DONE)
+        todo = self.wanted() & ((self.status() != Status.DONE) | self._unfinished())
         chunks = tuple(array_of(self.group, "status").chunks)
         blocks = []
         for region in _regions(todo.shape, chunks):
@@ -184,6 +209,21 @@ class BlockStore:
                 place = "-".join(str(span.start // size) for span, size in zip(region, chunks, strict=True))
                 blocks.append(Block(f"{self.path.stem}-{place}", region, todo[region], keys))
         return blocks
+
+    def _unfinished(self) -> NDArray[np.bool_]:
+        """Entries that are done for a smaller ``t_max`` and have to be continued; shape of ``status``."""
+        layout, status = self.layout, self.status()
+        if layout.unfinished is None or self.group.attrs.asdict().get(REACHED) == layout.t_max:
+            return np.zeros(status.shape, bool)
+        done: NDArray[np.bool_] = status == Status.DONE
+        return done & layout.unfinished(self.path)
+
+    def settle(self) -> None:
+        """Note that all entries have reached ``t_max``, so that the next run need not look."""
+        if self.group.attrs.asdict().get(REACHED) != self.layout.t_max and not self._unfinished().any():
+            content = root_content(self.path, {REACHED: self.layout.t_max})
+            write_skeleton(self.path, self._coordinates(), content)
+            publish(self.path, content)
 
 
 def write_block(

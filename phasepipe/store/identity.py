@@ -16,7 +16,7 @@ class StoreMismatchError(UserError, ValueError):
 
 
 def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
-    """Refuse a store that was made with other settings or by other code.
+    """Refuse a store that was made with other settings, by other code, or for a larger ``t_max``.
 
     The code of a custom loss is compared only if it is trusted, because that needs an import.
 
@@ -26,6 +26,13 @@ def check_identity(path: Path, sweep: Sweep, stage: str) -> None:
         Says what differs and what to do.
     """
     stored = read_attributes(path)
+    longest = stored.get("asked", {}).get("t_max", 0.0)
+    if stage != "instances" and longest > sweep.t_max:
+        raise StoreMismatchError(
+            f"{path} holds runs to t_max = {longest:g}, and t_max is {sweep.t_max:g} now; set t_max: "
+            f"{longest:g} again (tree.phase.success(T={sweep.t_max:g}) answers for the shorter time), or "
+            "give the sweep another name"
+        )
     if found := differences(stored.get("specification", {}), sweep.identity()):
         raise StoreMismatchError(
             f"{path} holds a different sweep: {'; '.join(found)}. Results of different settings cannot be "

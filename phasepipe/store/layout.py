@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,14 @@ class Layout:
     variables
         Arrays, by name; dimensions from ``axes`` and ``sizes``.
     coordinates
-        Coordinates of ``sizes``: name to (dimensions, values, attributes).
+        Coordinates of ``sizes``: name to (dimensions, values, attributes). They may be extended at the end.
     attributes
         Attributes of key coordinates, and attributes of variables other than long name and units.
+    t_max
+        Time budget of the entries; None if they have none.
+    unfinished
+        Given the path of a store whose entries had a smaller ``t_max``, which of them have to be continued;
+        shape of ``status``.
     """
 
     stage: str
@@ -74,6 +80,8 @@ class Layout:
     attributes: Mapping[str, dict[str, Any]]
     chunks: Mapping[str, int] = field(default_factory=dict)
     selected: NDArray[np.bool_] | None = None
+    t_max: float | None = None
+    unfinished: Callable[[Path], NDArray[np.bool_]] | None = None
 
 
 @dataclass(frozen=True)

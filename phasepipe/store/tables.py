@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from phasepipe.errors import UserError
+from phasepipe.physics.outcomes import unfinished
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import replacing
 from phasepipe.store.codec import CODECS
@@ -260,18 +261,19 @@ def require_complete(sweep: Sweep, N: int, runs: xr.Dataset) -> None:
     sweep, N
         The requested sweep and size.
     runs
-        As from :func:`~phasepipe.store.tables.read_runs`, with ``status``.
+        As from :func:`~phasepipe.store.tables.read_runs`, with ``status, outcome, end_time``.
 
     Raises
     ------
     IncompleteError
-        If a requested run is not computed.
+        If a requested run is not computed, or not continued to ``t_max``.
     """
+    done = (runs["status"] == Status.DONE) & ~unfinished(runs["outcome"], runs["end_time"], sweep.t_max)
     asked, starts = sweep.instances_at(N), len(sweep.start_keys())
     missing = {M / N: count * starts for M, count in asked.items()}
     for row, M in enumerate(runs["measurements"].values.tolist()):
-        cell = runs["status"].isel(alpha=row, instance=runs["instance"].values < asked[M])
-        missing[M / N] -= int((cell == Status.DONE).sum())
+        cell = done.isel(alpha=row, instance=runs["instance"].values < asked[M])
+        missing[M / N] -= int(cell.sum())
     incomplete = {alpha: count for alpha, count in sorted(missing.items()) if count}
     if incomplete:
         first = list(incomplete.items())[:_NAMED]
