@@ -6,6 +6,7 @@ import pytest
 from phasepipe.physics.chebyshev import ChebyshevIntegrator
 from phasepipe.physics.recurrence import MAX_STAGES, coefficients, stages_needed
 from phasepipe.physics.sphere import to_sphere
+from phasepipe.physics.steps import reached
 
 
 def stability_polynomial(s, z):
@@ -57,8 +58,8 @@ def integrate(velocity, starts, t_max, tolerance):
     ends = np.full_like(starts, np.nan)
     while len(integrator.live):
         steps = integrator.advance()
-        last = steps.time + steps.step >= t_max * (1 - 1e-12)
-        ends[steps.run[last]] = steps.next_point[last]
+        last = np.flatnonzero(reached(steps.time + steps.step, t_max))
+        ends[steps.run[last]] = steps.interpolate(last, (t_max - steps.time[last]) / steps.step[last])
     return ends, integrator
 
 

@@ -188,9 +188,9 @@ def test_other_settings_are_refused_with_what_differs(path, make_sweep):
     fill(path, make_sweep())
     before = dated_chunks(path)
     with pytest.raises(StoreMismatchError) as refused:
-        prepare(path, make_sweep(t_max=6, loss={"kind": "normalised_quartic", "a": 0.02}))
+        prepare(path, make_sweep(noise=0.5, loss={"kind": "normalised_quartic", "a": 0.02}))
     message = str(refused.value)
-    assert "t_max is 5.0 in the store and 6.0 now" in message
+    assert "noise is None in the store and 0.5 now" in message
     assert "loss.a is 0.01 in the store and 0.02 now" in message
     assert "another name" in message
     assert dated_chunks(path) == before
@@ -269,7 +269,7 @@ def test_every_array_says_what_it_is(path, make_sweep):
             assert variable.attrs.get("long_name"), name
             assert variable.attrs.get("units"), name
         assert data["outcome"].attrs["flag_meanings"].split()[1] == "recovered"
-        assert data.attrs["specification"]["t_max"] == 5
+        assert data.attrs["specification"]["recovery_threshold"] == 0.99
         assert len(data.attrs["specification_hash"]) == 16
         assert data.attrs["package_versions"]["numpy"] == np.__version__
 

@@ -79,7 +79,7 @@ def test_a_constant_changed_in_any_deciding_file_changes_its_hash(elsewhere, mak
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("simulation/draws.py", "preparation=sweep.t_max", "preparation=2 * sweep.t_max"),
+        ("simulation/draws.py", "_PREPARATION = 100.0", "_PREPARATION = 200.0"),
         ("simulation/prediction.py", 'runs["bbp_margin"].values)', 'runs["edge"].values)'),
         ("simulation/runs.py", "predictor=LabelPredictor(loss, problems[0].N)", "predictor=None"),
         ("simulation/spectra.py", "GRID = 72", "GRID = 73"),
