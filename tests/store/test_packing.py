@@ -186,7 +186,7 @@ def test_many_blocks_share_few_files(path, make_sweep):
     assert pack(path) == 400
     files = [file for file in path.parent.rglob("*") if file.is_file()]
     assert len(files) < 0.7 * 400  # one file each, and for every array, were 6000
-    assert len(data_chunks(path)) == 400 * 14  # 13 arrays and status
+    assert len(data_chunks(path)) == 400 * 15  # 14 arrays and status
     assert len(read_records(path)) == 400
 
 
