@@ -77,10 +77,9 @@ def assert_same_bits(one, other, stage="runs"):
 
 
 @pytest.fixture(scope="module")
-def sweep_to(make_sweep, client):
+def sweep_to(make_sweep, client, cluster_of):
     """A grid run to a time, on the workers of the session."""
-    address = {"kind": "address", "address": client.scheduler.address}
-    return lambda t_max, grid=GRID: make_sweep(**grid, t_max=t_max, cluster=address)
+    return lambda t_max, grid=GRID: make_sweep(**grid, t_max=t_max, cluster=cluster_of(client))
 
 
 @pytest.fixture(scope="module")
