@@ -125,7 +125,7 @@ def _cut_while_verifying(bench: Bench) -> None:
     file = chunks[int(bench.rng.integers(len(chunks)))]
     while not file.is_file():
         file = chunks[int(bench.rng.integers(len(chunks)))]
-    bench.damaged(file)
+    bench.damaged(file, slice(0, file.stat().st_size))
     file.unlink()
     for longest in (0.3, 1.0, 2.0):
         command = Forked(bench.place, inside.phasepipe, "verify", "results/chaos", "--sample", "1")
