@@ -132,5 +132,5 @@ def test_the_same_results_give_the_same_file(reported, page):
 
 
 def test_a_missing_result_is_named(reported, tmp_path):
-    with pytest.raises(ReportError, match=r"theory\.zarr is missing; run the workflow with snakemake"):
+    with pytest.raises(ReportError, match=r"theory\.zarr is missing; run the sweep again with phasepipe run"):
         write_report(reported[0], SweepFolder(tmp_path / "empty"))
