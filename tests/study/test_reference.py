@@ -1,7 +1,8 @@
 """The code reproduces the reference results: a sample of their cells is computed again from the seeds.
 
-On the processor that computed them, fates repeat exactly. On another processor BLAS rounds differently, and a
-run near the boundary between two basins of attraction may end in the other one; the test allows 1 run in 50.
+The reference was computed with an engine whose products rounded differently, so a run near the boundary between
+two basins of attraction may end in the other one; the test allows 1 run in 50. That engine also tested for a trap
+at the end of the time, which this one leaves to a longer run: only recoveries are compared.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 FOLDERS = sorted(path for path in REFERENCE.iterdir() if path.is_dir())
 LARGEST = 128
 SWEEPS, INSTANCES = 5, 3  # size of the sample
-ELSEWHERE = 0.02  # share of the runs whose fate may differ on another processor
+DIFFERENT = 0.02  # share of the runs whose fate may differ
 KINDS = ("recovered", "trapped", "undecided")
 
 
@@ -54,7 +55,7 @@ def test_a_sample_of_the_reference_is_computed_again():
             kept = np.array([stored[kind].sel(instance=instance).values for kind in KINDS]).T.astype(int)
             again = counted(sweep, N, M, instance)
             assert kept.sum() == again.sum() == len(sweep.start_keys())
-            different += np.abs(kept - again).sum() // 2
+            different += np.abs(kept - again)[:, KINDS.index("recovered")].sum()
             runs += kept.sum()
     assert runs
-    assert different <= max(1, ELSEWHERE * runs)
+    assert different <= max(1, DIFFERENT * runs)
