@@ -19,8 +19,9 @@ def check(words: Words = None, config: Config = None, trust: Trust = False) -> N
     from phasepipe.specification.loss import foreign_code
 
     loaded = load(words, config, trust)
+    code = foreign_code(loaded.sweep.loss)
     describe(loaded)
-    if code := foreign_code(loaded.sweep.loss):
+    if code:
         typer.echo(f"its loss was not checked: that would run the code of {code}; allow it with --trust")
 
 

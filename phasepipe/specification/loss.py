@@ -77,6 +77,24 @@ class CustomLossSpec(Model):
         """Whether the code may be run."""
         return self._trusted
 
+    def require_module(self) -> None:
+        """Raise SweepError if there is no file of the module, without running any of it."""
+        self._require_path()
+        name = self.path.rpartition(".")[0]
+        with _searched_first(self.directory):
+            if _file_of(name) is None:
+                raise self._not_imported(name, "there is no such module")
+
+    def _require_path(self) -> None:
+        if "." not in self.path.strip("."):
+            raise SweepError(f"loss.path = {self.path!r} has no module; use for example my_losses.Amplitude")
+
+    def _not_imported(self, name: str, reason: str) -> SweepError:
+        return SweepError(
+            f"loss.path = {self.path!r} cannot be imported ({reason}); "
+            f"put {name}.py into {Path(self.directory).resolve()} or install its package"
+        )
+
     def code(self) -> str:
         """Description of the module that :meth:`build` would import, found without running any of it."""
         name = self.path.rpartition(".")[0]
@@ -101,8 +119,7 @@ class CustomLossSpec(Model):
         SweepError
             If the import fails, the class does not accept the parameters, or the loss is not valid.
         """
-        if "." not in self.path.strip("."):
-            raise SweepError(f"loss.path = {self.path!r} has no module; use for example my_losses.Amplitude")
+        self._require_path()
         if not self._trusted:
             raise UntrustedLossError(
                 f"loss.path = {self.path!r} would run the code of {self.code()}; if you trust whoever wrote "
@@ -139,10 +156,7 @@ class CustomLossSpec(Model):
         except TooSlow:
             raise
         except BaseException as error:  # importing a module may exit or raise KeyboardInterrupt
-            raise SweepError(
-                f"loss.path = {self.path!r} cannot be imported ({_reason(error)}); "
-                f"put {name}.py into {directory} or install its package"
-            ) from error
+            raise self._not_imported(name, _reason(error)) from error
         finally:
             if directory not in sys.path:
                 sys.path.append(directory)  # searched last by any later import
@@ -190,8 +204,17 @@ def trusted_loss(loss: LossSpec) -> LossSpec:
 
 
 def foreign_code(loss: LossSpec) -> str | None:
-    """Description of the code that building the loss would run without permission; None if there is none."""
-    return loss.code() if isinstance(loss, CustomLossSpec) and not loss.is_trusted else None
+    """Description of the code that building the loss would run without permission; None if there is none.
+
+    Raises
+    ------
+    SweepError
+        If there is no such code.
+    """
+    if not isinstance(loss, CustomLossSpec) or loss.is_trusted:
+        return None
+    loss.require_module()
+    return loss.code()
 
 
 def describe_loss(loss: LossSpec) -> str:
