@@ -8,7 +8,6 @@ all that Snakemake offers is available after ``--``.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from phasepipe.errors import SweepError
 from phasepipe.execution.interruption import end_with_parent, end_workflow_on_signals, signal_received
+from phasepipe.specification.configuration import packed
 from phasepipe.specification.shipped import profile, rule_names, snakefile
 
 _OURS = {  # options that would run something other than what was checked
@@ -93,10 +93,8 @@ class WorkflowRun:
             "--configfile",
             *(str(file.absolute()) for file in self.files),
         ]
-        # as JSON, which Snakemake reads as text whatever it looks like
-        asked += ["--config", f"sweep={json.dumps(self.sweep)}"]
-        if self.results is not None:
-            asked.append(f"results={json.dumps(str(self.results))}")
+        results = {} if self.results is None else {"results": str(self.results)}
+        asked += ["--config", packed({"sweep": self.sweep, **results})]
         for option, value in (("--cores", self.cores), ("--until", self.until)):
             asked += [] if value is None else [option, value]
         asked += ["--dry-run"] if self.dry_run else []

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ def sweep(
             raise SweepError(f"sweep {name!r}: a file cannot hold these keys ({error})") from error
         loaded = load_configuration([file])
         folder = check_folder(loaded.sweep, loaded.results)
+        # workers of a client may have another current folder
+        file.write_text(json.dumps(content | {"results": str(loaded.results.absolute())}))
         asked = WorkflowRun([file], name, cores=None if cores is None else str(cores))
         _run(asked)
     return open_sweep(folder.root)
@@ -156,12 +159,14 @@ def _run(asked: WorkflowRun) -> None:
         errors="replace",
         start_new_session=True,  # Ctrl-C in a terminal would reach it twice
     )
-    sentences = []
+    sentences: list[str] = []
+    last: deque[str] = deque(maxlen=30)
     try:
         with ExitStack() as stack:
             assert process.stdout is not None
             reporter: Reporter | None = None
             for line in process.stdout:
+                last.append(line)
                 if line.startswith("phasepipe: "):
                     sentences.append(line.removeprefix("phasepipe: ").rstrip())
                 elif found := _STEPS.match(line):
@@ -174,4 +179,8 @@ def _run(asked: WorkflowRun) -> None:
         process.communicate()
         raise
     if process.returncode:
-        raise WorkflowFailedError(sentences[0] if sentences else f"Snakemake ended with {process.returncode}")
+        error = WorkflowFailedError(
+            sentences[0] if sentences else f"Snakemake ended with {process.returncode}"
+        )
+        error.add_note("".join(["The last lines of Snakemake:\n", *last]))
+        raise error

@@ -6,10 +6,12 @@ what will run. Every mistake in the file is reported as one sentence.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -20,6 +22,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.specification.yaml_reader import YamlError, parse_yaml
 
 SCHEMA_ID = "https://json.schemastore.org/phasepipe.json"
+_PACKED = "packed"  # key of packed overrides
 _LARGEST_FILE = 500_000  # bytes; about ten thousand entries of refine, read in three seconds
 
 
@@ -222,9 +225,19 @@ def _refines(settings: Any) -> bool:
     return isinstance(settings, dict) and settings.keys() == {"refine"}
 
 
+def packed(overrides: Mapping[str, str]) -> str:
+    """Overrides as one word for ``snakemake --config``, which would strip quotes and read text as YAML."""
+    return f"{_PACKED}={quote(json.dumps(dict(overrides)))}"
+
+
 def _checked_overrides(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
     """Validated overrides from the command line; Snakemake converts text that looks like a number."""
     checked = dict(overrides)
+    if _PACKED in checked:
+        try:
+            checked |= json.loads(unquote(str(checked.pop(_PACKED))))
+        except (TypeError, ValueError) as error:
+            raise SweepError(f"--config {_PACKED}: it is for phasepipe run; set sweep and results") from error
     for key, value in checked.items():
         if key not in ("sweep", "results"):
             raise SweepError(

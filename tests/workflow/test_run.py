@@ -236,6 +236,10 @@ def test_from_an_empty_folder_to_a_report(finished, tmp_path, configuration):
     # the bits of bare snakemake in a clone
     assert digests(arguments[-1] / "small") == digests(finished.results)
     assert len(digests(finished.results)) > 100
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        ".snakemake",
+        arguments[-1].name,
+    ]
     assert "Nothing to be done" in told(command(*arguments, "--dry-run", cwd=tmp_path))[1]
 
 
