@@ -1,8 +1,8 @@
 """The code reproduces the reference results: a sample of their cells is computed again from the seeds.
 
-The reference was computed with an engine whose products rounded differently, so a run near the boundary between
-two basins of attraction may end in the other one; the test allows 1 run in 50. That engine also tested for a trap
-at the end of the time, which this one leaves to a longer run: only recoveries are compared.
+The reference was computed with an engine whose products rounded differently, so a run near the boundary
+between two basins of attraction may end in the other one; the test allows 1 run in 50. That engine also
+tested for a trap at the end of the time, which this one leaves to a longer run: only recoveries are compared.
 """
 
 from pathlib import Path
