@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasepipe.errors import SweepError, UserError
+from phasepipe.execution.cluster import write_scheduler_file
+from phasepipe.execution.credentials import Credentials
 from phasepipe.execution.interruption import workflow_variable
 from phasepipe.execution.progress import Reporter, reporting
 from phasepipe.execution.workflow import WorkflowRun
@@ -82,12 +84,12 @@ def sweep(
     >>> tree.phase.alpha_50()  # doctest: +SKIP
     """
     settings = {key: _plain(key, value) for key, value in keys.items()}
-    if client is not None:
-        if "cluster" in settings:
-            raise SweepError("client and cluster are both given; give one")
-        settings["cluster"] = _cluster_of(client)
-    content = {"sweep": name, "results": os.fspath(results), "sweeps": {name: settings}}
+    if client is not None and "cluster" in settings:
+        raise SweepError("client and cluster are both given; give one")
     with tempfile.TemporaryDirectory(prefix="phasepipe-") as scratch:
+        if client is not None:
+            settings["cluster"] = _cluster_of(client, Path(scratch))
+        content = {"sweep": name, "results": os.fspath(results), "sweeps": {name: settings}}
         file = Path(scratch) / "sweep.json"  # JSON is YAML, and keeps every number
         try:
             file.write_text(json.dumps(content))
@@ -119,8 +121,8 @@ def _plain(key: str, value: Any) -> Any:
     )
 
 
-def _cluster_of(client: Client) -> dict[str, Any]:
-    """The key ``cluster`` for the cluster of a client."""
+def _cluster_of(client: Client, scratch: Path) -> dict[str, Any]:
+    """The key ``cluster`` for the cluster of a client; ``scratch`` takes a file of credentials in memory."""
     scheduler = getattr(client, "scheduler", None)
     address = getattr(scheduler, "address", None)
     if address is None:
@@ -130,19 +132,18 @@ def _cluster_of(client: Client) -> dict[str, Any]:
             f"the cluster of client lives in this process ({address}), where the workflow cannot reach it; "
             "start it with processes=True"
         )
+    if Credentials.of(client) is not None:
+        file = scratch / "scheduler.json"
+        write_scheduler_file(client, file)
+        return {"kind": "scheduler_file", "path": str(file)}
     cluster: dict[str, Any] = {"kind": "address", "address": address}
     if address.startswith("tls://"):
         security = client.security
-        files = {
+        cluster["security"] = {
             "ca_file": security.tls_ca_file,
             "cert": security.tls_client_cert,
             "key": security.tls_client_key,
         }
-        if not all(isinstance(path, str) and "\n" not in path for path in files.values()):
-            raise SweepError(
-                "the certificates of client are not files, so that the workflow cannot use them too"
-            )
-        cluster["security"] = files
     return cluster
 
 

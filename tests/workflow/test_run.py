@@ -243,15 +243,21 @@ def test_from_an_empty_folder_to_a_report(finished, tmp_path, configuration):
     assert "Nothing to be done" in told(command(*arguments, "--dry-run", cwd=tmp_path))[1]
 
 
+def transitions(client):
+    """Number of changes of the states of tasks that the scheduler has made."""
+    return client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+
+
 def test_a_sweep_from_python_has_the_same_bits_on_the_workers_of_a_client(
     finished, tmp_path, monkeypatch, configuration, client
 ):
     monkeypatch.chdir(tmp_path)
     settings = configuration(**SWEEP)["sweeps"]["small"]
     settings["alpha"] = np.array(settings["alpha"])
-    tree = pp.sweep(name="small", client=client, **settings)
+    before = transitions(client)
+    pp.sweep(name="small", client=client, **settings)
     assert digests("results/small") == digests(finished.results)
-    assert tree.phase.sweep.cluster.address == client.scheduler.address
+    assert transitions(client) > before
     assert {path.name for path in tmp_path.iterdir()} == {"results", ".snakemake"}
 
 
