@@ -33,7 +33,7 @@ def predict(make_finished):
     """Run the stage for a sweep of this name in a results folder; returns its table."""
 
     def run(results, name, dynamics_theory=SETTINGS, **changes):
-        sweep = make_finished(dynamics_theory=dynamics_theory, **changes)
+        sweep = make_finished(dynamics_theory=dynamics_theory, **changes).trusted()
         folder = SweepFolder(results / name)
         predict_dynamics(sweep, folder)
         return pp.open_sweep(folder.root)["dynamics"].to_dataset().load()
