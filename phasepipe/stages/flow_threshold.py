@@ -47,9 +47,9 @@ def find_flow_threshold(sweep: Sweep, folder: SweepFolder, log: Path | None = No
     with logging_to(log):
         group, runs = start_groups(sweep)[0], {}
         for N in sorted(sweep.N):
-            stored = read_runs(folder, sweep, N)[_NAMES]
+            stored = read_runs(folder, sweep, N)
             require_complete(sweep, N, stored)
-            runs[N] = group.select(stored).load()
+            runs[N] = group.select(stored[_NAMES]).load()
         table = flow_threshold(runs, generator(Stream.BOOTSTRAP, sweep.seed, max(sweep.N)))
         write_table(folder.table("flow_threshold"), table.assign_attrs(provenance(sweep)))
         theory = open_store(folder.table("theory"))

@@ -64,5 +64,5 @@ def test_the_success_table_counts_the_runs(tree):
 @pytest.mark.parametrize("place", ["", "nowhere", "file"])
 def test_a_place_without_a_sweep_is_refused(tmp_path, place):
     (tmp_path / "file").touch()
-    with pytest.raises(FileNotFoundError, match="holds no sweep; run one with snakemake"):
+    with pytest.raises(FileNotFoundError, match="holds no sweep; run one with phasepipe run"):
         pp.open_sweep(tmp_path / place)
