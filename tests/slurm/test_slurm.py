@@ -28,7 +28,7 @@ SWEEP = {
     "alpha": [1.5, 2, 2.5, 3],
     "instances": 6,
     "starts": [{"kind": "random", "count": 4}],
-    "dynamics": {"kind": "descent", "learning_rate": 2e-3},
+    "dynamics": {"kind": "descent", "learning_rate": 3e-4},
     "t_max": 3,
     "block_instances": 1,
 }
