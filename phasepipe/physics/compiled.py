@@ -29,6 +29,7 @@ _SOURCES = (
     "physics/kernels.py",
     "physics/recurrence.py",
     "physics/steps.py",
+    "physics/tiles.py",
     "theory/resolvent.py",
 )
 
