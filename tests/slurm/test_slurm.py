@@ -19,6 +19,7 @@ from phasepipe.execution import slurm as slurm_jobs
 from phasepipe.execution.cluster import connect
 from phasepipe.specification.cluster import SchedulerFile, SlurmCluster
 from phasepipe.store.tables import open_store
+from tests.processes import done, finish
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slurm
@@ -68,15 +69,6 @@ def start(root, *arguments, target=FATES, module="snakemake"):
     )
 
 
-def finish(process, seconds=200):
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, output
-
-
 def queue(folder):
     """Jobs submitted from ``folder`` that have not ended yet."""
     asked = subprocess.run(
@@ -107,12 +99,6 @@ def wait_until(condition, seconds=90):
         time.sleep(0.2)
 
 
-def done(root):
-    path = root / "results/small/runs/N24.zarr"
-    # without Dask, whose default client belongs to the other test that runs at the same time
-    return int((open_store(path)["status"].values == 1).sum()) if path.exists() else 0
-
-
 def assert_same_bits(root, reference):
     for stage in ("instances", "runs"):
         one, other = (
@@ -126,7 +112,7 @@ def assert_same_bits(root, reference):
 @pytest.fixture(scope="module")
 def reference(project):
     root = project("reference")
-    code, output = finish(start(root, "--cores", "2"))
+    code, output = finish(start(root, "--cores", "2"), 200)
     assert code == 0, output
     return root
 
@@ -136,7 +122,7 @@ def dask_scenario(root, configuration, certificates):
     process = start(root, "--cores", "1")
     wait_until(lambda: 0 < done(root) < 96)
     os.killpg(process.pid, signal.SIGTERM)
-    code, output = finish(process)
+    code, output = finish(process, 200)
     assert code != 0, output
     wait_until(lambda: not queue(root), 30)
     before = done(root)
@@ -150,7 +136,7 @@ def dask_scenario(root, configuration, certificates):
         cancelled, hanging = queue(root)
         hang_until_the_time_limit(hanging)
         subprocess.run(["scancel", cancelled], check=True)
-        code, output = finish(process)
+        code, output = finish(process, 200)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -169,7 +155,7 @@ def executor_scenario(root):
     process = start(root, "--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--cores", "2", *quick)
     wait_until(lambda: 0 < done(root) < 96, 200)
     subprocess.run(["scancel", *queue(root)], check=True)
-    code, output = finish(process)
+    code, output = finish(process, 200)
     assert code != 0, output
     wait_until(lambda: not queue(root), 30)
     assert "interrupted; finished blocks are stored" in "".join(
@@ -177,7 +163,7 @@ def executor_scenario(root):
     )
     assert 0 < done(root) < 96
     asked = ("run", "--profile", "slurm", "--cores", "2", "--", *quick)
-    code, output = finish(start(root, *asked, module="phasepipe"))
+    code, output = finish(start(root, *asked, module="phasepipe"), 200)
     assert code == 0, output
 
 
@@ -273,7 +259,7 @@ def test_a_cluster_held_open_leaves_no_job_whatever_ends_it(tmp_path, configurat
         with connect(spec) as client:
             assert client.submit(lambda: 1).result(timeout=60) == 1
         process.send_signal(ending)
-        _, output = finish(process)
+        _, output = finish(process, 200)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

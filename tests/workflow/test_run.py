@@ -17,7 +17,7 @@ from phasepipe.errors import SweepError
 from phasepipe.results.compare import compare
 from phasepipe.results.run import WorkflowFailedError
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import open_store
+from tests.processes import done, finish
 from tests.workflow.conftest import ROOT, SWEEP
 
 INTERRUPTED = (
@@ -54,21 +54,6 @@ def python(*arguments, cwd):
     )
 
 
-def told(process, seconds=900):
-    """Exit code and everything said."""
-    try:
-        said, _ = process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, said
-
-
-def done(root):
-    path = root / "results/small/runs/N24.zarr"
-    return int((open_store(path)["status"].values == 1).sum()) if path.exists() else 0
-
-
 def wait_until(condition, process):
     end = time.monotonic() + 300
     while not condition():
@@ -96,7 +81,7 @@ def test_interrupted_and_killed_runs_end_with_one_sentence_and_resume(tmp_path, 
         wait_until(lambda: done(tmp_path) > before, process)  # noqa: B023
         how(process)
         began = time.monotonic()
-        code, said = told(process)
+        code, said = finish(process)
         assert time.monotonic() - began < 100
         assert before < done(tmp_path) < 48
         before = done(tmp_path)
@@ -108,7 +93,7 @@ def test_interrupted_and_killed_runs_end_with_one_sentence_and_resume(tmp_path, 
             assert said.endswith(f"{INTERRUPTED}\n")
             assert not (tmp_path / "results/small/workflow.lock").exists()
         assert code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGKILL)
-    code, said = told(command(*arguments, cwd=tmp_path))
+    code, said = finish(command(*arguments, cwd=tmp_path))
     assert code == 0, said
     assert said.count("the last run of sweep 'small' was killed; its finished blocks are kept") == 1
     assert done(tmp_path) == 48
@@ -118,7 +103,7 @@ def test_interrupted_and_killed_runs_end_with_one_sentence_and_resume(tmp_path, 
     other = tmp_path / "other"
     other.mkdir()
     (other / "sweep.yaml").write_text(yaml.safe_dump(slow))
-    code, said = told(command("run", "--cores", 2, "--until", "run_descent", "--results", ".", cwd=other))
+    code, said = finish(command("run", "--cores", 2, "--until", "run_descent", "--results", ".", cwd=other))
     assert code == 0, said
     found = compare(SweepFolder(tmp_path / "results/small"), SweepFolder(other / "small"), 0.01)
     assert found.verdict == "same bits", found
@@ -133,7 +118,7 @@ def test_the_workflow_of_a_sweep_from_python_ends_with_its_process(tmp_path, con
         process = python("-c", code, cwd=tmp_path)
         wait_until(lambda: done(tmp_path) > before, process)  # noqa: B023
         process.send_signal(number)
-        ended, said = told(process)
+        ended, said = finish(process)
         assert ended == -number, said
         end = time.monotonic() + 100
         while lock.exists():  # the workflow has not ended yet
@@ -225,11 +210,11 @@ def test_from_an_empty_folder_to_a_report(finished, tmp_path, configuration):
     (tmp_path / "my sweeps.yaml").write_text(yaml.safe_dump(configuration(**SWEEP)))
     results = tmp_path / "2024 # not a comment: $(touch pwned)"
     arguments = ("run", "my sweeps.yaml", "--results", results)
-    code, said = told(command(*arguments, "--", "--keep-going", cwd=tmp_path))
+    code, said = finish(command(*arguments, "--", "--keep-going", cwd=tmp_path))
     assert code == 1
     assert "contains a $ without the name of a variable" in said
     arguments = ("run", "my sweeps.yaml", "--results", tmp_path / "2024 # not a comment: 'x'")
-    code, said = told(command(*arguments, "--", "--keep-going", cwd=tmp_path))
+    code, said = finish(command(*arguments, "--", "--keep-going", cwd=tmp_path))
     assert code == 0, said
     assert "'small' is valid: 16 runs at N = [12] (my sweeps.yaml)" in said
     assert said.splitlines()[-1].startswith(f"wrote {arguments[-1]}/small/report.html; ask the data with")
@@ -240,7 +225,7 @@ def test_from_an_empty_folder_to_a_report(finished, tmp_path, configuration):
         ".snakemake",
         arguments[-1].name,
     ]
-    assert "Nothing to be done" in told(command(*arguments, "--dry-run", cwd=tmp_path))[1]
+    assert "Nothing to be done" in finish(command(*arguments, "--dry-run", cwd=tmp_path))[1]
 
 
 def transitions(client):
@@ -290,3 +275,7 @@ def test_a_failing_stage_raises_its_reason(tmp_path, monkeypatch, configuration)
     settings = configuration(cluster={"kind": "scheduler_file", "path": "none.json"})["sweeps"]["small"]
     with pytest.raises(WorkflowFailedError, match=r"none.json"):
         pp.sweep(name="small", **settings)
+    Path("mine.py").write_text("from phasepipe import Quartic as Loss\n")
+    settings["loss"] = {"kind": "custom", "path": "mine.Loss", "directory": str(tmp_path)}
+    with pytest.raises(WorkflowFailedError, match=r"none.json"):  # not that it runs the code of a module
+        pp.sweep(name="other", **settings)

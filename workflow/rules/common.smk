@@ -17,7 +17,8 @@ def loaded():
         else:
             found = check_content(config)
         if workflow.is_main_process and (code := foreign_code(found.sweep.loss)):
-            print(f"phasepipe: this sweep runs the code of {code}", file=sys.stderr)
+            # without "phasepipe: ", which begins the reason for which something ended
+            print(f"this sweep runs the code of {code}", file=sys.stderr)
         found = found.trusted()
         remove_stale_receipts(check_folder(found.sweep, found.results).root)
     except UserError as error:
