@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,35 +122,45 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to all of them."""
+def _putting_off_signals() -> Iterator[None]:
+    """Start processes undisturbed: they ignore Ctrl-C, which a terminal sends to all; SIGTERM comes later.
+
+    Dask prints a traceback when it closes a cluster whose start was interrupted.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    put_off: list[int] = []
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.signal(signal.SIGTERM, lambda number, _: put_off.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGINT, interrupt)
+        if put_off:
+            signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager
 def _local(workers: int) -> Iterator[Client]:
     security = make_credentials().security()
-    with _environment(_WORKER_ENVIRONMENT):
-        with _ignoring_interrupts():
-            cluster = LocalCluster(
-                protocol="tls://",
-                security=security,
-                n_workers=workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # any free port: several stages may run at once
-                scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.CRITICAL,  # the stage reports dying workers in one sentence
+    with _environment(_WORKER_ENVIRONMENT), ExitStack() as started:
+        with _putting_off_signals():
+            cluster = started.enter_context(
+                LocalCluster(
+                    protocol="tls://",
+                    security=security,
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",  # any free port: several stages may run at once
+                    scheduler_kwargs={"dashboard": False},
+                    silence_logs=logging.CRITICAL,  # the stage reports dying workers in one sentence
+                )
             )
         # not the default client: this process reads stores itself
-        with cluster, Client(cluster, security=security, set_as_default=False) as client:
+        with Client(cluster, security=security, set_as_default=False) as client:
             yield client
 
 
