@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasepipe.analysis.predicted import predicted_alpha_50, predicted_success
+from phasepipe.analysis.predicted import predicted_alpha_50
 from phasepipe.figures.bands import BAND, UNSTABLE, Band
 from phasepipe.figures.style import (
     COLUMN_WIDTH,
@@ -20,6 +20,7 @@ from phasepipe.figures.style import (
     size_colours,
     size_markers,
 )
+from phasepipe.theory.warm_starts import success_at
 
 _PANELS = (
     ("energy", "energy per N"),
@@ -105,7 +106,7 @@ def predicted_success_figure(predicted: xr.Dataset, success: xr.Dataset, budgets
                 lw=0.8,
                 label=f"N = {N}",
             )
-            axes.plot(half["alpha"], predicted_success(N, half.values), "-", color=colours[N], lw=1.0)
+            axes.plot(half["alpha"], success_at(N, half.values), "-", color=colours[N], lw=1.0)
         axes.set(xlabel=r"$\alpha = M/N$", title=f"budget t = {budget:.3g}", ylim=(-0.03, 1.03))
     panels[0].set_ylabel("P(recovery)")
     panels[0].legend(fontsize=6.5, title="points: runs, lines: no fit", title_fontsize=6.5)

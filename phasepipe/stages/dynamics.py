@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import xarray as xr
 from distributed import Client, as_completed
 from numpy.typing import NDArray
 
-from phasepipe.analysis.predicted import half_size
 from phasepipe.errors import UserError
 from phasepipe.execution.cluster import connect
 from phasepipe.execution.progress import reporting
@@ -138,12 +136,10 @@ def _half_sizes(
     loss: Any, alpha: float, wanted: DynamicsTheory, budgets: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Dimension at which half of the random starts recover, per seed and budget; NaN where unknown."""
-    halves: Sequence[NDArray[np.float64]]
     horizon = next((time for time in HORIZONS if time >= wanted.t_max), HORIZONS[-1])
     try:
         known = warm_starts(loss, alpha, horizon, wanted.accuracy, wanted.samples, SEEDS)
     except ConvergenceError as error:
         warnings.warn(str(error), stacklevel=2)
         return np.full((SEEDS, len(budgets)), np.nan)
-    halves = [half_size(*known.critical(float(budget))) for budget in budgets]
-    return np.stack(halves, axis=1)
+    return np.stack([known.half_size(float(budget)) for budget in budgets], axis=1)

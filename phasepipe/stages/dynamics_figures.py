@@ -10,7 +10,6 @@ import xarray as xr
 
 from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.curves import fit_curves
-from phasepipe.analysis.predicted import predicted_success
 from phasepipe.analysis.success import counts_by_instance
 from phasepipe.analysis.summaries import clustered_mean
 from phasepipe.figures.bands import Band
@@ -26,6 +25,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.figure_files import save
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store, read_runs
+from phasepipe.theory.warm_starts import success_at
 
 _BUDGETS = 3  # drawn, the longest that are predicted
 FIGURES = ("dynamics", "dynamics-success", "dynamics-alpha50", "dynamics-windows")
@@ -114,7 +114,7 @@ def _success_rows(predicted: xr.Dataset, success: xr.Dataset, budgets: list[floa
                             "N": N,
                             "alpha": alpha,
                             **measured,
-                            "predicted": predicted_success(N, size),
+                            "predicted": success_at(N, size),
                         }
                     )
     return pd.DataFrame(rows)

@@ -17,10 +17,10 @@ from phasepipe.physics.losses import Loss
 from phasepipe.theory.dynamics_grid import choose_times, step_share
 from phasepipe.theory.dynamics_path import Path, follow
 from phasepipe.theory.quadrature import Floats
-from phasepipe.theory.requirements import require_even
+from phasepipe.theory.requirements import require_even, require_number
 
-FEWEST_SAMPLES = 1 << 8
-LONGEST_TIME = 1e4
+FEWEST_SAMPLES, MOST_SAMPLES = 1 << 8, 1 << 20
+LONGEST_TIME, LARGEST_ALPHA = 1e4, 100.0
 _REFINEMENTS = 1
 _STEP_ERROR = 0.5  # error relative to the difference to steps twice as long; 1/3 at second order, 1 at first
 _SMOOTHING = 0.5  # width in log(time) for smoothing error estimates, which are noisy for two seeds
@@ -60,14 +60,14 @@ def dynamics(
     loss
         Any loss that is even in ``yhat`` and ``y``.
     alpha
-        Measurements per dimension, positive.
+        Measurements per dimension, positive and at most 100.
     t_max
         Last time, in the units of docs/explanation/physics.md §3; at most 10,000.
     initial_overlap
         ``m(0)`` in [0, 1). Zero is a random start for N to infinity, whose overlap stays zero; the behaviour
         at finite N is described by ``amplification`` and ``overlap_variance``.
     samples
-        Samples of the effective process, a power of two of at least 256.
+        Samples of the effective process, a power of two from 256 to 1,048,576.
     seeds
         Independent repetitions, at least 2.
     accuracy
@@ -136,12 +136,20 @@ def require_settings(
 
     Raises
     ------
+    TypeError
+        If one is not a number, or ``samples`` or ``seeds`` not an integer.
     ValueError
         If a number is out of range; the message gives the valid range.
     """
-    if not (np.isfinite(alpha) and alpha > 0):
+    require_number("alpha", alpha, "3.0")
+    require_number("t_max", t_max, "10")
+    require_number("initial_overlap", initial_overlap, "0.1")
+    require_number("accuracy", accuracy, "0.01")
+    require_number("samples", samples, "2**15", integer=True)
+    require_number("seeds", seeds, "2", integer=True)
+    if not 0 < alpha <= LARGEST_ALPHA:
         raise ValueError(
-            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
+            f"alpha = {alpha!r} measurements per dimension lies outside (0, {LARGEST_ALPHA:g}]; "
             "take for example 3.0"
         )
     if not 0 < t_max <= LONGEST_TIME:
@@ -150,9 +158,9 @@ def require_settings(
         raise ValueError(
             f"initial_overlap = {initial_overlap!r} lies outside [0, 1); take 0 for a random start"
         )
-    if samples < FEWEST_SAMPLES or samples & (samples - 1):
+    if not FEWEST_SAMPLES <= samples <= MOST_SAMPLES or samples & (samples - 1):
         raise ValueError(
-            f"samples = {samples!r} is not a power of two of at least {FEWEST_SAMPLES}; "
+            f"samples = {samples!r} is not a power of two from {FEWEST_SAMPLES} to {MOST_SAMPLES}; "
             "take for example 2**15"
         )
     if seeds < 2:

@@ -15,20 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
 
 from phasepipe.physics.losses import Loss
 from phasepipe.theory.dynamics import require_settings
 from phasepipe.theory.quadrature import ConvergenceError, Floats
-from phasepipe.theory.requirements import require_even
-from phasepipe.theory.warm_starts import HORIZONS, WarmStarts, warm_starts
+from phasepipe.theory.requirements import require_even, require_number
+from phasepipe.theory.warm_starts import HORIZONS, WarmStarts, half_size, success_at, warm_starts
 
 ALPHA_SPACING = 0.25
 """Spacing of the alphas between which :func:`alpha_50` interpolates."""
 LARGEST_ALPHA = 12.0
 SAMPLES = 2**14
 ACCURACY = 0.03
-_HALF = float(ndtri(0.75)) ** 2  # P = 1/2 if m_c² N = _HALF * S
 _NEGLIGIBLE = 1e-3
 
 
@@ -77,18 +75,19 @@ def success_probability(
     _require_size(N)
     known = _known(loss, alpha, budget, accuracy, samples, seeds)
     if known is None:
-        return _unknown(f"success at t = {budget:g} was not computed: it needs too many time steps")
-    overlaps, variances = known.critical(budget)
-    if np.isfinite(overlaps).all():
-        argument = overlaps * np.sqrt(N / variances)
-        values = 2 * ndtr(-argument)
-        middle = float(argument.mean())
-        steps = np.sqrt(2 / np.pi) * np.exp(-0.5 * middle**2) * middle * accuracy
-        return _joined(values, steps)
+        return _unknown(
+            f"success at t = {budget:g} was not computed: predictions reach t = {HORIZONS[-1]:g}, and less "
+            "where they need too many time steps"
+        )
+    half = known.half_size(budget)
+    if np.isfinite(half).all():
+        # the steps change the critical overlap by the accuracy, and so half of the sizes by twice as much
+        steps = float(np.mean(success_at(N, half) - success_at(N * (1 + accuracy) ** 2, half)))
+        return _joined(success_at(N, half), steps)
     if known.initial_overlap.size and budget < known.times[0]:
-        bound = 2 * ndtr(-known.initial_overlap[-1] * np.sqrt(N / known.start_variance.max()))
+        bound = float(success_at(N, half_size(known.initial_overlap[-1], known.start_variance.max())))
         if bound < _NEGLIGIBLE:
-            return Predicted(0.0, float(bound))
+            return Predicted(0.0, bound)
     return _unknown(_outside(known, budget))
 
 
@@ -113,11 +112,8 @@ def alpha_50(
         """Log of (size at which P is one half) / N, per seed; positive above ``alpha_50``."""
         if alpha not in margins:
             known = _known(loss, alpha, budget, accuracy, samples, seeds)
-            margins[alpha] = None
-            if known is not None:
-                overlaps, variances = known.critical(budget)
-                if np.isfinite(overlaps).all():
-                    margins[alpha] = np.log(_HALF * variances / overlaps**2 / N)
+            half = None if known is None else known.half_size(budget)
+            margins[alpha] = np.log(half / N) if half is not None and np.isfinite(half).all() else None
         return margins[alpha]
 
     def above(alpha: float) -> bool:
@@ -144,17 +140,12 @@ def alpha_50(
             f"alpha_50 at N = {N:g}, t = {budget:g} lies below {low + ALPHA_SPACING:g}, where no start "
             "recovers in time"
         )
-    values = np.array([margins[point] for point in points]).T
-    roots = []
-    slopes = []
-    for row in values:
-        curve = PchipInterpolator(points, row)
-        if not curve(low) * curve(low + ALPHA_SPACING) <= 0:
-            return _unknown(f"alpha_50 at N = {N:g}, t = {budget:g} is not bracketed for every seed")
-        root = _root(lambda point, curve=curve: float(curve(point)), low, low + ALPHA_SPACING)  # type: ignore[misc]
-        roots.append(root)
-        slopes.append(float(curve(root, 1)))
-    return _joined(np.array(roots), 2 * accuracy / max(float(np.mean(slopes)), 1e-6))
+    curves = PchipInterpolator(points, np.array([margins[point] for point in points]))
+    found = _crossings(curves, points[0], points[-1])
+    if found is None:
+        return _unknown(f"alpha_50 at N = {N:g}, t = {budget:g} is not bracketed for every seed")
+    roots, slope = found
+    return _joined(roots, 2 * accuracy / max(slope, 1e-6))
 
 
 def budget_50(
@@ -179,23 +170,16 @@ def budget_50(
     first, last = known.times
 
     def margins(log_time: float) -> Floats:
-        overlaps, variances = known.critical(float(np.clip(np.exp(log_time), first, last)))
-        return np.log(_HALF * variances / overlaps**2 / N)
+        return np.log(known.half_size(float(np.clip(np.exp(log_time), first, last))) / N)
 
-    low, high = np.log(first), np.log(last)
-    at_low, at_high = margins(low), margins(high)
-    if not ((at_low < 0).all() and (at_high > 0).all()):
+    found = _crossings(margins, np.log(first), np.log(last))
+    if found is None:
         return _unknown(
             f"half of the starts at alpha = {alpha:g}, N = {N:g} do not recover at a time between "
             f"{first:.3g} and {last:.3g}, the range computed"
         )
-    roots, slopes = [], []
-    for seed in range(len(at_low)):
-        root = _root(lambda log_time, seed=seed: float(margins(log_time)[seed]), low, high)  # type: ignore[misc]
-        nearby = min(root + 0.02, high)
-        roots.append(np.exp(root))
-        slopes.append((margins(nearby)[seed] - margins(nearby - 0.04)[seed]) / 0.04)
-    return _joined(np.array(roots), float(np.mean(roots)) * 2 * accuracy / max(np.mean(slopes), 1e-6))
+    times, slope = np.exp(found[0]), found[1]
+    return _joined(times, float(times.mean()) * 2 * accuracy / max(slope, 1e-6))
 
 
 def recovery_time(
@@ -213,6 +197,7 @@ def recovery_time(
     Parameters and exceptions are those of :func:`success_probability`; ``initial_overlap`` lies in (0, 1).
     NaN, with a warning, for overlaps that do not recover by ``longest`` or are larger than 0.8.
     """
+    require_number("initial_overlap", initial_overlap, "0.3")
     if not 0 < initial_overlap < 1:
         raise ValueError(f"initial_overlap = {initial_overlap!r} lies outside (0, 1); take for example 0.3")
     known = _known(loss, alpha, longest, accuracy, samples, seeds)
@@ -230,6 +215,7 @@ def _known(
 ) -> WarmStarts | None:
     """Warm starts up to the first horizon that covers the budget, None if none does."""
     loss = require_even(loss)
+    require_number("budget", budget, "10")
     if not budget > 0:
         raise ValueError(f"budget = {budget!r} is not positive; take for example 10")
     require_settings(alpha, min(budget, HORIZONS[-1]), 0.0, samples, seeds, accuracy)
@@ -242,11 +228,29 @@ def _known(
         return None
 
 
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    return float(brentq(function, low, high, xtol=1e-6))
+def _crossings(margins: Callable[[float], Floats], low: float, high: float) -> tuple[Floats, float] | None:
+    """Where the margin of each seed becomes positive, shape (seeds,), and the mean slope there.
+
+    None unless the ends bracket the change for every seed.
+    """
+    if not ((margins(low) < 0).all() and (margins(high) > 0).all()):
+        return None
+
+    def margin(x: float, seed: int) -> float:
+        return float(margins(x)[seed])
+
+    near = 0.01 * (high - low)
+    roots, slopes = [], []
+    for seed in range(len(margins(low))):
+        root = float(brentq(margin, low, high, args=(seed,), xtol=1e-6))
+        before, after = max(low, root - near), min(high, root + near)
+        slopes.append((margin(after, seed) - margin(before, seed)) / (after - before))
+        roots.append(root)
+    return np.array(roots), float(np.mean(slopes))
 
 
 def _require_size(N: int) -> None:
+    require_number("N", N, "1024")
     if not N >= 2:
         raise ValueError(f"N = {N!r} is too small: the sphere needs N of at least 2")
 

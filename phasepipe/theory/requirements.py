@@ -1,6 +1,8 @@
-"""Checks of the requirements of the theory on a loss: symmetry, minimum and bounded curvature."""
+"""Checks of what the theory is given: numbers, and a loss with symmetry, minimum and bounded curvature."""
 
 from __future__ import annotations
+
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,19 @@ from phasepipe.physics.losses import Loss, require_loss
 _UNBOUNDED = 1e3  # the curvature is considered unbounded if its minimum grows by more over seven decades
 
 
+def require_number(name: str, value: object, example: str, *, integer: bool = False) -> None:
+    """Check that an argument is a number.
+
+    Raises
+    ------
+    TypeError
+        If it is none, or not an integer where one is needed.
+    """
+    if not isinstance(value, Integral if integer else Real):
+        kind = "an integer" if integer else "a number"
+        raise TypeError(f"{name} = {value!r} is not {kind}; take for example {example}")
+
+
 def require_even(loss: object) -> Loss:
     """Return the loss if it is even in ``yhat`` and ``y``.
 
@@ -19,7 +34,8 @@ def require_even(loss: object) -> Loss:
     TypeError
         If a method is missing.
     ValueError
-        If value or curvature change with a sign, or the slope is not the derivative of the value.
+        If value or curvature change with a sign or are not finite, or the slope is not the derivative of the
+        value.
     """
     accepted = require_loss(loss)
     generator = np.random.default_rng(0)
@@ -27,6 +43,10 @@ def require_even(loss: object) -> Loss:
     for name in ("value", "curvature"):
         method = getattr(accepted, name)
         here = method(yhat, y)
+        if not np.isfinite(here).all():
+            raise ValueError(
+                f"the {name} of {loss!r} is not finite everywhere; the theory needs a finite one"
+            )
         if not (np.allclose(here, method(-yhat, y)) and np.allclose(here, method(yhat, -y))):
             raise ValueError(
                 f"the {name} of {loss!r} changes with the sign of yhat or y, which phase retrieval does not "

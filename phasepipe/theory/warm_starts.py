@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
+from scipy.special import ndtr, ndtri
 
 from phasepipe.physics.losses import Loss
 from phasepipe.theory.dynamics_grid import advance, choose_times, next_step, step_share
@@ -26,7 +28,27 @@ HORIZONS = (3.2, 10.0, 32.0, 101.0)
 _LARGEST, _SMALLEST, _RATIO = 0.8, 1e-5, 0.6  # initial overlaps
 _BRACKET = 1.12  # target ratio of the smallest overlap that recovers to the largest that does not
 _SPARE = 100  # time steps of a run with overlap beyond twice those of one without
-_BEYOND = 1.15  # runs continue beyond the horizon by this factor, so that the budget lies inside
+_BEYOND = 2.0  # runs continue beyond the horizon by this factor, because recovery times differ between seeds
+_QUARTILE = float(ndtri(0.75))
+
+
+def half_size(critical_overlap: ArrayLike, start_variance: ArrayLike) -> Floats:
+    """Dimension at which half of the random starts recover.
+
+    Parameters
+    ----------
+    critical_overlap
+        Initial overlap ``m_c`` that just recovers within the budget, any shape.
+    start_variance
+        ``S``: a random start acts like a Gaussian initial overlap of variance ``S / N``; broadcast with
+        ``critical_overlap``.
+    """
+    return np.asarray(_QUARTILE**2 * np.asarray(start_variance) / np.asarray(critical_overlap) ** 2)
+
+
+def success_at(N: ArrayLike, half: ArrayLike) -> Floats:
+    """P(recovery) at dimension ``N``, with ``half`` from :func:`half_size`; broadcast, NaN where unknown."""
+    return np.asarray(2 * ndtr(-_QUARTILE * np.sqrt(np.asarray(N, float) / np.asarray(half, float))))
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,11 @@ class WarmStarts:
             overlaps[seed] = np.exp(PchipInterpolator(log_times, logs)(at))
             variances[seed] = np.interp(at, log_times, self.start_variance[seed][keep][::-1])
         return overlaps, variances
+
+    def half_size(self, budget: float) -> Floats:
+        """Dimension at which half of the random starts recover, shape (seeds,); NaN outside ``times``."""
+        overlaps, variances = self.critical(budget)
+        return half_size(overlaps, variances)
 
     def time_to_recover(self, overlap: float) -> Floats:
         """Recovery time from a given overlap, shape (seeds,); NaN outside the computed overlaps."""

@@ -248,12 +248,13 @@ def test_too_many_steps_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"alpha": -1.0}, "alpha = -1.0 is not a positive finite number"),
+        ({"alpha": -1.0}, r"alpha = -1.0 measurements per dimension lies outside \(0, 100\]"),
+        ({"alpha": float("nan")}, "alpha = nan measurements per dimension lies outside"),
         ({"t_max": 0.0}, "t_max = 0.0 lies outside"),
         ({"t_max": np.inf}, "t_max = inf lies outside"),
         ({"initial_overlap": 1.0}, "initial_overlap = 1.0 lies outside"),
         ({"samples": 1000}, "samples = 1000 is not a power of two"),
-        ({"samples": 64}, "samples = 64 is not a power of two of at least 256"),
+        ({"samples": 64}, "samples = 64 is not a power of two from 256 to 1048576"),
         ({"seeds": 1}, "seeds = 1 leaves nothing"),
         ({"accuracy": 0.0}, "accuracy = 0.0 lies outside"),
     ],
@@ -262,6 +263,30 @@ def test_bad_numbers(options: dict[str, Any], sentence: str) -> None:
     arguments: dict[str, Any] = {"alpha": 3.0, "t_max": 1.0} | options
     with pytest.raises(ValueError, match=sentence):
         dynamics(NormalisedQuartic(1.0), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"alpha": "3"}, "alpha = '3' is not a number; take for example 3.0"),
+        ({"t_max": None}, "t_max = None is not a number"),
+        ({"samples": 1024.0}, "samples = 1024.0 is not an integer"),
+        ({"seeds": 2.5}, "seeds = 2.5 is not an integer"),
+    ],
+)
+def test_no_numbers(options: dict[str, Any], sentence: str) -> None:
+    arguments: dict[str, Any] = {"alpha": 3.0, "t_max": 1.0} | options
+    with pytest.raises(TypeError, match=sentence):
+        dynamics(NormalisedQuartic(1.0), **arguments)
+
+
+def test_loss_that_is_not_finite() -> None:
+    class Holes(NormalisedQuartic):
+        def value(self, yhat: Any, y: Any) -> Any:
+            return np.where(np.asarray(yhat) > 1, np.nan, super().value(yhat, y))
+
+    with pytest.raises(ValueError, match=r"the value of .* is not finite everywhere"):
+        dynamics(Holes(1.0), 3.0, 1.0)
 
 
 def test_loss_that_is_not_even(custom: Any) -> None:

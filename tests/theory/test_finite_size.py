@@ -91,7 +91,7 @@ def test_alpha_at_which_half_succeed() -> None:
 
 
 def test_outside_the_range_is_said() -> None:
-    with pytest.warns(UserWarning, match="needs too many time steps"):
+    with pytest.warns(UserWarning, match="predictions reach t = 101"):
         assert np.isnan(success_probability(LOSS, 4.0, 64, 500.0, **QUICK).value)
     with pytest.warns(UserWarning, match="no recovery time in the range computed"):
         assert np.isnan(recovery_time(LOSS, 4.0, 0.9, longest=3.2, **QUICK).value)
@@ -121,13 +121,29 @@ def test_a_loss_that_cannot_be_hashed() -> None:
     ("call", "sentence"),
     [
         (lambda: success_probability(LOSS, 4.0, 1, 3.0), "N = 1 is too small"),
-        (lambda: success_probability(LOSS, -4.0, 64, 3.0), "alpha = -4.0 is not a positive"),
+        (
+            lambda: success_probability(LOSS, -4.0, 64, 3.0),
+            "alpha = -4.0 measurements per dimension lies outside",
+        ),
         (lambda: success_probability(LOSS, 4.0, 64, -3.0), "budget = -3.0 is not positive"),
         (lambda: recovery_time(LOSS, 4.0, 1.5), r"initial_overlap = 1.5 lies outside \(0, 1\)"),
     ],
 )
 def test_bad_numbers(call: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: success_probability(LOSS, 4.0, "64", 3.0), "N = '64' is not a number"),
+        (lambda: success_probability(LOSS, 4.0, 64, "3"), "budget = '3' is not a number"),
+        (lambda: recovery_time(LOSS, 4.0, None), "initial_overlap = None is not a number"),
+    ],
+)
+def test_no_numbers(call: Any, sentence: str) -> None:
+    with pytest.raises(TypeError, match=sentence):
         call()
 
 
