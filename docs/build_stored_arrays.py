@@ -39,6 +39,7 @@ DIMENSIONS = {
     "snapshot_start": "starts of these instances that keep points: the first ones",
     "start_group": "groups of equal starts, in the order of the key `starts`",
     "bin": "bins of equally many runs",
+    "addition": "instances that a round added at one N and alpha",
 }
 
 PLACES = {
@@ -56,6 +57,10 @@ PLACES = {
     "flow_threshold": (
         "Flow threshold",
         "`flow_threshold.zarr`, one table over all N, only with `zero_signal: true`.",
+    ),
+    "precision": (
+        "Rounds",
+        "`precision.zarr`, only with the key `precision`: what the sweep added to its grid, and why.",
     ),
     **{
         name: (f"Reduced sweeps: {name}", f"`{name}.zarr.zip`, written by `phasepipe reduce`.")

@@ -45,6 +45,7 @@ COORDINATES = {
     "form": Variable(("form",), "str", "form of the shift with N"),
     "collapse": Variable(("collapse",), "str", "method of the collapse"),
     "quantity": Variable(("quantity",), "str", "quantity known early in a run"),
+    "round": Variable(("round",), "int64", "round of added runs, 0 = the grid that was asked for"),
 }
 
 _CELL = ("alpha", "instance")
@@ -415,6 +416,36 @@ FLOW_THRESHOLD = (
 
 # tables of reduced sweeps: runs by instance, and means over the runs of a fate
 
+# the rounds of a sweep with the key precision; round 0 is the grid that was asked for
+PRECISION = (
+    _named(
+        ("round", "N"),
+        "float64",
+        _with_ends("alpha_50", "alpha_50 after the round", "alpha_50 after the round")
+        | {"half_width": "half-width of the interval of alpha_50 after the round, inf if unbounded"},
+    )
+    | _named(
+        ("round",), "float64", {"core_seconds": "core-seconds of the round, as estimated in advance"}, "s"
+    )
+    | {"why": Variable(("round",), "str", "why the runs of the round were added")}
+    | _named(
+        ("addition",),
+        "int64",
+        {
+            "added_round": "round that added the runs",
+            "added_N": "dimension of the added runs",
+            "added_measurements": "number of measurements of the added runs",
+            "added_instances": "instances that the round added",
+            "added_total": "instances at this N and number of measurements after the round",
+        },
+    )
+    | {
+        "wanted": Variable((), "float64", "half-width of alpha_50 that is wanted"),
+        "budget_seconds": Variable((), "float64", "core-seconds that the rounds may cost", "s"),
+        "conclusion": Variable((), "str", "how the rounds ended; empty while they go on"),
+    }
+)
+
 COUNTS = _named(
     ("N", "alpha", "start_group", "instance"),
     "uint16",
@@ -516,6 +547,7 @@ STORES: Mapping[str, Variables] = {
     "fate": FATE,
     "dynamics": DYNAMICS,
     "flow_threshold": FLOW_THRESHOLD,
+    "precision": PRECISION,
     "counts": COUNTS,
     "window": WINDOW,
     "decision": DECISION,

@@ -28,6 +28,7 @@ from study.claims import (
     window,
 )
 from study.claims.finding import Finding, Sweeps, Verdict
+from study.literature import literature, protocols
 
 PAGE = "study.md"
 IMAGES = "images/study"
@@ -67,8 +68,9 @@ def write_study(reference: Path, to: Path) -> None:
     """Fill ``study.md`` in ``to`` from the reduced sweeps in ``reference``, and draw ``images/study/*.png``.
 
     The text of claim 1 replaces the lines between ``<!-- claim 1 -->`` and ``<!-- end of claim 1 -->``. The
-    markers ``verdicts``, ``sentence`` and ``origin`` enclose the table of verdicts, a sentence to quote, and
-    the table of sweeps, code versions and machines. A claim without sweeps gets the verdict "not run yet".
+    markers ``verdicts``, ``literature``, ``protocol``, ``sentence`` and ``origin`` enclose the table of
+    verdicts, what the seed paper states, its protocol beside ours, a sentence to quote, and the table of
+    sweeps, code versions and machines. A claim without sweeps gets the verdict "not run yet".
 
     Parameters
     ----------
@@ -103,6 +105,12 @@ def write_study(reference: Path, to: Path) -> None:
             }
         )
         text = filled(text, f"claim {claim.number}", _section(claim, found, missing))
+    assessed = {
+        claim.number: (f"[{claim.number}](#{_anchor(claim)})", row["verdict"].replace("*", ""), claim.sweeps)
+        for claim, row in zip(CLAIMS, rows, strict=True)
+    }
+    text = filled(text, "literature", markdown(literature(assessed, sweeps)))
+    text = filled(text, "protocol", markdown(protocols(sweeps)))
     sentence = shift.quotable(sweeps) if any(name in sweeps for name in shift.SWEEPS) else ""
     text = filled(text, "verdicts", markdown(pd.DataFrame(rows)))
     text = filled(text, "sentence", sentence or "Not run yet.")

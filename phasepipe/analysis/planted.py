@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +37,7 @@ def _quantile(kind: Distribution, share: FloatArray) -> FloatArray:
     return np.asarray(_frozen(kind).ppf(share))
 
 
+@cache  # making a frozen distribution costs more than drawing from it
 def _frozen(kind: Distribution) -> Any:  # the stubs know no common type of frozen distributions
     return {
         "logistic": stats.logistic(scale=0.5),

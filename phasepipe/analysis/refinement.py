@@ -4,18 +4,21 @@ The method is a sequential c-optimal design (Wu, J. Am. Stat. Assoc. 80 (1985) 9
 curve is approximated by a logistic line, which gives the Fisher information on intercept and slope. Blocks
 of new instances add to this information. The block that reduces the standard error of alpha_50 most per
 core-second is added repeatedly until the budget is spent. Averaging over the uncertainty of the fit spreads
-the alphas, which protects against a wrong initial estimate. Sizes without a crossing come first.
+the alphas, which protects against a wrong initial estimate. Sizes without a crossing come first. New alphas
+lie on a lattice of step 2^k / N that does not depend on the estimate, so that repeated proposals meet again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from phasepipe.analysis.counts import FloatArray
@@ -25,7 +28,9 @@ from phasepipe.analysis.intervals import overdispersion
 Cost = Callable[[int, float], float]  # (N, alpha) -> core-seconds per run
 
 BLOCKS = 200  # maximal number of blocks that the budget is divided into
-CANDIDATES = 25  # new alphas considered per size
+LEAST_INSTANCES = 8  # at a new alpha: fewer say little about how instances differ
+GOAL_BLOCKS = 40  # about as many blocks lead a size to its goal
+STEPS_PER_WIDTH = 8  # new alphas lie at least as densely, per quartile width
 REACH = 1.5  # largest distance of new alphas from alpha_50, in quartile widths
 DRAWS = 32  # samples of the fit parameters for averaging over their uncertainty
 BRACKETING = 3  # alphas added to a grid without the crossing
@@ -50,6 +55,7 @@ def propose_refinement(
     budget: float,
     *,
     starts: int | None = None,
+    goals: Mapping[int, float] | None = None,
 ) -> Refinement:
     """Alphas and additional instances per N that most reduce the error of alpha_50 within a budget.
 
@@ -63,6 +69,9 @@ def propose_refinement(
         Core-seconds to spend.
     starts
         Runs per new instance; by default the median of the sweep at that N.
+    goals
+        Standard error of alpha_50 beyond which a size needs nothing more, by N; other sizes get nothing.
+        By default the whole budget is spent on all sizes.
 
     Returns
     -------
@@ -77,8 +86,21 @@ def propose_refinement(
     """
     if not (np.isfinite(budget) and budget > 0):
         raise ValueError(f"budget = {budget} is not a positive number of core-seconds; use for example 600")
-    fits = fit_curves(counts)
+    return refine_fits(fit_curves(counts), cost_per_run, budget, starts=starts, goals=goals)
+
+
+def refine_fits(
+    curves: Sequence[CurveFit],
+    cost_per_run: Cost,
+    budget: float,
+    *,
+    starts: int | None = None,
+    goals: Mapping[int, float] | None = None,
+) -> Refinement:
+    """As :func:`propose_refinement`, from success curves that are already fitted."""
+    fits = [fit for fit in curves if goals is None or fit.N in goals]
     designs = [_Design.of(fit, cost_per_run, starts) for fit in fits if _resolved(fit)]
+    wanted = np.array([0.0 if goals is None else goals[design.fit.N] for design in designs])
     additions: list[_Addition] = []
     left = budget
     for fit in fits:
@@ -90,14 +112,20 @@ def propose_refinement(
                 additions.append(_Addition(fit.N, alpha, instances, runs, instances * price, "bracket"))
                 left -= instances * price
     before = [design.error() for design in designs]
-    block = left / BLOCKS
+    blocks = [left / BLOCKS if goals is None else _block(*pair) for pair in zip(designs, wanted, strict=True)]
+    offers = [
+        design.best_block(block, goal, left)
+        for design, block, goal in zip(designs, blocks, wanted, strict=True)
+    ]
     while designs:
-        gains = [design.best_block(block, left) for design in designs]
-        winner = int(np.argmax([gain for gain, _, _ in gains]))
-        gain, candidate, instances = gains[winner]
+        winner = int(np.argmax([gain for gain, _, _ in offers]))
+        gain, candidate, instances = offers[winner]
         if gain <= 0:
             break
-        left -= designs[winner].add(candidate, instances)
+        design = designs[winner]
+        if instances * design.cost[candidate] <= left:  # else the offer is older than the last blocks
+            left -= design.add(candidate, instances)
+        offers[winner] = design.best_block(blocks[winner], wanted[winner], left)
     for design in designs:
         additions.extend(design.additions())
     proposal = pd.DataFrame(additions, columns=list(_Addition._fields))
@@ -114,6 +142,13 @@ def propose_refinement(
     )
 
 
+def _block(design: _Design, goal: float) -> float:
+    """Core-seconds of a block of which about GOAL_BLOCKS lead to the goal."""
+    sums = design.fit.cells.sums
+    spent = float(sums.instances @ np.interp(design.fit.cells.alpha, design.alpha, design.cost))
+    return spent * max(design.error() ** 2 / goal**2 - 1, 0.0) / GOAL_BLOCKS
+
+
 class _Addition(NamedTuple):
     N: int
     alpha: float
@@ -125,6 +160,11 @@ class _Addition(NamedTuple):
 
 def _resolved(fit: CurveFit) -> bool:
     return fit.status is CurveStatus.FITTED
+
+
+def exhausted(fit: CurveFit) -> bool:
+    """Whether no alpha is left that could bracket the crossing: P exceeds 1/2 down to the smallest alphas."""
+    return not _resolved(fit) and not _bracketing_alphas(fit)
 
 
 def _starts(fit: CurveFit, starts: int | None) -> int:
@@ -146,9 +186,20 @@ def _bracketing_alphas(fit: CurveFit) -> list[float]:
     alpha = fit.cells.alpha
     if fit.status is not CurveStatus.NOT_BRACKETED:
         return [float(value) for value in alpha]
-    step = np.ptp(alpha) / BRACKETING * np.arange(1, BRACKETING + 1)
-    new = alpha[-1] + step if fit.alpha_50_upper == np.inf else alpha[0] - step
-    return [float(value) for value in np.unique(np.round(new * fit.N)) / fit.N if value > 0]
+    steps = max(np.ptp(alpha) / BRACKETING, 1 / fit.N) * np.arange(1, BRACKETING + 1)
+    if fit.alpha_50_upper == np.inf:
+        new = np.round((alpha[-1] + steps) * fit.N)
+    else:
+        new = np.maximum(np.round((alpha[0] - steps) * fit.N), 1)
+        new = new[new < np.round(alpha[0] * fit.N)]  # 1/N is the smallest alpha
+    return [float(value) for value in np.unique(new) / fit.N]
+
+
+def _lattice(low: float, high: float, step: float, N: int) -> FloatArray:
+    """Positive multiples of 2^k / N from ``low`` to ``high``; k is the largest that gives at most a step."""
+    coarse = 2.0 ** max(math.floor(math.log2(step * N)), 0) / N
+    multiples = np.arange(max(math.ceil(low / coarse), 1), math.floor(high / coarse) + 1)
+    return np.asarray(multiples * coarse)
 
 
 def _line(fit: CurveFit, width: float) -> tuple[FloatArray, FloatArray]:
@@ -179,6 +230,7 @@ class _Design:
     scale: (
         float  # ratio of the standard errors of fit and line; the line ignores the uncertainty of the shape
     )
+    occupied: NDArray[np.bool_]  # (candidate,) whether the sweep has instances there
     added: FloatArray  # (candidate,) instances
 
     @classmethod
@@ -187,8 +239,7 @@ class _Design:
         width = fit.width if np.isfinite(fit.width) else fit.width_lower
         low, high = fit.alpha_50 - REACH * width, fit.alpha_50 + REACH * width
         old = fit.cells.alpha[(fit.cells.alpha >= low) & (fit.cells.alpha <= high)]
-        grid = np.round(np.linspace(low, high, CANDIDATES) * fit.N) / fit.N
-        alpha = np.union1d(old, grid[grid > 0])
+        alpha = np.union1d(old, _lattice(low, high, width / STEPS_PER_WIDTH, fit.N))
         rng = np.random.default_rng(0)
         line, covariance = _line(fit, width)
         draws = rng.multivariate_normal(line, covariance, size=DRAWS, method="eigh")
@@ -207,6 +258,7 @@ class _Design:
             gradient=-np.stack([1 / slope, -intercept / slope**2], axis=-1),
             information=np.broadcast_to(np.linalg.pinv(covariance), (len(slope), 2, 2)).copy(),
             scale=1.0,
+            occupied=np.isin(alpha, old),
             added=np.zeros(len(alpha)),
         )
         design.scale = fit.alpha_50_error / design.error()
@@ -227,11 +279,17 @@ class _Design:
         """Expected standard error of alpha_50."""
         return self.scale * float(np.sqrt(self._variance_and_gain(np.zeros_like(self.alpha))[0]))
 
-    def best_block(self, block: float, left: float) -> tuple[float, int, int]:
-        """Best block: decrease of the standard error per core-second, candidate index, and instances."""
-        instances = np.maximum(1, np.floor(block / self.cost))
+    def best_block(self, block: float, wanted: float, left: float) -> tuple[float, int, int]:
+        """Best block: decrease of the standard error per core-second, candidate index, and instances.
+
+        The decrease is 0 if the standard error is as wanted, or nothing can be paid.
+        """
+        least = np.where(self.occupied | (self.added > 0), 1, LEAST_INSTANCES)
+        instances = np.maximum(least, np.floor(block / self.cost))
         instances = np.where(instances * self.cost <= left, instances, 0)
         variance, decrease = self._variance_and_gain(instances)
+        if self.scale * np.sqrt(variance) <= wanted:
+            return 0.0, 0, 0
         gain = (
             (np.sqrt(variance) - np.sqrt(np.maximum(variance - decrease, 0)))
             / np.maximum(instances, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ def scaling_study(
     imposed_limit: float | None = None,
     imposed_from: str = "",
     level: float = 0.95,
+    steered: Collection[int] = (),
 ) -> ScalingStudy:
     """Finite-size scaling of success counts (docs/explanation/physics.md §8).
 
@@ -44,7 +45,7 @@ def scaling_study(
         Limit of alpha_50 from theory, compared with the free one.
     imposed_from
         Which theory that is, for reports.
-    level
+    level, steered
         As in :func:`~phasepipe.analysis.curves.fit_curves`.
 
     Raises
@@ -52,7 +53,7 @@ def scaling_study(
     ValueError
         If the counts are not valid or a size has a single alpha.
     """
-    curves = fit_curves(counts, level=level)
+    curves = fit_curves(counts, level=level, steered=steered)
     table = curve_table(curves)
     notes: list[str] = []
     alpha_50 = width = None

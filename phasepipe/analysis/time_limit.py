@@ -16,7 +16,7 @@ as independent units, and over ``t0``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,9 @@ class RecoveryTimes:
         return Cells(self.N, self.alpha[kept], sums)
 
 
-def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float = 0.95) -> xr.Dataset:
+def alpha_50_over_time(
+    runs: RecoveryTimes, budgets: ArrayLike, *, level: float = 0.95, steered: bool = False
+) -> xr.Dataset:
     """alpha_50 and the width of one size at every time budget, and in the limit of infinite time.
 
     Parameters
@@ -137,6 +139,9 @@ def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float 
         Time budgets in units of the flow, shape (budget,).
     level
         Nominal coverage of the intervals.
+    steered
+        Whether runs were added until alpha_50 was known well enough, see
+        :func:`~phasepipe.analysis.curves.fit_curves`.
 
     Returns
     -------
@@ -162,9 +167,9 @@ def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float 
     weight = runs.weights()
     rows = []
     for budget in times:
-        fit = fit_curve(runs.cells(weight * (runs.time <= budget)), level=level)
+        fit = fit_curve(runs.cells(weight * (runs.time <= budget)), level=level, steered=steered)
         rows.append(_row(fit, float(np.nanmax(runs.undecided_share(budget)))))
-    limit, tail = _limit(runs, level)
+    limit, tail = _limit(runs, level, steered)
     rows.append(limit)
     columns = {name: ("budget", [row[name] for row in rows]) for name in rows[0]}
     table = xr.Dataset({**columns, **{name: ((), value) for name, value in tail.items()}})
@@ -172,18 +177,25 @@ def alpha_50_over_time(runs: RecoveryTimes, budgets: ArrayLike, *, level: float 
 
 
 def time_limit_dataset(
-    sizes: Sequence[RecoveryTimes], budgets: ArrayLike, *, level: float = 0.95
+    sizes: Sequence[RecoveryTimes],
+    budgets: ArrayLike,
+    *,
+    level: float = 0.95,
+    steered: Collection[int] = (),
 ) -> xr.Dataset:
     """The arrays ``TIME_LIMIT`` of :mod:`phasepipe.variables` for several sizes, dims ``N`` and ``budget``.
 
     Where a size allows no estimate, its values are NaN and ``budget_note`` gives the reason. ``budgets`` are
-    ascending; one that is longer than the runs of a size counts as the longest of these runs.
+    ascending; one that is longer than the runs of a size counts as the longest of these runs. ``steered`` are
+    sizes as in :func:`~phasepipe.analysis.curves.fit_curves`.
     """
     times = np.atleast_1d(np.asarray(budgets, dtype=float))
     tables = []
     for runs in sizes:
         try:
-            table = alpha_50_over_time(runs, np.minimum(times, runs.longest), level=level)
+            table = alpha_50_over_time(
+                runs, np.minimum(times, runs.longest), level=level, steered=runs.N in steered
+            )
         except ValueError as error:
             table = _no_estimate(runs.N, len(times) + 1, str(error))
         tables.append(table.assign_coords(budget=[*times, np.inf]).rename(NAMES))
@@ -204,13 +216,13 @@ def _row(fit: CurveFit, undecided: float) -> Row:
     }
 
 
-def _limit(runs: RecoveryTimes, level: float) -> tuple[Row, dict[str, float]]:
+def _limit(runs: RecoveryTimes, level: float, steered: bool) -> tuple[Row, dict[str, float]]:
     """Row of the limit, and the parameters of the tail with the earliest ``t0``."""
     horizon = runs.horizon
     undecided = float(np.nanmax(runs.undecided_share(horizon)))
     tail = {"gamma": np.nan, "gamma_lower": np.nan, "gamma_upper": np.nan, "tail": 0.0}
     if undecided == 0:
-        return _row(fit_curve(runs.cells(runs.weights()), level=level), 0.0), tail
+        return _row(fit_curve(runs.cells(runs.weights()), level=level, steered=steered), 0.0), tail
     fits: list[CurveFit] = []
     row: Row
     for start in TAIL_STARTS:
@@ -224,7 +236,7 @@ def _limit(runs: RecoveryTimes, level: float) -> tuple[Row, dict[str, float]]:
             tail["tail"] = float(late.sum())
         middles = ((np.arange(QUANTILES) + 0.5) / QUANTILES).tolist()
         fits += [
-            fit_curve(_eventual(runs, late, start * horizon, float(unseen)), level=level)
+            fit_curve(_eventual(runs, late, start * horizon, float(unseen)), level=level, steered=steered)
             for unseen in weighted_quantiles(share.ravel(), weight.ravel(), middles)
         ]
     if not fits:

@@ -31,7 +31,16 @@ def describe(loaded: LoadedConfiguration) -> None:
 
     check_folder(loaded.sweep, loaded.results)
     runs, sizes = loaded.sweep.run_count(), loaded.sweep.N
-    typer.echo(f"sweep {loaded.sweep.name!r} is valid: {runs} runs at N = {sizes} ({loaded.files[0]})")
+    wanted = loaded.sweep.precision
+    rounds = (
+        f", then rounds of at most {wanted.core_hours:g} core-hours until alpha_50 is known to "
+        f"±{wanted.alpha_50:g} at N = {loaded.sweep.precise_sizes()}"
+        if wanted
+        else ""
+    )
+    typer.echo(
+        f"sweep {loaded.sweep.name!r} is valid: {runs} runs at N = {sizes}{rounds} ({loaded.files[0]})"
+    )
 
 
 def sweeps(

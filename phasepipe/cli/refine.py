@@ -25,10 +25,11 @@ def refine(
         raise SweepError(f"--budget = {budget} is not valid; give core-seconds, for example 3600")
     from phasepipe.results.refine import propose, refined_cells, write_refinement
     from phasepipe.store.folder import check_folder
+    from phasepipe.store.rounds import grown_sweep
 
     loaded = load(words, config)
-    specification = loaded.sweep
-    folder = check_folder(specification, loaded.results)
+    folder = check_folder(loaded.sweep, loaded.results)
+    specification = grown_sweep(loaded.sweep, folder)
     if not folder.stores("runs"):
         raise SweepError(f"sweep {specification.name!r} has no runs yet; run it first with phasepipe run")
     try:

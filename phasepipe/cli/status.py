@@ -94,6 +94,8 @@ def _sweep_view(root: Path, census: Census) -> tuple[Table, Text]:
     parts = [f"{done} of {done + pending} runs, {decimal(census.bytes)} on disk"]
     if math.isfinite(census.seconds_left):
         parts.append(f"about {census.seconds_left:.0f} s left")
+    if census.rounds:
+        parts.append(f"precision: {census.rounds}")
     parts += [
         f"{name} is held by process {owner['pid']} on {owner['host']} since {owner['since']}"
         for name, owner in census.holders.items()

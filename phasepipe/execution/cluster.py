@@ -9,8 +9,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,13 @@ def worker_memory(spec: ClusterSpec) -> float:
     if isinstance(spec, SlurmCluster):
         return float(parse_bytes(spec.memory)) / (spec.processes or spec.cores)
     return float("inf")
+
+
+@contextmanager
+def connected_when_needed(spec: ClusterSpec, cores: int | None = None) -> Iterator[Callable[[], Client]]:
+    """A function that connects as :func:`connect` does when first called, and then returns that client."""
+    with ExitStack() as stack:
+        yield cache(lambda: stack.enter_context(connect(spec, cores)))
 
 
 @contextmanager

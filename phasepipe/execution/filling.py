@@ -14,7 +14,7 @@ from distributed import Client
 
 from phasepipe.errors import UserError
 from phasepipe.execution.blocks import WORKER_PATIENCE, BlockTask, compute_blocks
-from phasepipe.execution.cluster import connect
+from phasepipe.execution.cluster import connected_when_needed
 from phasepipe.execution.progress import reporting
 from phasepipe.log import logger, logging_to
 from phasepipe.specification.sweep import Sweep
@@ -65,7 +65,14 @@ class Filling:
 Written = tuple[Filling, Block]
 
 
-def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: int, log: Path | None) -> None:
+def fill_stores(
+    sweep: Sweep,
+    fillings: Sequence[Filling],
+    title: str,
+    cores: int,
+    log: Path | None,
+    client: Callable[[], Client] | None = None,
+) -> None:
     """Compute all entries that ``sweep`` requests and that are not stored yet.
 
     The blocks of all N share one cluster, the most expensive blocks first, so that no worker is idle while
@@ -84,6 +91,8 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
         Worker processes of a local cluster.
     log
         Log file; default standard error.
+    client
+        Gives the client of a cluster that outlives this call; default a cluster of its own.
 
     Raises
     ------
@@ -109,15 +118,16 @@ def fill_stores(sweep: Sweep, fillings: Sequence[Filling], title: str, cores: in
             _settle(opened)
             return
         stores = [store.path for filling in fillings for store in filling.stores]
-        with connect(sweep.cluster, cores) as client:
+        with connected_when_needed(sweep.cluster, cores) as own:
+            workers = (client or own)()
             # SLURM jobs may wait for days in the queue; execution/slurm.py watches them
             patience = math.inf if sweep.cluster.kind == "slurm" else WORKER_PATIENCE
             try:
                 first = [filling.task(block, None) for filling, block in leading]
-                _compute(client, first, f"prerequisites of {title}", patience, stores)
+                _compute(workers, first, f"prerequisites of {title}", patience, stores)
                 _pack(leading)  # the tasks read them
                 tasks = [filling.task(*pair) for filling, pairs in pending for pair in pairs]
-                _compute(client, tasks, title, patience, stores)
+                _compute(workers, tasks, title, patience, stores)
             except (UserError, KeyboardInterrupt):  # blocks failed, the cluster was lost, or the user ends it
                 for path in stores:
                     pack(path)

@@ -15,6 +15,7 @@ from phasepipe.execution.receipts import write_receipts
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.rounds import grown_sweep
 
 
 @contextmanager
@@ -60,29 +61,37 @@ def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], 
     """Run a stage that computes in blocks; the output at each N is a receipt of what was requested."""
     log = Path(snakemake.log[0])
     with one_sentence(log):
-        sweep, folder = _sweep(snakemake)
-        stage(sweep, folder, snakemake.threads, log)
-        write_receipts([*map(Path, snakemake.output)], [sweep.grid_key(N) for N in sweep.N])
+        sweep, folder = _asked(snakemake)
+        # the rounds that a stage adds here are in the grid of its receipts
+        stage(grown_sweep(sweep, folder), folder, snakemake.threads, log)
+        grown = grown_sweep(sweep, folder)
+        write_receipts([*map(Path, snakemake.output)], [grown.grid_key(N) for N in grown.N])
 
 
 def run_whole(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
     """Run a stage that covers all N and writes the output files of the rule itself."""
     log = Path(snakemake.log[0])
     with one_sentence(log):
-        stage(*_sweep(snakemake), log)
+        sweep, folder = _asked(snakemake)
+        stage(grown_sweep(sweep, folder), folder, log)
 
 
 def run_table(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
-    """Run a stage that writes a store over all N; its receipts are the first and second output."""
+    """Run a stage that writes a store over all N; its receipts are the first and second output.
+
+    A rule without inputs may run before the rounds that the key ``precision`` adds, or at the same time: it
+    covers the grid that was asked for.
+    """
     log = Path(snakemake.log[0])
     with one_sentence(log):
-        sweep, folder = _sweep(snakemake)
-        stage(sweep, folder, log)
-        grids = [sweep.grid_key(N) for N in sweep.N]
+        sweep, folder = _asked(snakemake)
+        covered = grown_sweep(sweep, folder) if snakemake.input else sweep
+        stage(covered, folder, log)
+        grids = [covered.grid_key(N) for N in covered.N]
         write_receipts([*map(Path, snakemake.output[:2])], [grids])
 
 
-def _sweep(snakemake: Any) -> tuple[Sweep, SweepFolder]:
+def _asked(snakemake: Any) -> tuple[Sweep, SweepFolder]:
     """The sweep that the Snakefile has read and checked, and its folder."""
     sweep = load_sweep(snakemake.config, snakemake.wildcards.sweep, trust=True)
     return sweep, SweepFolder(Path(snakemake.config["results"]) / sweep.name)

@@ -20,6 +20,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import replace_bytes
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
+from phasepipe.store.rounds import TABLE as ROUNDS
 from phasepipe.store.tables import open_store, read_runs
 
 VENDOR = Path(__file__).parent / "vendor"
@@ -59,6 +60,7 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
     theory, success, scaling, fate = (
         _table(folder, name) for name in ("theory", "success", "scaling", "fate")
     )
+    rounds = _table(folder, ROUNDS) if sweep.precision is not None else None
     runs = {N: read_runs(folder, sweep, N) for N in sorted(sweep.N)}
     known = {N: data[["outcome", "t_bbp"]].load() for N, data in runs.items()}
     groups = start_groups(sweep)
@@ -78,6 +80,7 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
             for group in groups
         ],
         "theory": thresholds.theory_sentences(theory),
+        "rounds": str(rounds["conclusion"].item()) if rounds is not None else "",
         "flow": thresholds.flow_sentences(_table(folder, "flow_threshold")) if sweep.zero_signal else [],
         "windows": sentences.windows(first),
         "early": sentences.early_knowledge(fate),
@@ -92,7 +95,8 @@ def _content(sweep: Sweep, folder: SweepFolder) -> dict[str, Any]:
                 tables.form_rows(scaling.isel(start_group=group.position), group.name),
             )
             if table is not None
-        ],
+        ]
+        + ([tables.round_rows(rounds)] if rounds is not None else []),
         "stores": tables.provenance_rows(_stores(folder, sweep)),
         "versions": next(iter(runs.values())).attrs["package_versions"],
         "python": next(iter(runs.values())).attrs["python_version"],
@@ -118,13 +122,17 @@ def _stores(folder: SweepFolder, sweep: Sweep) -> dict[str, xr.Dataset]:
     paths = [folder.store("runs", N) for N in sorted(sweep.N)]
     tables_of_sweep = ["theory", "success", "scaling", "fate"]
     tables_of_sweep += ["flow_threshold"] if sweep.zero_signal else []
+    tables_of_sweep += [ROUNDS] if sweep.precision is not None else []
     paths += [folder.table(name) for name in tables_of_sweep]
     return {path.relative_to(folder.root).as_posix(): open_store(path) for path in paths}
 
 
 def _as_yaml(sweep: Sweep) -> str:
-    """The sweep as a configuration file, without settings that have their default value."""
-    settings = sweep.model_dump(mode="json", exclude_defaults=True, exclude={"name", "cluster"})
+    """The sweep as a configuration file, without settings that have their default value.
+
+    Its grid, which contains what the rounds of the key ``precision`` have added, stands for that key.
+    """
+    settings = sweep.model_dump(mode="json", exclude_defaults=True, exclude={"name", "cluster", "precision"})
     settings |= {"loss": sweep.loss.model_dump(mode="json"), "seed": sweep.seed, "t_max": sweep.t_max}
     settings["starts"] = [start.model_dump(mode="json") for start in sweep.starts]
     return yaml.safe_dump(

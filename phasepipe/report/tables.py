@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
+from phasepipe.analysis import steering_text
 from phasepipe.analysis.text import number, with_interval, with_stored_interval
 
 
@@ -73,6 +74,13 @@ def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
         )
     header = ["form", "limit of alpha_50", "chi-squared / degrees of freedom", "p value", "AICc weight"]
     return Table(f"Extrapolation to N = infinity, {name}", header, rows)
+
+
+def round_rows(rounds: xr.Dataset) -> Table:
+    """What every round of the key ``precision`` added, and alpha_50 afterwards."""
+    header, rows = steering_text.round_rows(rounds)
+    wanted = f"±{float(rounds['wanted']):g} is wanted"
+    return Table(f"Rounds that the sweep added to its grid (round 0): {wanted}", header, rows)
 
 
 def provenance_rows(stores: Mapping[str, xr.Dataset]) -> Table:

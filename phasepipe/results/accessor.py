@@ -211,7 +211,7 @@ class PhaseAccessor:
         ('N',)
         """
         try:
-            table = curve_table(fit_curves(self.counts(T, start, N)))
+            table = curve_table(fit_curves(self.counts(T, start, N), steered=self.sweep.precise_sizes()))
         except ValueError as error:
             raise QueryError(str(error)) from error
         table = table.assign_coords(budget=((), self._budget(T), COORDINATES["budget"].attributes()))
@@ -238,6 +238,25 @@ class PhaseAccessor:
         """
         group = group_named(self.sweep, start)
         return windows_at(self._tree, self.sweep, group, self._sizes(N))
+
+    def precision(self) -> xr.Dataset:
+        """The rounds of a sweep with the key ``precision``: what was added, why, and alpha_50 afterwards.
+
+        Returns
+        -------
+        Dataset with dimensions (round, N) for ``alpha_50, alpha_50_lower, alpha_50_upper, half_width``,
+        (round,) for ``core_seconds`` and ``why``, and (addition,) for the instances that were added at each
+        N and number of measurements; ``wanted``, ``budget_seconds`` and ``conclusion``. Round 0 is the grid
+        that was asked for.
+
+        Raises
+        ------
+        QueryError
+            If the sweep has no rounds.
+        """
+        if "precision" not in self._tree:
+            raise QueryError("this sweep has no rounds; they need the key precision")
+        return self._tree["precision"].to_dataset().load()
 
     def runs(self, N: int, alpha: float, outcome: str | None = None, start: str | None = None) -> xr.Dataset:
         """The computed runs of one cell, as a list.

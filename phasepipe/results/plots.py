@@ -120,7 +120,7 @@ class SweepPlots:
         counts, known = self._phase.counts(T, start, N), self._thresholds() or _UNKNOWN
         imposed = known.one_rsb if np.isfinite(known.one_rsb) else None
         try:
-            curves = fit_curves(counts)
+            curves = fit_curves(counts, steered=self._phase.sweep.precise_sizes())
             found = alpha_50_limit(curves, imposed_limit=imposed, imposed_from="1RSB")
         except ValueError as error:
             raise QueryError(str(error)) from error

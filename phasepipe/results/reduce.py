@@ -40,7 +40,7 @@ from phasepipe.store.tables import (
     write_archives,
 )
 
-_COPIED = ("theory", "success", "scaling", "flow_threshold")
+_COPIED = ("theory", "success", "scaling", "flow_threshold", "precision")
 _RUN = ("outcome", "recovery_time", "t_bbp", "status")
 _RECORDS = ("overlap", "loss", "gradient_norm", "edge", "outlier", "outlier_overlap")
 _SPECTRA = (
@@ -79,7 +79,7 @@ class NothingToReduceError(UserError):
 def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) -> None:
     """Write the tables of the finished sweep in ``folder`` into ``target``.
 
-    The tables theory, success and scaling are copied if they exist. ``counts`` by instance, ``window``,
+    The tables of ``_COPIED`` are copied if they exist. ``counts`` by instance, ``window``,
     ``decision`` and ``fate`` are computed from the runs; if the sweep has snapshots, also ``course`` and,
     once they are diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`). Every table contains the
     provenance of the runs, and the commit and machine that reduced them.

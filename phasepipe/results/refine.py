@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import yaml
 
 from phasepipe.analysis.refinement import Refinement, propose_refinement
-from phasepipe.execution.cost import evaluation_seconds
 from phasepipe.physics.problem import measurement_count
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
+from phasepipe.stages.refinement import core_seconds_per_run
 from phasepipe.stages.scaling import full_counts, runs_of_group
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import read_runs
 
 
 def propose(sweep: Sweep, folder: SweepFolder, budget: float) -> Refinement:
@@ -34,24 +31,10 @@ def propose(sweep: Sweep, folder: SweepFolder, budget: float) -> Refinement:
         If runs that the sweep requests are not computed.
     """
     group = start_groups(sweep)[0]
-    evaluations = {N: _evaluations(sweep, folder, N) for N in sweep.N}
-    chosen = sweep.starts[group.position].count
-    share = len(sweep.start_keys()) / chosen  # every instance also runs the starts of the other kinds
-
-    def core_seconds(N: int, alpha: float) -> float:
-        known = evaluations[N]
-        count = float(np.interp(alpha, known.index.to_numpy(float), known.to_numpy(float)))
-        return share * count * evaluation_seconds(N, measurement_count(N, alpha))
-
     counts = full_counts(sweep, runs_of_group(sweep, folder, group))
-    return propose_refinement(counts, core_seconds, budget, starts=chosen)
-
-
-def _evaluations(sweep: Sweep, folder: SweepFolder, N: int) -> pd.Series[float]:
-    """Mean number of gradient evaluations per run, indexed by alpha."""
-    runs = read_runs(folder, sweep, N)[["evaluations", "status"]].load()
-    mean = runs["evaluations"].where(runs["status"] == 1).mean(("instance", "start"))
-    return mean.to_series().sort_index()
+    return propose_refinement(
+        counts, core_seconds_per_run(sweep, folder), budget, starts=sweep.starts[group.position].count
+    )
 
 
 def refined_cells(sweep: Sweep, refinement: Refinement) -> list[dict[str, float | int]]:

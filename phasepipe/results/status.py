@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from phasepipe.analysis.steering_text import progress
 from phasepipe.execution.cost import block_seconds
 from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.specification.sweep import Sweep
@@ -20,6 +21,7 @@ from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
 from phasepipe.store.lock import holder
 from phasepipe.store.records import read_records
+from phasepipe.store.rounds import TABLE
 from phasepipe.store.tables import asked_runs, last_asked, open_store
 
 _FIRST_ESTIMATE = 0.02  # share of the work that must be done before the remaining time is estimated
@@ -39,12 +41,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Census:
-    """State of a sweep. ``seconds_left`` is NaN unless runs are being computed at a known rate."""
+    """State of a sweep. ``seconds_left`` is NaN unless runs are being computed at a known rate.
+
+    ``rounds`` says how far the rounds of the key ``precision`` are; empty without the key.
+    """
 
     cells: list[Cell]
     bytes: int
     holders: dict[str, dict[str, Any]]
     seconds_left: float
+    rounds: str
 
 
 def take_census(folder: SweepFolder) -> Census:
@@ -75,7 +81,15 @@ def take_census(folder: SweepFolder) -> Census:
     left = np.nan
     if pending_work and recent_work > _FIRST_ESTIMATE * pending_work:
         left = pending_work * (datetime.now().timestamp() - since) / recent_work
-    return Census(cells, _size(folder.root), _holders(folder), float(left))
+    return Census(cells, _size(folder.root), _holders(folder), float(left), _rounds(sweep, folder))
+
+
+def _rounds(sweep: Sweep, folder: SweepFolder) -> str:
+    if sweep.precision is None:
+        return ""
+    if not folder.table(TABLE).exists():
+        return "the grid comes first, rounds follow"
+    return progress(open_store(folder.table(TABLE)))
 
 
 def _cells(sweep: Sweep, N: int, stored: xr.Dataset | None) -> list[Cell]:

@@ -12,7 +12,7 @@ from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_chunked, refuse_mixture
 
 STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling", "fate", "dynamics", "flow_threshold")
+TABLES = ("theory", "success", "scaling", "fate", "dynamics", "flow_threshold", "precision")
 REDUCED = ("counts", "window", "decision", "course", "curvature")  # tables of phasepipe reduce
 
 

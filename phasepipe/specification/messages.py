@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -107,9 +108,16 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[st
             path.append(str(part))
             field = parent.model_fields.get(str(part)) if inside else None
             if field is not None:
-                inside = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-                parent = _models(field.annotation)[0] if inside else parent
+                section = _section(field.annotation)
+                parent, inside = section or parent, section is not None
     return path, parent
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The model of a key that holds a single section, optional or not; None for other keys."""
+    parts = [part for part in get_args(annotation) or [annotation] if part is not NoneType]
+    section = parts[0] if len(parts) == 1 and get_origin(annotation) in (None, Union, UnionType) else None
+    return section if isinstance(section, type) and issubclass(section, BaseModel) else None
 
 
 def _suggestion(key: str, model: type[BaseModel]) -> str:

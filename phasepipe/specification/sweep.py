@@ -31,6 +31,7 @@ from phasepipe.specification.dynamics import DescentSpec, DynamicsSpec, FlowSpec
 from phasepipe.specification.dynamics_theory import OptionalDynamicsTheory, true_as_defaults
 from phasepipe.specification.grid import AlphaGrid, AlphaRange, RefinedCell, SnapshotSpec, common_or_per_size
 from phasepipe.specification.loss import LossSpec, trusted_loss
+from phasepipe.specification.precision import Precision
 from phasepipe.specification.sensing import GaussianSensing, SensingSpec
 from phasepipe.specification.starts import StartSpec
 
@@ -74,6 +75,11 @@ class Sweep(Model):
         default=[],
         description="Additional alphas with their own number of instances, as phasepipe refine proposes them",
         examples=[[{"N": 128, "alpha": 2.3, "instances": 200}]],
+    )
+    precision: Precision | None = Field(
+        default=None,
+        description="How well alpha_50 is wanted; alphas and instances are added in rounds until it is",
+        examples=[{"alpha_50": 0.02, "N": [64, 128, 256], "core_hours": 2}],
     )
     dynamics: DynamicsSpec = Field(
         default=FlowSpec(),
@@ -167,6 +173,9 @@ class Sweep(Model):
                 f"snapshots.per_decade = {self.snapshots.per_decade} does not divide "
                 f"records_per_decade = {self.records_per_decade}; use a divisor of it"
             )
+        if self.precision is not None:
+            alphas = {N: self.alphas(N) for N in self.N}
+            self.precision.check(alphas, [start.kind for start in self.starts], self.zero_signal)
         self._check_size()
         self.protocol()  # tolerance against dtype
         return self
@@ -253,6 +262,10 @@ class Sweep(Model):
         counts = {measurement_count(N, alpha): self.instances for alpha in self._grid(N)}
         return refined | {M: max(count, refined.get(M, 0)) for M, count in counts.items()}
 
+    def precise_sizes(self) -> list[int]:
+        """The N at which the key ``precision`` wants alpha_50, in its order; empty without the key."""
+        return [] if self.precision is None else self.precision.sizes(self.N)
+
     def start_keys(self) -> list[StartKey]:
         """Kind, overlap and number of every start of an instance."""
         return [
@@ -303,7 +316,7 @@ class Sweep(Model):
         of processor, affects only rounding errors: a sweep may be continued on a machine without a GPU, where
         "gpu" means the CPU anyway.
         """
-        growing = {"name", "N", "alpha", "instances", "starts", "refine", "t_max"}
+        growing = {"name", "N", "alpha", "instances", "starts", "refine", "precision", "t_max"}
         deciding_nothing = {"cluster", "block_instances", "device", "dynamics_theory"}
         settings = self.model_dump(mode="json", exclude=growing | deciding_nothing)
         settings["loss"].pop("directory", None)
@@ -325,8 +338,14 @@ class Sweep(Model):
         }
 
     def grid_digest(self) -> str:
-        """Digest of :meth:`grid_key` at all N; if it changes, there may be new runs to compute."""
-        grids = json.dumps([self.grid_key(N) for N in self.N], sort_keys=True)
+        """Digest of :meth:`grid_key` at all N, and of the precision wanted.
+
+        If it changes, there may be new runs to compute.
+        """
+        asked: list[Any] = [self.grid_key(N) for N in self.N]
+        if self.precision is not None:
+            asked.append(self.precision.model_dump(mode="json"))
+        grids = json.dumps(asked, sort_keys=True)
         return hashlib.sha256(grids.encode()).hexdigest()[:12]
 
     def dynamics_digest(self) -> str:

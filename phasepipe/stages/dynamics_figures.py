@@ -40,7 +40,7 @@ def draw_dynamics(sweep: Sweep, folder: SweepFolder, log: Path | None = None) ->
         budgets = _budgets(predicted, success)
         runs = {N: start_groups(sweep)[0].select(read_runs(folder, sweep, N)) for N in sorted(sweep.N)}
         series = _series(runs, predicted)
-        half, windows = _alpha_50(runs, budgets), _windows(runs)
+        half, windows = _alpha_50(runs, budgets, sweep.precise_sizes()), _windows(runs)
         band = Band(float(theory["alpha_most_numerous"]), float(theory["alpha_lowest"]))
         figures = {
             "dynamics": (dynamics_figure(predicted, series), series),
@@ -120,7 +120,7 @@ def _success_rows(predicted: xr.Dataset, success: xr.Dataset, budgets: list[floa
     return pd.DataFrame(rows)
 
 
-def _alpha_50(runs: dict[int, xr.Dataset], budgets: list[float]) -> pd.DataFrame:
+def _alpha_50(runs: dict[int, xr.Dataset], budgets: list[float], steered: list[int]) -> pd.DataFrame:
     """alpha_50 with its interval at every N and budget, as measured."""
     rows = []
     for T in budgets:
@@ -137,7 +137,7 @@ def _alpha_50(runs: dict[int, xr.Dataset], budgets: list[float]) -> pd.DataFrame
                 "lower": fit.alpha_50_lower,
                 "upper": fit.alpha_50_upper,
             }
-            for fit in fit_curves(pd.concat(tables, ignore_index=True))
+            for fit in fit_curves(pd.concat(tables, ignore_index=True), steered=steered)
         ]
     return pd.DataFrame(rows)
 

@@ -120,8 +120,10 @@ def _windows(sweep: Sweep, folder: SweepFolder) -> xr.Dataset:
     """``t_bbp`` of all runs (N, alpha, run), and the number of runs (N, alpha)."""
     sizes = {}
     for N in sorted(sweep.N):
-        everywhere = min(sweep.instances_at(N).values())
-        runs = read_runs(folder, sweep, N)[["t_bbp"]].isel(instance=slice(everywhere)).load()
+        # alphas that refine has added with fewer instances are left out
+        whole = [M for M, count in sweep.instances_at(N).items() if count >= sweep.instances]
+        runs = read_runs(folder, sweep, N)[["t_bbp"]].isel(instance=slice(sweep.instances))
+        runs = runs.isel(alpha=np.flatnonzero(np.isin(runs["measurements"].values, whole))).load()
         flat = runs["t_bbp"].values.reshape(runs.sizes["alpha"], -1)
         values = {"t_bbp": (("alpha", "run"), flat), "runs": ("alpha", np.full(len(flat), flat.shape[1]))}
         sizes[N] = xr.Dataset(values, {"alpha": runs["alpha"].values})

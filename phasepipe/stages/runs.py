@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import compress
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from distributed import Client
 from numpy.typing import NDArray
 
 from phasepipe.execution.blocks import BlockTask, Tally
@@ -97,12 +99,19 @@ def snapshot_sizes(sweep: Sweep) -> dict[str, int]:
     }
 
 
-def run_descent(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+def run_descent(
+    sweep: Sweep,
+    folder: SweepFolder,
+    cores: int,
+    log: Path | None = None,
+    client: Callable[[], Client] | None = None,
+) -> None:
     """Compute and store all runs of ``sweep`` that are not stored yet, and their instances.
 
-    Raises the errors of :func:`phasepipe.execution.filling.fill_stores`.
+    ``client`` gives the client of a cluster that outlives this call. Raises the errors of
+    :func:`phasepipe.execution.filling.fill_stores`.
     """
-    fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "runs", cores, log)
+    fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "runs", cores, log, client)
 
 
 def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:

@@ -79,7 +79,12 @@ def _study(
 ) -> tuple[str, xr.Dataset]:
     """Text of the report and table of results for one kind of start."""
     try:
-        study = scaling_study(full_counts(sweep, runs), imposed_limit=limit, imposed_from="1RSB")
+        study = scaling_study(
+            full_counts(sweep, runs),
+            imposed_limit=limit,
+            imposed_from="1RSB",
+            steered=sweep.precise_sizes(),
+        )
     except ValueError as error:
         note = f"# Finite-size scaling: {group.name}\n\nThese data do not allow it: {error}.\n"
         return note, _text_variables("", str(error))
@@ -96,7 +101,7 @@ def _over_time(
 ) -> xr.Dataset:
     """alpha_50 at every time budget and for unlimited time, with its figure, for one kind of start."""
     sizes = [RecoveryTimes.of(at["outcome"], at["recovery_time"], at["end_time"]) for at in runs]
-    table = time_limit_dataset(sizes, time_budgets(sweep.t_max))
+    table = time_limit_dataset(sizes, time_budgets(sweep.t_max), steered=sweep.precise_sizes())
     if np.isfinite(table["budget_alpha_50"]).any():
         save(time_limit_figure(table), folder, f"scaling-time{group.suffix}", time_limit_table(table))
     return table

@@ -41,6 +41,45 @@ def descending(start, stop, step):
 
 
 REFUSED = {
+    "precision without budget": (
+        {"precision": {"alpha_50": 0.02}},
+        ["key 'precision.core_hours' is missing"],
+    ),
+    "negative precision": (
+        {"precision": {"alpha_50": -1, "core_hours": 1}},
+        ["precision.alpha_50 = -1", "greater than 0"],
+    ),
+    "precision with a budget beyond all machines": (
+        {"precision": {"alpha_50": 0.1, "core_hours": 1e9}},
+        ["precision.core_hours = 1000000000.0", "1000000"],
+    ),
+    "precision misspelt": (
+        {"precision": {"alpha_50": 0.1, "core_hours": 1, "core_hour": 1}},
+        ["unknown key 'precision.core_hour'", "did you mean 'core_hours'?"],
+    ),
+    "precision at another N": (
+        {"precision": {"alpha_50": 0.1, "core_hours": 1, "N": [13]}},
+        ["precision.N contains 13", "N is [12]"],
+    ),
+    "precision at one N twice": (
+        {"precision": {"alpha_50": 0.1, "core_hours": 1, "N": [12, 12]}},
+        ["precision.N = [12, 12]", "once"],
+    ),
+    "precision of one alpha": (
+        {"precision": {"alpha_50": 0.1, "core_hours": 1}, "alpha": [2]},
+        ["precision needs at least two alphas at N = 12", "alpha = 2"],
+    ),
+    "precision without signal": (
+        {"precision": {"alpha_50": 0.1, "core_hours": 1}, "zero_signal": True},
+        ["precision needs a signal"],
+    ),
+    "precision of two kinds of start": (
+        {
+            "precision": {"alpha_50": 0.1, "core_hours": 1},
+            "starts": [{"kind": "random", "count": 2}, {"kind": "spectral"}],
+        },
+        ["precision steers by one kind of start", "random and spectral"],
+    ),
     "unknown key": ({"t_maxx": 5}, ["'t_maxx'", "did you mean 't_max'"]),
     "unknown key like nothing": ({"zzzz": 5}, ["'zzzz'", "the keys are loss, N"]),
     "unknown key named like a kind": ({"flow": 5}, ["unknown key 'flow'"]),

@@ -14,6 +14,7 @@ from phasepipe.analysis.text import with_interval
 from study.__main__ import app
 from study.claims import shift, universality
 from study.claims.finding import Verdict
+from study.literature import STATED
 from study.page import CLAIMS, StudyError, filled, write_study
 from tests.study.planted import planted_counts
 
@@ -64,7 +65,19 @@ def test_every_claim_has_its_figure_numbers_and_verdict(page):
     assert not re.search(r"\bnan\b", text)
 
 
-def test_headings_are_where_the_table_points_to(page):
+def test_what_the_seed_paper_states_stands_beside_what_was_run(page):
+    text = (page / "study.md").read_text()
+    stated = between(text, "literature").splitlines()[2:]
+    assert len(stated) == len(STATED)
+    for row, line in zip(STATED, stated, strict=True):
+        assert row.statement in line
+        assert all(f"[{number}](#" in line for number in row.claims)
+    protocol = between(text, "protocol")
+    assert "a = 1" in protocol
+    assert "not checked" in protocol  # what only the text of the paper says
+
+
+def test_headings_are_where_the_tables_point_to(page):
     text = (page / "study.md").read_text()
     anchors = re.findall(r"\]\(#([^)]+)\)", text)
     headings = [
@@ -72,7 +85,7 @@ def test_headings_are_where_the_table_points_to(page):
         for line in text.splitlines()
         if line.startswith("## ")
     ]
-    assert len(anchors) == len(CLAIMS)
+    assert len(set(anchors)) == len(CLAIMS)
     assert set(anchors) <= set(headings)
 
 

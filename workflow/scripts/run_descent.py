@@ -1,5 +1,5 @@
 if __name__ == "__main__":  # Dask workers import this file too, but need nothing from it
     from phasepipe.execution.job import run_blocks
-    from phasepipe.stages.runs import run_descent
+    from phasepipe.stages.steering import run_rounds
 
-    run_blocks(snakemake, run_descent)
+    run_blocks(snakemake, run_rounds)
