@@ -68,16 +68,10 @@ def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], 
         write_receipts([*map(Path, snakemake.output)], [grown.grid_key(N) for N in grown.N])
 
 
-def run_whole(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
-    """Run a stage that covers all N and writes the output files of the rule itself."""
-    log = Path(snakemake.log[0])
-    with one_sentence(log):
-        sweep, folder = _asked(snakemake)
-        stage(grown_sweep(sweep, folder), folder, log)
+def run_stages(snakemake: Any, *stages: Callable[[Sweep, SweepFolder, Path], None]) -> None:
+    """Run stages that cover all N, one after the other, in this process.
 
-
-def run_table(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None]) -> None:
-    """Run a stage that writes a store over all N; its receipts are the first and second output.
+    Stages write the output files of the rule themselves, except for the receipts of tables, two for each.
 
     A rule without inputs may run before the rounds that the key ``precision`` adds, or at the same time: it
     covers the grid that was asked for.
@@ -86,9 +80,12 @@ def run_table(snakemake: Any, stage: Callable[[Sweep, SweepFolder, Path], None])
     with one_sentence(log):
         sweep, folder = _asked(snakemake)
         covered = grown_sweep(sweep, folder) if snakemake.input else sweep
-        stage(covered, folder, log)
+        for stage in stages:
+            stage(covered, folder, log)
         grids = [covered.grid_key(N) for N in covered.N]
-        write_receipts([*map(Path, snakemake.output[:2])], [grids])
+        receipts = [path for path in map(Path, snakemake.output) if path.suffix == ".done"]
+        for pair in zip(receipts[::2], receipts[1::2], strict=True):
+            write_receipts(pair, [grids])
 
 
 def _asked(snakemake: Any) -> tuple[Sweep, SweepFolder]:

@@ -24,7 +24,7 @@ def assert_refused(code, output, *words):
 def test_a_sweep_gives_stores_a_table_and_figures(finished):
     for name in ("success.png", "success.svg", "success.pdf"):
         assert (finished.results / "figures" / name).stat().st_size > 1000
-    for stage in ("descent", "success", "draw_success"):
+    for stage in ("descent", "theory", "analysis", "report"):
         assert (finished.results / "logs" / f"{stage}.log").read_text().strip()
         assert (finished.results / "benchmarks" / f"{stage}.tsv").exists()
     assert not list(finished.results.rglob("*.lock"))
@@ -79,7 +79,7 @@ def test_growth_is_seen_whatever_snakemake_remembers(project, configuration, mem
     before = {file: file.read_bytes() for file in project.root.rglob("*.done")}
     code, said = project.snakemake("--dry-run", *triggers)
     assert code == 0
-    for rule in ("run_descent", "predict_thresholds", "estimate_success", "write_report"):
+    for rule in ("run_descent", "predict_thresholds", "analyse_runs", "write_report"):
         assert re.search(rf"^{rule} +1$", said, re.MULTILINE)
     # the reason names the grid by its digest, and does not write it out
     assert '"measurements"' not in said
@@ -150,11 +150,12 @@ def test_a_dry_run_and_the_linter_touch_nothing(tmp_path, configuration, new_pro
 
 def test_the_threshold_of_the_flow_is_found_only_without_a_signal(tmp_path, configuration, new_project):
     project = new_project(tmp_path / "fresh", configuration(**SWEEP))
-    assert "find_flow_threshold" not in project.snakemake("--dry-run")[1]
+    assert "flow-threshold" not in project.snakemake("--dry-run")[1]
     project.configure(configuration(**SWEEP, zero_signal=True))
     code, said = project.snakemake("--dry-run")
     assert code == 0, said
-    assert re.search(r"^find_flow_threshold +1$", said, re.MULTILINE)
+    assert "flow_threshold.done" in said
+    assert "figures/flow-threshold.png" in said
 
 
 def test_mistakes_are_one_sentence_before_any_job(tmp_path, configuration, new_project):

@@ -62,6 +62,9 @@ def all_cores(wildcards):
 
 # what the runs at all N depend on: after a change rules run again, and compute only what is new
 GRID = SWEEP.grid_digest()
+HAS_SNAPSHOTS = len(SWEEP.snapshot_indices()) > 0
+# tables that are made from the runs
+ANALYSED = ("success", "scaling", "fate", *(["flow_threshold"] if SWEEP.zero_signal else []))
 
 
 def receipts(stage):
@@ -85,19 +88,21 @@ def picture(name, category):
     )
 
 
-def hessian_figures(wildcards):
+def hessian_figures():
     """The figures of the Hessian, if the sweep stores snapshots."""
-    return f"{RESULTS}/{SWEEP.name}/figures/hessian-spectra.png" if len(SWEEP.snapshot_indices()) else []
+    names = ("spectra", "eigenvalues", "overlap", "windows", "phi") if HAS_SNAPSHOTS else ()
+    return [picture(f"hessian-{name}", "Curvature") for name in names]
 
 
-def dynamics_figures(wildcards):
+def dynamics_figures():
     """The figures of the dynamics for N to infinity, if the sweep asks for it."""
-    return f"{RESULTS}/{SWEEP.name}/figures/dynamics.png" if SWEEP.dynamics_theory else []
+    names = ("", "-success", "-alpha50", "-windows") if SWEEP.dynamics_theory else ()
+    return [picture(f"dynamics{name}", "Dynamics") for name in names]
 
 
-def flow_threshold_figure(wildcards):
+def flow_threshold_figure():
     """The figure of the threshold that the flow meets, if the sweep has no signal."""
-    return f"{RESULTS}/{SWEEP.name}/figures/flow-threshold.png" if SWEEP.zero_signal else []
+    return [picture("flow-threshold", "Flow threshold")] if SWEEP.zero_signal else []
 
 
 def final_outputs(wildcards):
@@ -105,9 +110,7 @@ def final_outputs(wildcards):
 
     Snakemake looks for missing files only among its targets: a report that is there would hide them.
     """
-    stages = ["runs", "spectra"] if len(SWEEP.snapshot_indices()) else ["runs"]
+    stages = ["runs", "spectra"] if HAS_SNAPSHOTS else ["runs"]
     asked = [receipts(stage)[-1] for stage in stages]
-    tables = ["theory", "success", "scaling", "fate"]
-    tables += ["flow_threshold"] if SWEEP.zero_signal else []
-    asked += [table_receipts(table)[-1] for table in tables]
+    asked += [table_receipts(table)[-1] for table in ("theory", *ANALYSED)]
     return [f"{RESULTS}/{SWEEP.name}/report.html", *(path.format(sweep=SWEEP.name) for path in asked)]

@@ -1,5 +1,6 @@
-# From runs to tables, figures and the report. Tables are always rewritten completely; the output of their rules is an
-# empty receipt.
+# From runs to tables, figures and the report. Tables are always rewritten completely; the outputs of their rules are
+# receipts. One job makes all tables of the runs and another all that the report adds, because starting Python takes
+# longer than most of them.
 
 
 rule predict_thresholds:
@@ -37,167 +38,46 @@ rule predict_dynamics:
         "../scripts/predict_dynamics.py"
 
 
-rule estimate_success:
+rule analyse_runs:
     input:
         receipts("runs"),
-    output:
-        table_receipts("success"),
-    log:
-        f"{RESULTS}/{{sweep}}/logs/success.log",
-    benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/success.tsv"
-    conda:
-        "../envs/phasepipe.yaml"
-    params:
-        grid=GRID,
-    message:
-        "Estimate the success probability of {wildcards.sweep}"
-    script:
-        "../scripts/estimate_success.py"
-
-
-rule draw_success:
-    input:
-        table_receipts("success"),
         table_receipts("theory"),
     output:
+        *(receipt for table in ANALYSED for receipt in table_receipts(table)),
         picture("success", "Recovery"),
         picture("loss", "Recovery"),
+        picture("fate", "Curvature"),
         multiext(f"{RESULTS}/{{sweep}}/figures/success", ".svg", ".pdf"),
         multiext(f"{RESULTS}/{{sweep}}/figures/loss", ".svg", ".pdf"),
+        *flow_threshold_figure(),
     log:
-        f"{RESULTS}/{{sweep}}/logs/draw_success.log",
+        f"{RESULTS}/{{sweep}}/logs/analysis.log",
     benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/draw_success.tsv"
-    conda:
-        "../envs/phasepipe.yaml"
-    message:
-        "Draw the success curves and the losses of {wildcards.sweep}"
-    script:
-        "../scripts/draw_success.py"
-
-
-rule study_scaling:
-    input:
-        receipts("runs"),
-        table_receipts("theory"),
-    output:
-        table_receipts("scaling"),
-    log:
-        f"{RESULTS}/{{sweep}}/logs/scaling.log",
-    benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/scaling.tsv"
+        f"{RESULTS}/{{sweep}}/benchmarks/analysis.tsv"
     conda:
         "../envs/phasepipe.yaml"
     params:
         grid=GRID,
     message:
-        "Study the finite-size scaling of {wildcards.sweep}"
+        "Estimate success, scaling and fates of {wildcards.sweep}"
     script:
-        "../scripts/study_scaling.py"
-
-
-rule relate_fates:
-    input:
-        receipts("runs"),
-    output:
-        table_receipts("fate"),
-        picture("fate", "Curvature"),
-    log:
-        f"{RESULTS}/{{sweep}}/logs/fate.log",
-    benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/fate.tsv"
-    conda:
-        "../envs/phasepipe.yaml"
-    params:
-        grid=GRID,
-    message:
-        "Relate the fate of the runs of {wildcards.sweep} to quantities known early"
-    script:
-        "../scripts/relate_fates.py"
-
-
-rule find_flow_threshold:
-    input:
-        receipts("runs"),
-        table_receipts("theory"),
-    output:
-        table_receipts("flow_threshold"),
-        picture("flow-threshold", "Flow threshold"),
-    log:
-        f"{RESULTS}/{{sweep}}/logs/flow_threshold.log",
-    benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/flow_threshold.tsv"
-    conda:
-        "../envs/phasepipe.yaml"
-    params:
-        grid=GRID,
-    message:
-        "Find the alpha at which the states where the runs of {wildcards.sweep} end turn unstable"
-    script:
-        "../scripts/find_flow_threshold.py"
-
-
-rule draw_dynamics:
-    input:
-        receipts("runs"),
-        table_receipts("dynamics", SWEEP.dynamics_digest()),
-        table_receipts("success"),
-        table_receipts("theory"),
-    output:
-        *(
-            picture(name, "Dynamics")
-            for name in ("dynamics", "dynamics-success", "dynamics-alpha50", "dynamics-windows")
-        ),
-    log:
-        f"{RESULTS}/{{sweep}}/logs/draw_dynamics.log",
-    benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/draw_dynamics.tsv"
-    conda:
-        "../envs/phasepipe.yaml"
-    message:
-        "Draw the predicted dynamics over the runs of {wildcards.sweep}"
-    script:
-        "../scripts/draw_dynamics.py"
-
-
-rule draw_hessian:
-    input:
-        receipts("spectra"),
-        table_receipts("theory"),
-    output:
-        *(
-            picture(f"hessian-{name}", "Curvature")
-            for name in ("spectra", "eigenvalues", "overlap", "windows", "phi")
-        ),
-    log:
-        f"{RESULTS}/{{sweep}}/logs/draw_hessian.log",
-    benchmark:
-        f"{RESULTS}/{{sweep}}/benchmarks/draw_hessian.tsv"
-    conda:
-        "../envs/phasepipe.yaml"
-    message:
-        "Draw the Hessian of {wildcards.sweep} during the descent"
-    script:
-        "../scripts/draw_hessian.py"
+        "../scripts/analyse_runs.py"
 
 
 rule write_report:
     input:
         receipts("runs"),
-        table_receipts("theory"),
-        f"{RESULTS}/{{sweep}}/figures/success.png",
-        table_receipts("scaling"),
-        table_receipts("fate"),
-        hessian_figures,
-        dynamics_figures,
-        flow_threshold_figure,
+        *(table_receipts(table) for table in ("theory", *ANALYSED)),
+        receipts("spectra") if HAS_SNAPSHOTS else [],
+        table_receipts("dynamics", SWEEP.dynamics_digest()) if SWEEP.dynamics_theory else [],
     output:
         report(
             f"{RESULTS}/{{sweep}}/report.html",
             caption="../report/page.rst",
             category="Report",
         ),
+        *hessian_figures(),
+        *dynamics_figures(),
     log:
         f"{RESULTS}/{{sweep}}/logs/report.log",
     benchmark:
@@ -205,6 +85,6 @@ rule write_report:
     conda:
         "../envs/phasepipe.yaml"
     message:
-        "Write the report of {wildcards.sweep}"
+        "Draw the remaining figures of {wildcards.sweep} and write its report"
     script:
         "../scripts/write_report.py"

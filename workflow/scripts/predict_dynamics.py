@@ -1,7 +1,7 @@
 if __name__ == "__main__":  # Dask workers import this file too, but need nothing from it
     from functools import partial
 
-    from phasepipe.execution.job import run_table
+    from phasepipe.execution.job import run_stages
     from phasepipe.stages.dynamics import predict_dynamics
 
-    run_table(snakemake, partial(predict_dynamics, cores=snakemake.threads))
+    run_stages(snakemake, partial(predict_dynamics, cores=snakemake.threads))

@@ -1,5 +1,5 @@
 if __name__ == "__main__":  # Dask workers import this file too, but need nothing from it
-    from phasepipe.execution.job import run_table
+    from phasepipe.execution.job import run_stages
     from phasepipe.stages.theory import predict_thresholds
 
-    run_table(snakemake, predict_thresholds)
+    run_stages(snakemake, predict_thresholds)

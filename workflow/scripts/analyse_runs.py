@@ -1,0 +1,5 @@
+if __name__ == "__main__":  # Dask workers import this file too, but need nothing from it
+    from phasepipe.execution.job import run_stages
+    from phasepipe.stages.analysis import analyse_runs
+
+    run_stages(snakemake, analyse_runs)
