@@ -12,6 +12,7 @@ from zarr.abc.store import Store
 from zarr.storage import LocalStore, ZipStore
 
 from phasepipe.errors import UserError
+from phasepipe.store.backend import BlockStoreBackend
 from phasepipe.store.publishing import DIGEST, ROOT, metadata_digest
 from phasepipe.store.reading import DamagedStoreError, GuardedStore, cure
 
@@ -68,24 +69,33 @@ def open_guarded(path: Path) -> xr.Dataset:
         If it cannot be opened.
     """
     try:
-        store: Store
-        arrays: dict[str, dict[str, Any]] = {}
-        consolidated = False
-        if path.suffix == ".zip":
-            store = ZipStore(path, mode="r")
-        else:
-            root = read_root(path)
-            consolidated = root.get("consolidated_metadata") is not None
-            arrays = array_metadata(path, root)
-            store = LocalStore(path, read_only=True)
-        guarded = GuardedStore(store, path, arrays)
-        # arrays of Zarr 2 can name filters that run code when they are read
-        data: xr.Dataset = xr.open_zarr(guarded, chunks=None, consolidated=consolidated, zarr_format=3)
+        data = _opened(path)
     except UserError:
         raise
     except Exception as error:  # Zarr, its codecs and xarray each raise their own types of errors
         raise DamagedStoreError(f"{path} is damaged ({_short(error)}); {cure(path)}") from error
     data.attrs.pop(DIGEST, None)
+    return data
+
+
+def _opened(path: Path) -> xr.Dataset:
+    store: Store
+    arrays: dict[str, dict[str, Any]] = {}
+    consolidated = False
+    if path.suffix == ".zip":
+        store = ZipStore(path, mode="r")
+    else:
+        root = read_root(path)
+        consolidated = root.get("consolidated_metadata") is not None
+        arrays = array_metadata(path, root)
+        dims = arrays.get("status", {}).get("dimension_names") or ()
+        if "instance" in dims:  # a store of blocks, no table
+            content = {"attributes": root["attributes"], "metadata": arrays}
+            return xr.open_dataset(path, engine=BlockStoreBackend, backend_kwargs=content)
+        store = LocalStore(path, read_only=True)
+    guarded = GuardedStore(store, path, arrays)
+    # arrays of Zarr 2 can name filters that run code when they are read
+    data: xr.Dataset = xr.open_zarr(guarded, chunks=None, consolidated=consolidated, zarr_format=3)
     return data
 
 

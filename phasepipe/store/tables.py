@@ -40,13 +40,13 @@ def open_store(path: Path) -> xr.Dataset:
 
     Values are read when they are used, by this process, without Dask: a chunk has a few kilobytes, and a task
     costs more than reading it. Every run marked as done has its values, in whatever order the variables are
-    read while the store is being filled (:mod:`phasepipe.store.reading`).
+    read while the store is being filled (:mod:`phasepipe.store.backend`).
 
     Raises
     ------
     DamagedStoreError
         If it cannot be opened; also later, when a value is used whose chunk is missing or damaged, or a
-        pending outcome of a run that is marked as done (:mod:`phasepipe.store.reading`).
+        pending outcome of a run that is marked as done (:mod:`phasepipe.store.backend`).
     """
     return _in_order(_opened(path))
 
@@ -73,7 +73,8 @@ def _opened(path: Path) -> xr.Dataset:
     if path.suffix == ".zip":
         return open_guarded(path)
     data = open_guarded(path)
-    return data if _STATUS in data else _whole_table(path)
+    blocks = _STATUS in data and "instance" in data[_STATUS].dims  # the scaling has a status too
+    return data if blocks else _whole_table(path)
 
 
 def _whole_table(path: Path) -> xr.Dataset:
