@@ -32,8 +32,9 @@ define run_sweeps
 	done; done
 endef
 
+# files of tests are shared among processes, at most four: tests start clusters of their own
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not slurm and not gpu"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not slurm and not gpu"
 
 # coverage of intervals on thousands of planted studies, diagonalisation at N = 1024: about a quarter of an hour
 test-slow: $(VENV)/installed-dev

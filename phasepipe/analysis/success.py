@@ -65,6 +65,7 @@ def success_table(
     *,
     budgets: Sequence[float] | None = None,
     stop_time: xr.DataArray | None = None,
+    asked: xr.DataArray | None = None,
     level: float = 0.95,
 ) -> xr.Dataset:
     """Success probability with intervals for every cell and time budget.
@@ -80,6 +81,9 @@ def success_table(
     stop_time
         Time at which each run ended. If given, a trapped run counts as undecided at budgets before it was
         certified; otherwise it counts as trapped at every budget.
+    asked
+        Whether each instance was asked for at each alpha, dims ``alpha, instance``; default all. Only these
+        count as pending.
     level
         As in :func:`~phasepipe.analysis.intervals.success_interval`; the correlation of starts is
         pooled over alpha.
@@ -110,9 +114,9 @@ def success_table(
     k, n = recovered.sum("instance"), runs.sum("instance")
     denominator = n.where(n > 0)
     trapped = _trapped_at(outcome, stop_time, k["budget"]).transpose(*dims)
-
-    def count_of(kind: Outcome) -> xr.DataArray:
-        return (outcome == kind).sum(RUN_DIMS)
+    pending = outcome == Outcome.PENDING
+    if asked is not None:
+        pending = pending & asked
 
     def per_cell(values: FloatArray) -> xr.DataArray:
         return xr.DataArray(values, dims=dims, coords=k.coords)
@@ -129,8 +133,8 @@ def success_table(
             "instances": (runs > 0).sum("instance"),
             "trapped_share": trapped / denominator,
             "undecided_share": (n - k - trapped) / denominator,
-            "diverged": count_of(Outcome.DIVERGED),
-            "pending": count_of(Outcome.PENDING),
+            "diverged": (outcome == Outcome.DIVERGED).sum(RUN_DIMS),
+            "pending": pending.sum(RUN_DIMS),
             "last_decade_change": (k - decade_before.assign_coords(budget=times).transpose(*dims))
             / denominator,
         }

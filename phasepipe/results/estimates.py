@@ -19,7 +19,7 @@ from phasepipe.specification.start_groups import StartGroup
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.block_store import REACHED
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.tables import asked_runs, open_store
+from phasepipe.store.tables import asked_instances, asked_runs, open_store
 
 _WINDOWS = ("N", "alpha", "lower", "median", "upper", "never", "lasting", "runs")
 
@@ -81,6 +81,7 @@ def success_at(
             sweep.t_max,
             budgets=[budget],
             stop_time=runs.get("end_time"),
+            asked=asked_instances(sweep, N, runs),
             level=level,
         )
         tables[N] = table.isel(budget=0)

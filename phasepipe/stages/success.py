@@ -16,7 +16,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.store.attributes import ATTRIBUTES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.provenance import provenance
-from phasepipe.store.tables import read_runs, require_complete, write_table
+from phasepipe.store.tables import asked_instances, read_runs, require_complete, write_table
 
 _BUDGETS_PER_DECADE = 4
 _SHORTEST_BUDGET = 1.0
@@ -58,6 +58,7 @@ def _table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
                 sweep.t_max,
                 budgets=budgets,
                 stop_time=chosen["end_time"],
+                asked=asked_instances(sweep, N, chosen),
             )
         )
     table = xr.concat(tables, "start_group")

@@ -254,6 +254,13 @@ class IncompleteError(UserError):
     """Requested runs are missing; the message lists their cells."""
 
 
+def asked_instances(sweep: Sweep, N: int, runs: xr.Dataset) -> xr.DataArray:
+    """Which instances the sweep requests at each alpha of ``runs``, dims (alpha, instance)."""
+    asked = sweep.instances_at(N)
+    counts = [asked[M] for M in runs["measurements"].values.tolist()]
+    return (runs["instance"] < xr.DataArray(counts, dims="alpha")).transpose("alpha", "instance")
+
+
 def require_complete(sweep: Sweep, N: int, runs: xr.Dataset) -> None:
     """Reject runs of which some are not computed.
 

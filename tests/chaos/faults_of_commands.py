@@ -15,6 +15,7 @@ from tests.chaos.commands import Command, Forked
 from tests.chaos.kind import STORED, Kind
 
 _LONGEST_STOP = 6.0  # seconds
+_READERS = 8
 
 
 def _roles(command: Command) -> dict[str, list[int]]:
@@ -107,15 +108,39 @@ def _nothing_left(bench: Bench) -> None:
     bench.expect(not left, f"left behind: {', '.join(left[:3])}")
 
 
-def kill_tables(bench: Bench) -> None:
-    """Kill the stages that write tables and figures."""
+def kill_with_readers(bench: Bench) -> None:
+    """Kill the command twice while eight processes read the sweep, and let it end."""
+    bench.keep()
+    stop = bench.place.root / "stop"
+    readers = [
+        Forked(bench.place, inside.read_again, str(bench.place.folder.root), str(stop))
+        for _ in range(_READERS)
+    ]
+    try:
+        for _ in range(2):
+            command = bench.start()
+            bench.some_way(command)
+            _signal([command.pid, *(worker.pid for worker in command.workers())], signal.SIGKILL)
+            bench.ended(command)
+        bench.ended(bench.start(), well=True)
+    finally:
+        stop.touch()
+    for reader in readers:
+        bench.ended(reader, well=True)
+    stop.unlink()
+
+
+def kill_report(bench: Bench) -> None:
+    """Kill the stages that write tables, figures and the report."""
     bench.ended(bench.start(), well=True)
-    for longest in (0.5, 1.5, 4.0):
-        command = Forked(bench.place, inside.draw)
+    for longest in (0.5, 3.0, 12.0):
+        command = Forked(bench.place, inside.finish)
         command.wait(float(bench.rng.uniform(0, longest)))
         _signal([command.pid], signal.SIGKILL)
         bench.ended(command)
-    bench.ended(Forked(bench.place, inside.draw), well=True)
+    bench.ended(Forked(bench.place, inside.finish), well=True)
+    page = bench.place.folder.root / "report.html"
+    bench.expect(page.read_text().rstrip().endswith("</html>"), "the report is not whole")
     _nothing_left(bench)
 
 
@@ -151,6 +176,7 @@ KINDS = [
         "nothing",
     ),
     Kind("recovery killed, several times", kill_recoveries, STORED, weight=2),
+    Kind("killed while eight others read", kill_with_readers, "readers see whole runs at any time", weight=2),
     Kind(
         "verify killed",
         _cut_while_verifying,
@@ -180,8 +206,8 @@ KINDS = [
         workflow=False,
     ),
     Kind(
-        "tables and figures killed",
-        kill_tables,
+        "tables, figures and report killed",
+        kill_report,
         "the old ones stay until new ones replace them",
         workflow=False,
     ),

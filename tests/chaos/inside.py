@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -96,11 +97,11 @@ def fail_at_random(share: float, seed: int) -> None:
     sys.addaudithook(hook)
 
 
-def draw() -> None:
-    """Write the table and the figures of success."""
+def finish() -> None:
+    """Write all tables, figures and the report of a computed sweep."""
     from phasepipe.execution.job import one_sentence
-    from phasepipe.stages.success import estimate_success
-    from phasepipe.stages.success_figures import draw_success
+    from phasepipe.report.page import write_report
+    from phasepipe.stages.analysis import analyse_runs
     from phasepipe.stages.theory import predict_thresholds
     from phasepipe.store.folder import SweepFolder
     from tests.chaos.place import make_sweep
@@ -109,10 +110,10 @@ def draw() -> None:
     with one_sentence(log):
         sweep = make_sweep()
         folder = SweepFolder(Path("results") / sweep.name)
-        estimate_success(sweep, folder, log)
         if not folder.table("theory").exists():
             predict_thresholds(sweep, folder, log)
-        draw_success(sweep, folder, log)
+        analyse_runs(sweep, folder, log)
+        write_report(sweep, folder, log)
 
 
 def open_all(folder: str) -> None:
@@ -120,6 +121,27 @@ def open_all(folder: str) -> None:
     from phasepipe.results.tree import open_sweep
 
     open_sweep(folder).load()
+
+
+def read_again(folder: str, stop: str) -> None:
+    """Open a sweep that others compute, again and again until the file ``stop`` is there.
+
+    Every run marked as done must have its values in each reading, and may not be gone in the next.
+    """
+    from phasepipe.results.tree import open_sweep
+
+    readings, most = 0, 0
+    while not Path(stop).exists() or not readings:
+        for name, node in open_sweep(folder)["runs"].children.items():
+            data = node.to_dataset()[["status", "outcome", "end_time"]].load()
+            done = data["status"] == 1
+            if (done & ((data["outcome"] == 0) | data["end_time"].isnull())).any():
+                sys.exit(f"{name}: a run that is done has no values")
+            if int(done.sum()) < most:
+                sys.exit(f"{name}: runs that were there are gone")
+            most = int(done.sum())
+        readings += 1
+        time.sleep(0.05)
 
 
 def phasepipe(*arguments: str) -> None:

@@ -45,6 +45,15 @@ def test_success_counts_what_is_pending(folder, tmp_path):
     assert (answer["n"] + answer["pending"] == 2 * instances).all()
 
 
+def test_instances_that_only_another_alpha_has_are_not_pending(run_sweep, tmp_path):
+    folder = run_sweep(tmp_path, N=[12], alpha=[2, 3], refine=[{"N": 12, "alpha": 3, "instances": 6}])
+    table = pp.open_sweep(folder.root)["success"]
+    answer = pp.open_sweep(folder.root).phase.success()
+    assert answer["n"].values.tolist() == [[8, 12]]
+    assert answer["pending"].values.tolist() == [[0, 0]]
+    assert (table["pending"] == 0).all()
+
+
 def test_alpha_50_lies_in_its_interval(grown):
     answer = pp.open_sweep(grown.root).phase.alpha_50()
     assert answer.sizes == {"N": 1}
