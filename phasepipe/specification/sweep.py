@@ -79,7 +79,7 @@ class Sweep(Model):
     precision: Precision | None = Field(
         default=None,
         description="How well alpha_50 is wanted; alphas and instances are added in rounds until it is",
-        examples=[{"alpha_50": 0.02, "N": [64, 128, 256], "core_hours": 2}],
+        examples=[{"alpha_50": 0.02, "core_hours": 2}],
     )
     dynamics: DynamicsSpec = Field(
         default=FlowSpec(),
