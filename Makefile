@@ -20,6 +20,7 @@ run: $(VENV)/installed
 study: $(VENV)/installed
 	$(call run_sweeps,config/study/*.yaml)
 	$(BIN)/phasepipe reduce results/study/*/ --to results/reference
+	$(BIN)/python -m study.predictions
 	$(BIN)/python -m study results/reference --to docs/evidence
 
 # the same sweeps, tiny: minutes

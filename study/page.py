@@ -21,6 +21,7 @@ from study.claims import (
     dynamics,
     initial,
     initialisation,
+    predicted,
     regularisers,
     shift,
     trap,
@@ -32,7 +33,7 @@ from study.literature import literature, protocols
 
 PAGE = "study.md"
 IMAGES = "images/study"
-TABLES = ("theory", "counts", "window", "decision", "fate", "course", "curvature")
+TABLES = ("theory", "counts", "window", "decision", "fate", "course", "curvature", "success")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ CLAIMS = (
           (universality.REFERENCE, *universality.OTHERS), universality.assess),
     Claim("7b", "regulariser", "The regulariser a", regularisers.SWEEPS, regularisers.assess),
     Claim("8", "dynamics", "Dynamics for N to infinity", dynamics.SWEEPS, dynamics.assess),
+    Claim("9", "predicted", "Success predicted without a fit", predicted.SWEEPS, predicted.assess),
 )  # fmt: skip
 
 

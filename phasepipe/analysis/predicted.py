@@ -1,4 +1,4 @@
-"""Where half of the random starts recover at finite N, from predictions at some alphas."""
+"""Interpolation of the predicted size at which half of the random starts recover, between some alphas."""
 
 from __future__ import annotations
 
@@ -7,6 +7,28 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
 Float = NDArray[np.float64]
+
+
+def half_size_between(at: ArrayLike, alpha: ArrayLike, half: ArrayLike) -> Float:
+    """Dimension at which half of the starts recover, at alphas between those that were predicted.
+
+    Parameters
+    ----------
+    at
+        Signal-to-noise ratios, any shape.
+    alpha, half
+        As for :func:`predicted_alpha_50`.
+
+    Returns
+    -------
+    Shape of ``at``; NaN outside the known alphas (no extrapolation).
+    """
+    alphas, halves = np.asarray(alpha, float), np.asarray(half, float)
+    known = np.isfinite(halves) & (halves > 0)
+    if known.sum() < 2:
+        return np.full(np.shape(at), np.nan)
+    curve = PchipInterpolator(alphas[known], np.log(halves[known]), extrapolate=False)
+    return np.asarray(np.exp(curve(np.asarray(at, float))))
 
 
 def predicted_alpha_50(N: ArrayLike, alpha: ArrayLike, half: ArrayLike) -> Float:

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasepipe.analysis.predicted import predicted_alpha_50
+from phasepipe.analysis.predicted import half_size_between, predicted_alpha_50
 from phasepipe.figures.bands import BAND, UNSTABLE, Band
 from phasepipe.figures.style import (
     COLUMN_WIDTH,
@@ -88,8 +88,10 @@ def predicted_success_figure(predicted: xr.Dataset, success: xr.Dataset, budgets
     panels = np.atleast_1d(figure.subplots(1, len(budgets), sharey=True))
     sizes = [int(N) for N in success["N"].values]
     colours, markers = size_colours(sizes), size_markers(sizes)
+    fine = np.linspace(float(predicted["alpha"][0]), float(predicted["alpha"][-1]), 200)
     for axes, budget in zip(panels, budgets, strict=True):
         half = predicted["half_size"].sel(budget=budget, method="nearest")
+        along = half_size_between(fine, half["alpha"], half)
         at = success.sel(budget=budget, method="nearest")
         for N in sizes:
             cell = at.sel(N=N)
@@ -106,7 +108,7 @@ def predicted_success_figure(predicted: xr.Dataset, success: xr.Dataset, budgets
                 lw=0.8,
                 label=f"N = {N}",
             )
-            axes.plot(half["alpha"], success_at(N, half.values), "-", color=colours[N], lw=1.0)
+            axes.plot(fine, success_at(N, along), "-", color=colours[N], lw=1.0)
         axes.set(xlabel=r"$\alpha = M/N$", title=f"budget t = {budget:.3g}", ylim=(-0.03, 1.03))
     panels[0].set_ylabel("P(recovery)")
     panels[0].legend(fontsize=6.5, title="points: runs, lines: no fit", title_fontsize=6.5)
@@ -133,7 +135,7 @@ def predicted_alpha_50_figure(
     figure = new_figure(COLUMN_WIDTH, 0.8)
     axes = figure.subplots()
     colours = size_colours(range(len(budgets)))
-    sizes = np.geomspace(32, _LARGEST_SIZE, 200)
+    sizes = np.geomspace(32, _largest_size(predicted, measured), 200)
     for row, budget in enumerate(budgets):
         half = predicted["half_size"].sel(budget=budget, method="nearest")
         line = predicted_alpha_50(sizes, half["alpha"].values, half.values)
@@ -144,6 +146,13 @@ def predicted_alpha_50_figure(
     axes.set(xscale="log", xlim=(sizes[0], sizes[-1]), xlabel="N", ylabel=r"$\alpha_{50}$")
     axes.legend(fontsize=6.5, title="points: runs, lines: no fit", title_fontsize=6.5)
     return figure
+
+
+def _largest_size(predicted: xr.Dataset, measured: pd.DataFrame) -> float:
+    """End of the axis of N: where the lines or the runs end, at most 10^8."""
+    halves = predicted["half_size"].values
+    known = [*halves[np.isfinite(halves)], *(1.5 * measured["N"]), 64.0]
+    return float(min(max(known), _LARGEST_SIZE))
 
 
 def _draw_measured(axes: Axes, rows: pd.DataFrame, colour: str) -> None:

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
-from study.claims import control, dynamics, initial, regularisers, shift, trap, window
+from study import predictions
+from study.claims import control, dynamics, initial, predicted, regularisers, shift, trap, window
 from study.claims.finding import Verdict
 from study.claims.recovery import Success, group_curves, midpoint
 from study.claims.testing import (
@@ -286,3 +288,88 @@ def test_the_stored_dynamics_follow_from_the_code(monkeypatch):
     for name in ("t_bbp", "window"):
         assert abs(now[name] - kept[name]) < 4 * np.hypot(now[f"{name}_error"], kept[f"{name}_error"])
     assert set(stored["a"]) == {1.0, 0.01}
+
+
+def predicted_cells(late=0.0, small=0.0, runs=20_000, seed=3):
+    """Cells with known P, measured by many runs; P measured is lower by ``late`` beyond t = 40.
+
+    ``small`` adds to that at small N.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for a in (1.0, 0.01):
+        for N in (64, 256, 1024):
+            for alpha in (3.0, 3.25, 3.5):
+                for budget in (10.0, 31.6, 56.2, 100.0):
+                    p = 0.3 + 0.1 * alpha - 0.02 * np.log2(N)
+                    lower = late + small * (10 - np.log2(N)) if budget > 40 else 0.0
+                    measured = rng.binomial(runs, p - lower) / runs
+                    rows.append((a, alpha, N, budget, p, 0.001, measured, 0.003))
+    names = ["a", "alpha", "N", "budget", "p", "error", "measured", "measured_error"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.mark.parametrize(("late", "expected"), [(0.0, YES), (0.1, NO), (0.0278, OPEN)])
+def test_an_accurate_prediction(late, expected):
+    assert predicted.accurate(predicted_cells(late), "at all budgets", 0.02).verdict is expected
+
+
+@pytest.mark.parametrize(("late", "expected"), [(0.05, YES), (-0.05, NO), (0.0, OPEN)])
+def test_a_prediction_that_is_too_high_late(late, expected):
+    cells = predicted_cells(late, runs=1_000)
+    assert predicted.too_high(cells[cells["budget"] > 40]).verdict is expected
+
+
+@pytest.mark.parametrize(("small", "expected"), [(0.02, YES), (-0.02, NO), (0.0, OPEN)])
+def test_a_difference_that_falls_with_the_size(small, expected):
+    cells = predicted_cells(0.05, small)
+    assert predicted.vanishes(cells[cells["budget"] > 40]).verdict is expected
+
+
+def test_cells_are_compared_where_both_are_known():
+    """Runs drawn from the prediction agree with it; other alphas are interpolated, never extrapolated."""
+    alphas, budgets = np.array([3.0, 3.1, 3.25, 4.0]), [10.0, 100.0]
+    half = pd.DataFrame(
+        [
+            {"a": 1.0, "alpha": alpha, "budget": budget, "half_size": 10 * alpha * budget}
+            for alpha in (3.0, 3.25, 3.5)
+            for budget in budgets
+        ]
+    ).assign(log_spread=0.02, seeds=2)
+    p = 2 * norm.cdf(norm.ppf(0.25) * np.sqrt(64 / (10 * alphas[:, None] * budgets)))
+    dims = ("N", "alpha", "start_group", "budget")
+    success = xr.Dataset(
+        {
+            name: (dims, p[None, :, None, :] + shift)
+            for name, shift in (("p", 0), ("lower", -0.02), ("upper", 0.02))
+        },
+        {"N": [64], "alpha": alphas, "budget": budgets},
+    )
+    success["n"] = success["p"].astype(int) + 100
+    counts = xr.Dataset(attrs={"specification": {"loss": {"kind": "normalised_quartic", "a": 1.0}}})
+    cells = predictions.cells_of({"scaling-a1": {"success": success, "counts": counts}}, half)
+    assert set(cells["alpha"]) == {3.0, 3.1, 3.25}
+    np.testing.assert_allclose(cells["p"], cells["measured"], atol=1e-3)
+    np.testing.assert_allclose(cells["measured_error"], 0.0102, rtol=0.01)
+    assert (cells["error"] > 0).all()
+
+
+def test_the_stored_predictions_follow_from_the_code(monkeypatch):
+    """Half sizes of one alpha, with few samples, and the probabilities that follow from all of them."""
+    monkeypatch.setattr(predictions, "HORIZON", 3.2)
+    monkeypatch.setattr(predictions, "SAMPLES", 2**11)
+    stored = pd.read_csv(predictions.REFERENCE / predictions.HALF_SIZES)
+    now = predictions.compute({1.0: (4.0,)}).set_index("budget")
+    kept = stored[(stored["a"] == 1) & (stored["alpha"] == 4)].set_index("budget")
+    assert len(now)
+    for budget, row in now.iterrows():
+        other = kept.iloc[np.abs(kept.index.to_numpy() - budget).argmin()]
+        assert abs(np.log(row["half_size"] / other["half_size"])) < 0.15
+    cells = pd.read_csv(predictions.REFERENCE / predictions.SUCCESS)
+    joined = cells.merge(stored[["a", "alpha", "budget", "half_size"]], on=["a", "alpha", "budget"])
+    assert len(joined) > 50
+    expected = 2 * norm.cdf(norm.ppf(0.25) * np.sqrt(joined["N"] / joined["half_size"]))
+    np.testing.assert_allclose(joined["p"], expected, atol=2e-3)
+    midpoints = pd.read_csv(predictions.REFERENCE / predictions.ALPHA_50)
+    for _, at in midpoints.groupby(["a", "budget"]):
+        assert (np.diff(at["alpha_50"]) > 0).all()
