@@ -10,13 +10,24 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+_WIDEST = 60  # maximal number of characters of a value in a message
+
+
+def shown(value: object) -> str:
+    """A value of the configuration as messages show it: in one line, and shortened."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python refuses to print integers with thousands of digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+
 
 def _number(value: Any) -> Any:
     """Reject text and truth values, which pydantic would convert to numbers."""
     if isinstance(value, bool):
         raise ValueError(f"= {value} is not valid; give a number instead of yes, no, true or false")
     if isinstance(value, str):
-        raise ValueError(f"= {value!r} is not valid; it is text, give a number without quotes")
+        raise ValueError(f"= {shown(value)} is not valid; it is text, give a number without quotes")
     return value
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phasepipe.errors import SweepError
+from phasepipe.specification.base import shown
 from phasepipe.specification.configuration import read_configuration
 from phasepipe.specification.shipped import shipped_configuration
 
@@ -118,7 +119,7 @@ def _file_with(name: str) -> Path:
         return shipped
     here = [f"{', '.join(sweeps)} in {path}" for path, sweeps in known.items() if not path.samefile(shipped)]
     raise SweepError(
-        f"configuration: there is no sweep {name!r}; the sweeps are "
+        f"configuration: there is no sweep {shown(name)}; the sweeps are "
         + " and ".join([*here, f"{', '.join(names)}, which come with phasepipe"])
     )
 

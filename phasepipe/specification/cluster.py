@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from phasepipe.specification.base import Few, Model, Whole
+from phasepipe.specification.base import Few, Model, Whole, shown
 from phasepipe.specification.paths import ExpandedPath
 
 _LINE = r"^[^\n]*$"  # text that becomes one line of a job script
@@ -72,7 +72,7 @@ class SchedulerAddress(Model):
         port = address.rpartition(":")[2]
         if len(port) > 5 or not 0 < int(port) < 2**16:
             raise ValueError(
-                f"= {address!r} is not valid; a port is a number from 1 to 65535, for example 8786"
+                f"= {shown(address)} is not valid; a port is a number from 1 to 65535, for example 8786"
             )
         return address
 
@@ -152,7 +152,7 @@ class SlurmCluster(Model):
         number, unit = re.match(r"([\d.]+) ?([kKMGT]?)", memory).groups()  # type: ignore[union-attr]
         if not _LEAST_MEMORY <= float(number) * _UNITS[unit] <= _MOST_MEMORY:
             raise ValueError(
-                f"= {memory!r} is not valid; a job needs between 100MB and 100TB, for example 4GB"
+                f"= {shown(memory)} is not valid; a job needs between 100MB and 100TB, for example 4GB"
             )
         return memory
 
@@ -161,7 +161,7 @@ class SlurmCluster(Model):
     def _walltime_of_a_job(cls, walltime: str) -> str:
         if _seconds(walltime) > _LONGEST_JOB:
             raise ValueError(
-                f"= {walltime!r} is not valid; it is longer than a year, use for example '04:00:00'"
+                f"= {shown(walltime)} is not valid; it is longer than a year, use for example '04:00:00'"
             )
         return walltime
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from phasepipe.errors import SweepError
+from phasepipe.specification.base import shown
 from phasepipe.specification.messages import sentence
 from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.sweep import Sweep
@@ -57,7 +58,8 @@ class Configuration(BaseModel):
     def _no_wildcard(cls, results: str) -> str:
         if "{" in results or "}" in results:
             raise ValueError(
-                f"{results!r} contains braces, which Snakemake interprets as wildcards; choose another folder"
+                f"{shown(results)} contains braces, which Snakemake interprets as wildcards; choose another "
+                "folder"
             )
         return results
 
@@ -142,7 +144,7 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None, trust: bool =
     name = configuration.sweep if name is None else name
     if name not in configuration.sweeps:
         known = ", ".join(configuration.sweeps)
-        raise SweepError(f"configuration: there is no sweep {name!r}; the sweeps are {known}")
+        raise SweepError(f"configuration: there is no sweep {shown(name)}; the sweeps are {known}")
     settings = configuration.sweeps[name]
     loss = settings.get("loss")
     if isinstance(loss, dict) and "kind" not in loss and "a" in loss:

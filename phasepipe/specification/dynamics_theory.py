@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from phasepipe.specification.base import Model
+from phasepipe.specification.base import Model, Real, Whole, shown
 from phasepipe.specification.grid import AlphaList
 
 
@@ -21,15 +21,25 @@ class DynamicsTheory(Model):
         description="Signal-to-noise ratios to predict; default those of the grid",
         examples=[[2, 2.5, 3]],
     )
-    t_max: float = Field(
+    t_max: Real = Field(
         default=3.2, gt=0, le=100, description="Longest time and budget to predict", examples=[3.2]
     )
-    accuracy: float = Field(
+    accuracy: Real = Field(
         default=0.03, ge=1e-4, le=0.2, description="Target relative error", examples=[0.03]
     )
-    samples: int = Field(
+    samples: Whole = Field(
         default=2**14, ge=256, le=2**20, description="Samples of the effective process", examples=[16384]
     )
+
+    @field_validator("alpha")
+    @classmethod
+    def _distinct(cls, alphas: list[float] | None) -> list[float] | None:
+        if alphas and len(set(alphas)) < len(alphas):
+            twice = next(alpha for alpha in alphas if alphas.count(alpha) > 1)
+            raise ValueError(
+                f"= {shown(alphas)} is not valid; it contains {twice:g} twice, list every alpha once"
+            )
+        return alphas
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Self:

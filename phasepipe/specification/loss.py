@@ -19,7 +19,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from phasepipe.errors import SweepError
 from phasepipe.physics.loss_check import LossError, examined
 from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
-from phasepipe.specification.base import Model, Real
+from phasepipe.specification.base import Model, Real, shown
 from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.time_limit import TooSlow, time_limit
 
@@ -87,11 +87,13 @@ class CustomLossSpec(Model):
 
     def _require_path(self) -> None:
         if "." not in self.path.strip("."):
-            raise SweepError(f"loss.path = {self.path!r} has no module; use for example my_losses.Amplitude")
+            raise SweepError(
+                f"loss.path = {shown(self.path)} has no module; use for example my_losses.Amplitude"
+            )
 
     def _not_imported(self, name: str, reason: str) -> SweepError:
         return SweepError(
-            f"loss.path = {self.path!r} cannot be imported ({reason}); "
+            f"loss.path = {shown(self.path)} cannot be imported ({reason}); "
             f"put {name}.py into {Path(self.directory).resolve()} or install its package"
         )
 
@@ -122,16 +124,18 @@ class CustomLossSpec(Model):
         self._require_path()
         if not self._trusted:
             raise UntrustedLossError(
-                f"loss.path = {self.path!r} would run the code of {self.code()}; if you trust whoever wrote "
-                "it, allow that with --trust, or with open_sweep(..., trust=True)"
+                f"loss.path = {shown(self.path)} would run the code of {self.code()}; if you trust whoever "
+                "wrote it, allow that with --trust, or with open_sweep(..., trust=True)"
             )
         try:
             with time_limit(_PROCESSOR_SECONDS, _SECONDS):
                 return examined(self._built())
         except TooSlow as error:
-            raise SweepError(f"loss.path = {self.path!r} {error} and was stopped; does it loop?") from error
+            raise SweepError(
+                f"loss.path = {shown(self.path)} {error} and was stopped; does it loop?"
+            ) from error
         except LossError as error:
-            raise SweepError(f"loss.path = {self.path!r}: {error}") from error
+            raise SweepError(f"loss.path = {shown(self.path)}: {error}") from error
 
     def _built(self) -> object:
         module_name, _, attribute = self.path.rpartition(".")
@@ -143,7 +147,7 @@ class CustomLossSpec(Model):
                 return target(**self.parameters)
             except (Exception, SystemExit) as error:
                 raise SweepError(
-                    f"loss.path = {self.path!r} cannot be called with parameters {self.parameters}: "
+                    f"loss.path = {shown(self.path)} cannot be called with parameters {self.parameters}: "
                     f"{_reason(error)}"
                 ) from error
         return target

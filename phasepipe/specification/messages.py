@@ -10,10 +10,9 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from phasepipe.specification.base import Model
+from phasepipe.specification.base import Model, shown
 from phasepipe.specification.grid import AlphaRange
 
-_WIDEST = 60  # maximal number of characters of a value in a message
 _MAPPING_TYPES = {"dict_type", "model_type", "model_attributes_type"}
 
 
@@ -42,7 +41,7 @@ def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "union_tag_not_found":
         return f"key '{key}.kind' is missing; use one of {', '.join(_kinds(path[0], model))}"
     if kind == "union_tag_invalid":
-        return f"{key}.kind = {context['tag']!r} is not valid; use one of {context['expected_tags']}"
+        return f"{key}.kind = {shown(context['tag'])} is not valid; use one of {context['expected_tags']}"
     if kind == "too_short":
         return f"{key} is empty; give at least one value"
     if kind == "value_error":
@@ -51,12 +50,12 @@ def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{key} {message}"
         return message if not key or message.startswith(key) else f"{key}: {message}"
     if kind == "string_pattern_mismatch":
-        return f"{key} = {_shown(first['input'])} is not valid; {_example(path, parent)}"
+        return f"{key} = {shown(first['input'])} is not valid; {_example(path, parent)}"
     if kind == "string_type" and isinstance(first["input"], int | float):
-        return f"{key} = {_shown(first['input'])} is not valid; it should be text, in quotes"
+        return f"{key} = {shown(first['input'])} is not valid; it should be text, in quotes"
     cure = "a mapping of keys to values" if kind in _MAPPING_TYPES else None
     message = f"it should be {cure}" if cure else re.sub(r"^.*?should", "it should", first["msg"])
-    return f"{key} = {_shown(first['input'])} is not valid; {message}"
+    return f"{key} = {shown(first['input'])} is not valid; {message}"
 
 
 def _example(path: list[str], parent: type[BaseModel]) -> str:
@@ -65,14 +64,6 @@ def _example(path: list[str], parent: type[BaseModel]) -> str:
     wanted = fields[-1].description if fields and fields[-1].description else "something of another form"
     examples = fields[-1].examples if fields else None
     return f"write {wanted}" + (f", for example '{examples[0]}'" if examples else "")
-
-
-def _shown(value: object) -> str:
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python refuses to print integers with thousands of digits
-        text = "a number of thousands of digits"
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from phasepipe.specification.base import shown
+
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 
@@ -21,13 +23,13 @@ def expanded(text: str) -> str:
         If the path is empty, or contains an unknown environment variable or user.
     """
     if not text.strip() or "\0" in text or "\n" in text:
-        raise ValueError(f"{text!r} is not a file or folder; write for example 'results'")
+        raise ValueError(f"{shown(text)} is not a file or folder; write for example 'results'")
 
     def value(found: re.Match[str]) -> str:
         name = found[1] or found[2]
         if not os.environ.get(name):
             raise ValueError(
-                f"{text!r} contains the environment variable {name}, which is unset or empty; "
+                f"{shown(text)} contains the environment variable {name}, which is unset or empty; "
                 "set it, or write the full path"
             )
         return os.environ[name]
@@ -35,7 +37,7 @@ def expanded(text: str) -> str:
     path = _VARIABLE.sub(value, text)
     if "$" in _VARIABLE.sub("", text):
         raise ValueError(
-            f"{text!r} contains a $ without the name of a variable; write for example ${{SCRATCH}}/x"
+            f"{shown(text)} contains a $ without the name of a variable; write for example ${{SCRATCH}}/x"
         )
     if path.startswith("~"):
         try:
@@ -43,7 +45,7 @@ def expanded(text: str) -> str:
         except RuntimeError as error:
             user = path.split("/")[0]
             raise ValueError(
-                f"{text!r}: {user} is not a user of this machine; write the full path"
+                f"{shown(text)}: {user} is not a user of this machine; write the full path"
             ) from error
     return path
 

@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from phasepipe.specification.base import shown
+
 _DEEPEST = 30  # levels of nesting; a sweep has six
 _MOST_VALUES = 200_000  # with aliases expanded
 _MOST_DIGITS = 400  # more than the largest float has
@@ -132,7 +134,7 @@ class _Reader:
             if same in lines:
                 where = f" of {'.'.join(path)}" if path else ""
                 raise YamlError(
-                    f"has the key {key!r}{where} twice, in lines {lines[same]} and {line}; keep one"
+                    f"has the key {shown(key)}{where} twice, in lines {lines[same]} and {line}; keep one"
                 )
             lines[same] = line
             value, size = self._read(value_node, path if key == "<<" else (*path, str(key)))
@@ -151,7 +153,8 @@ class _Reader:
         key = _scalar(node, path)
         if key is None or (isinstance(key, float) and not key.is_integer()):
             raise YamlError(
-                f"{_place(node, path)} has the key {node.value or 'null'!r}; a key is a word or an integer"
+                f"{_place(node, path)} has the key {shown(node.value or 'null')}; a key is a word "
+                "or an integer"
             )
         return key
 

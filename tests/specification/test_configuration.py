@@ -57,6 +57,18 @@ REFUSED = {
         {"precision": {"alpha_50": 0.1, "core_hours": 1, "core_hour": 1}},
         ["unknown key 'precision.core_hour'", "did you mean 'core_hours'?"],
     ),
+    "theory at one alpha twice": (
+        {"dynamics_theory": {"alpha": [2, 3, 2]}},
+        ["dynamics_theory.alpha = [2.0, 3.0, 2.0]", "contains 2 twice"],
+    ),
+    "theory to a time in words": (
+        {"dynamics_theory": {"t_max": "3"}},
+        ["dynamics_theory.t_max = '3'", "without quotes"],
+    ),
+    "theory of true samples": (
+        {"dynamics_theory": {"samples": True}},
+        ["dynamics_theory.samples = True", "give a number"],
+    ),
     "precision at another N": (
         {"precision": {"alpha_50": 0.1, "core_hours": 1, "N": [13]}},
         ["precision.N contains 13", "N is [12]"],
@@ -347,6 +359,14 @@ def test_name_that_is_no_folder_is_refused(configuration, name, words):
     with pytest.raises(SweepError) as refused:
         load_sweep({"sweep": name, "sweeps": {name: settings}})
     assert_sentence(str(refused.value), f"sweep {name!r}: ", words)
+
+
+@pytest.mark.parametrize("key", ["t_max", "seed", "loss", "cluster"])
+def test_a_long_value_is_shortened(configuration, key):
+    value = {"kind": "a" * 5000} if key in ("loss", "cluster") else "a" * 5000
+    with pytest.raises(SweepError) as refused:
+        load_sweep(configuration(**{key: value}))
+    assert len(str(refused.value)) < 300
 
 
 def test_a_name_of_a_hundred_letters_is_taken(configuration):
