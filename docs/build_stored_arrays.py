@@ -64,7 +64,7 @@ PLACES = {
     ),
     **{
         name: (f"Reduced sweeps: {name}", f"`{name}.zarr.zip`, written by `phasepipe reduce`.")
-        for name in ("counts", "window", "decision", "course", "curvature")
+        for name in ("counts", "recovery", "window", "decision", "course", "curvature")
     },
 }
 

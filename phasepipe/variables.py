@@ -414,8 +414,6 @@ FLOW_THRESHOLD = (
     | _named((), "str", {"note": "what could not be found, and why"})
 )
 
-# tables of reduced sweeps: runs by instance, and means over the runs of a fate
-
 # the rounds of a sweep with the key precision; round 0 is the grid that was asked for
 PRECISION = (
     _named(
@@ -445,6 +443,13 @@ PRECISION = (
         "conclusion": Variable((), "str", "how the rounds ended; empty while they go on"),
     }
 )
+
+# tables of reduced sweeps: single runs, runs by instance, and means over the runs of a fate
+
+RECOVERY = {
+    name: ENGINE[name]._replace(dims=("N", "alpha", "start_group", "instance", "start"), dtype=dtype)
+    for name, dtype in (("outcome", "uint8"), ("recovery_time", "float32"), ("end_time", "float32"))
+}
 
 COUNTS = _named(
     ("N", "alpha", "start_group", "instance"),
@@ -549,6 +554,7 @@ STORES: Mapping[str, Variables] = {
     "flow_threshold": FLOW_THRESHOLD,
     "precision": PRECISION,
     "counts": COUNTS,
+    "recovery": RECOVERY,
     "window": WINDOW,
     "decision": DECISION,
     "course": COURSE,

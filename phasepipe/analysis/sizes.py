@@ -1,8 +1,9 @@
-"""Join tables of one N each into one table over all N."""
+"""Join tables of one N or one kind of start each into one table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,12 +30,20 @@ def join_sizes(tables: Mapping[int, xr.Dataset]) -> xr.Dataset:
     those of the first table.
     """
     parts = [table.drop_vars(("N", "measurements"), errors="ignore") for table in tables.values()]
-    fill = {
-        str(name): 0 if np.issubdtype(values.dtype, np.integer) else np.nan
-        for name, values in parts[0].data_vars.items()
-    }
-    joined = xr.concat(parts, pd.Index(list(tables), name="N"), join="outer", fill_value=fill)
+    joined = xr.concat(parts, pd.Index(list(tables), name="N"), join="outer", fill_value=_fill(parts[0]))
     joined = joined.transpose(*(dim for dim in _LEADING if dim in joined.dims), ...)
     for name in ("N", "alpha"):
         joined[name].attrs = COORDINATES[name].attributes()
     return joined.assign_attrs(parts[0].attrs)
+
+
+def join_groups(tables: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join the tables of all kinds of start along ``start_group``, filled as by :func:`join_sizes`."""
+    return xr.concat(list(tables), "start_group", join="outer", fill_value=_fill(tables[0]))
+
+
+def _fill(table: xr.Dataset) -> dict[str, Any]:
+    return {
+        str(name): 0 if np.issubdtype(values.dtype, np.integer) else np.nan
+        for name, values in table.data_vars.items()
+    }

@@ -1,10 +1,5 @@
 """alpha_50 at every time budget T and in the limit T to infinity, treating recovery times as survival data.
 
-A run that recovered has a first-passage time; a run that is certified trapped never recovers; an undecided
-run is censored at its end time. As long as no run is censored before T, P(T) is a simple proportion. Beyond
-that, the product-limit estimator is used: each recovery is weighted to represent runs that were censored
-before it (redistribution to the right, Efron 1967).
-
 The limit assumes that, among all runs that eventually recover, a share ``(1 + t / c)^-gamma`` recovers after
 a late time t: a power law with onset c, and the same gamma and c for all alphas of a size. Recoveries between
 ``t0`` and the horizon T follow this law truncated to that window (as Aban, Meerschaert and Panorska, J. Am.
@@ -17,19 +12,17 @@ as independent units, and over ``t0``.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from statsmodels.duration.survfunc import SurvfuncRight
 
-from phasepipe.analysis.counts import Cells, FloatArray, InstanceSums
+from phasepipe.analysis.counts import Cells, FloatArray
 from phasepipe.analysis.curves import CurveFit, fit_curve
 from phasepipe.analysis.monotone import weighted_quantiles
-from phasepipe.physics.outcomes import Outcome
+from phasepipe.analysis.recovery_times import RecoveryTimes
 from phasepipe.variables import TIME_LIMIT, labelled
 
 TAIL_STARTS = (0.03, 0.1)  # t0 divided by the horizon
@@ -51,79 +44,6 @@ NAMES = {column: f"budget_{column}" for column in (*COLUMNS, "undecided")} | {
 SUMS = 201  # number of quantiles of each normal distribution in the mixture
 
 Row = dict[str, Any]  # one value or message per column
-
-
-@dataclass(frozen=True)
-class RecoveryTimes:
-    """Runs of one size. Arrays over runs have shape (alpha, instance, start)."""
-
-    N: int
-    alpha: FloatArray
-    time: FloatArray  # first passage of recovered runs, end of undecided ones, infinite for trapped ones
-    recovered: NDArray[np.bool_]
-    counted: NDArray[np.bool_]  # computed and not diverged
-
-    @classmethod
-    def of(cls, outcome: xr.DataArray, recovery_time: xr.DataArray, end_time: xr.DataArray) -> RecoveryTimes:
-        """From arrays with dims ``alpha, instance, start`` and ``N`` as scalar coordinate."""
-        dims = ("alpha", "instance", "start")
-        kind = outcome.transpose(*dims).values
-        recovered = kind == Outcome.RECOVERED
-        time = np.where(recovered, recovery_time.transpose(*dims).values, end_time.transpose(*dims).values)
-        time = np.where(kind == Outcome.TRAPPED, np.inf, time).astype(float)
-        counted = (kind != Outcome.PENDING) & (kind != Outcome.DIVERGED)
-        if np.isnan(time[counted]).any():
-            raise ValueError("a valid run has no time; recovered runs need recovery_time, others end_time")
-        order = np.argsort(outcome["alpha"].values)
-        return cls(
-            int(outcome["N"]), outcome["alpha"].values[order].astype(float), time[order], recovered[order],
-            counted[order],
-        )  # fmt: skip
-
-    @property
-    def horizon(self) -> float:
-        """Smallest end time of the undecided runs; the last recovery time if there are none."""
-        undecided = self.counted & ~self.recovered & np.isfinite(self.time)
-        last = self.time[self.recovered].max(initial=0.0)
-        return float(self.time[undecided].min()) if undecided.any() else float(last)
-
-    @property
-    def longest(self) -> float:
-        """Largest time budget that the runs cover; infinite if no run is undecided."""
-        undecided = self.counted & ~self.recovered & np.isfinite(self.time)
-        return float(self.time[np.isfinite(self.time)].max()) if undecided.any() else np.inf
-
-    def undecided_share(self, budget: float) -> FloatArray:
-        """Share of the runs neither recovered by ``budget`` nor certified trapped, shape (alpha,)."""
-        open_ = self.counted & np.isfinite(self.time) & ~(self.recovered & (self.time <= budget))
-        return np.asarray(open_.sum((1, 2)) / self.counted.sum((1, 2)))
-
-    def weights(self) -> FloatArray:
-        """Number of runs that each recovery represents: 1 unless runs were censored before it."""
-        weight = np.zeros(self.time.shape)
-        beyond = 2 * self.time[np.isfinite(self.time)].max(initial=1.0)
-        for cell in range(len(self.alpha)):
-            counted, recovered = self.counted[cell], self.recovered[cell] & self.counted[cell]
-            if not recovered.any():
-                continue
-            time = np.where(np.isfinite(self.time[cell]), self.time[cell], beyond)
-            curve = SurvfuncRight(time[counted], recovered[counted].astype(int))
-            jumps = -np.diff(curve.surv_prob, prepend=1.0) * counted.sum()
-            events = np.bincount(
-                np.searchsorted(curve.surv_times, time[recovered]), minlength=len(curve.surv_times)
-            )
-            each = jumps / np.maximum(events, 1)
-            weight[cell][recovered] = each[np.searchsorted(curve.surv_times, time[recovered])]
-        return weight
-
-    def cells(self, weight: FloatArray) -> Cells:
-        """Sums over instances, with recoveries weighted by ``weight``; empty cells are omitted."""
-        k, n = weight.sum(-1), self.counted.sum(-1).astype(float)
-        kept = n.sum(-1) > 0
-        k, n = k[kept], n[kept]
-        between = np.divide(k * k, n, out=np.zeros_like(k), where=n > 0).sum(-1)
-        sums = InstanceSums((n > 0).sum(-1).astype(float), n.sum(-1), k.sum(-1), (n * n).sum(-1), between)
-        return Cells(self.N, self.alpha[kept], sums)
 
 
 def alpha_50_over_time(

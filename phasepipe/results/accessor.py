@@ -15,7 +15,14 @@ from phasepipe.errors import UserError
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import Problem
 from phasepipe.results.citation import citation
-from phasepipe.results.estimates import counts_at, estimated_sizes, stored_runs, success_at, windows_at
+from phasepipe.results.estimates import (
+    counts_at,
+    estimated_sizes,
+    limit_at,
+    stored_runs,
+    success_at,
+    windows_at,
+)
 from phasepipe.results.rerun import repeat_run, stored_problem
 from phasepipe.results.selection import (
     QueryError,
@@ -166,7 +173,7 @@ class PhaseAccessor:
         Parameters
         ----------
         T, start, N
-            As in :meth:`success`. A reduced sweep has counts at ``t_max`` only.
+            As in :meth:`success`.
 
         Returns
         -------
@@ -191,31 +198,43 @@ class PhaseAccessor:
 
         Parameters
         ----------
-        start, T, N
+        start, N
             As in :meth:`success`.
+        T
+            As in :meth:`success`, or ``numpy.inf`` for unlimited time. That limit is exact if no run is
+            undecided; otherwise late recoveries are extrapolated by a power law, and the error contains what
+            the data leave open about it (:mod:`phasepipe.analysis.time_limit`).
 
         Returns
         -------
-        Dataset with dimension N: ``alpha_50, alpha_50_lower, alpha_50_upper, alpha_50_error, width, ...``,
-        ``status`` and ``message``. If the grid does not contain the crossing, ``alpha_50`` is NaN and
-        ``message`` says so.
+        Dataset with dimension N: ``alpha_50, alpha_50_lower, alpha_50_upper, alpha_50_error, width, ...`` and
+        ``message``. If alpha_50 is not known, it is NaN and ``message`` gives the reason, for example that
+        the grid does not contain the crossing. Within a budget there is also ``status``; for unlimited time
+        ``undecided``, the largest share of undecided runs over alpha, and ``tail_exponent``, that of late
+        recoveries.
 
         Raises
         ------
         QueryError
-            If a size has a single alpha.
+            If a size has a single alpha (with ``T = numpy.inf``, ``message`` says so).
 
         Examples
         --------
         >>> open_sweep(folder).phase.alpha_50()["alpha_50"].dims
         ('N',)
+        >>> limit = open_sweep(folder).phase.alpha_50(T=float("inf"))
+        >>> float(limit["budget"]), limit["alpha_50"].dims
+        (inf, ('N',))
         """
+        group = group_named(self.sweep, start)
+        if T is not None and np.isposinf(T):
+            return limit_at(self._tree, self.sweep, group, self._sizes(N)).assign_attrs(start=group.name)
         try:
             table = curve_table(fit_curves(self.counts(T, start, N), steered=self.sweep.precise_sizes()))
         except ValueError as error:
             raise QueryError(str(error)) from error
         table = table.assign_coords(budget=((), self._budget(T), COORDINATES["budget"].attributes()))
-        return table.assign_attrs(start=group_named(self.sweep, start).name)
+        return table.assign_attrs(start=group.name)
 
     def windows(self, start: str | None = None, N: int | Sequence[int] | None = None) -> pd.DataFrame:
         """Quartiles of t_BBP, the time at which a run loses the outlier that points to the signal.

@@ -10,8 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.counts import counts_from_xarray
+from phasepipe.analysis.recovery_times import RecoveryTimes, kept_runs
 from phasepipe.analysis.sizes import join_sizes
 from phasepipe.analysis.success import counts_at_budget, success_table
+from phasepipe.analysis.time_limit import time_limit_dataset
 from phasepipe.figures.hessian_tables import window_lengths_table
 from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.results.selection import QueryError, is_reduced, listed, require_size, stored_sizes
@@ -48,12 +50,21 @@ def _of_group(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, names:
     return group.select(asked_runs(stored_runs(tree, N)[list(names)], sweep, N)).load()
 
 
+def _runs(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, names: Sequence[str]) -> xr.Dataset:
+    """Outcome and times of the requested runs at ``N``, from the runs or from what is kept of them."""
+    if not is_reduced(tree):
+        return _of_group(tree, sweep, group, N, names)
+    recovery = tree["recovery"].to_dataset()
+    require_size(recovery["N"].values.tolist(), N)
+    return kept_runs(recovery, N, group.position)[list(names)]
+
+
 def _reaching(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, budget: float) -> xr.Dataset:
     """Outcomes and times of the runs; those that are still to be continued to ``budget`` are pending."""
     # if every run has ended at this budget, do not read end_time, a third of the chunks
-    ended = budget == sweep.t_max == stored_runs(tree, N).attrs.get(REACHED)
+    ended = is_reduced(tree) or budget == sweep.t_max == stored_runs(tree, N).attrs.get(REACHED)
     names = ["outcome", "recovery_time", *([] if ended else ["end_time"])]
-    runs = _of_group(tree, sweep, group, N, names)
+    runs = _runs(tree, sweep, group, N, names)
     if not ended:
         short = unfinished(runs["outcome"], runs["end_time"], budget)
         runs["outcome"] = runs["outcome"].where(~short, np.uint8(Outcome.PENDING))
@@ -68,9 +79,9 @@ def success_at(
     Raises
     ------
     QueryError
-        If a size is not stored, or a reduced sweep does not hold this budget or level.
+        If a size is not stored, or a sweep reduced without recovery times does not hold this budget or level.
     """
-    if is_reduced(tree):
+    if _without_times(tree):
         return _kept_success(tree, group, sizes, budget, level)
     tables = {}
     for N in sizes:
@@ -96,20 +107,41 @@ def counts_at(
     Raises
     ------
     QueryError
-        If a size is not stored, or a reduced sweep is asked for another budget than ``t_max``.
+        If a size is not stored, or a sweep reduced without recovery times is asked for another budget than
+        ``t_max``.
     """
-    if not is_reduced(tree):
+    if not _without_times(tree):
         runs = [_reaching(tree, sweep, group, N, budget) for N in sizes]
         return pd.concat(
             [counts_at_budget(at["outcome"], at["recovery_time"], budget) for at in runs], ignore_index=True
         )
     if budget < sweep.t_max:
         raise QueryError(
-            f"T = {budget:g} needs single runs, and sweep {tree.name!r} is reduced to counts at t_max = "
-            f"{sweep.t_max:g}; ask at t_max, or open the folder that it was reduced from"
+            f"T = {budget:g} needs recovery times, and sweep {tree.name!r} was reduced by an earlier version "
+            f"to counts at t_max = {sweep.t_max:g}; ask at t_max, or reduce the sweep again"
         )
     table = _at_sizes(tree["counts"].to_dataset(), sizes).isel(start_group=group.position)
     return counts_from_xarray(table[["recovered", "runs"]].load())
+
+
+def limit_at(tree: xr.DataTree, sweep: Sweep, group: StartGroup, sizes: Sequence[int]) -> xr.Dataset:
+    """alpha_50 of one kind of start for unlimited time, dim N.
+
+    Raises
+    ------
+    QueryError
+        If a size is not stored, or the sweep was reduced without recovery times.
+    """
+    if _without_times(tree):
+        raise QueryError(
+            f"unlimited time needs recovery times, and sweep {tree.name!r} was reduced by an earlier version "
+            "without them; reduce the sweep again"
+        )
+    found = [_runs(tree, sweep, group, N, ("outcome", "recovery_time", "end_time")) for N in sizes]
+    runs = [RecoveryTimes.of(at["outcome"], at["recovery_time"], at["end_time"]) for at in found]
+    table = time_limit_dataset(runs, [], steered=sweep.precise_sizes()).isel(budget=0)
+    names = {str(name): str(name).removeprefix("budget_") for name in table.data_vars}
+    return table.rename(names | {"budget_note": "message"})
 
 
 def windows_at(tree: xr.DataTree, sweep: Sweep, group: StartGroup, sizes: Sequence[int]) -> pd.DataFrame:
@@ -141,6 +173,11 @@ def windows_at(tree: xr.DataTree, sweep: Sweep, group: StartGroup, sizes: Sequen
     return window_lengths_table(join_sizes(tables))
 
 
+def _without_times(tree: xr.DataTree) -> bool:
+    """Whether the tree is a sweep reduced by a version that kept no recovery times."""
+    return is_reduced(tree) and "recovery" not in tree.children
+
+
 def _kept_success(
     tree: xr.DataTree, group: StartGroup, sizes: Sequence[int], budget: float, level: float
 ) -> xr.Dataset:
@@ -154,13 +191,13 @@ def _kept_success(
     position = np.flatnonzero(np.isclose(budgets, budget, rtol=1e-6))
     if not position.size:
         raise QueryError(
-            f"T = {budget:g} needs single runs, and sweep {tree.name!r} is reduced to the time budgets "
-            f"{listed(budgets.tolist())}; ask for one of them, or open the folder that it was reduced from"
+            f"T = {budget:g} needs recovery times, and sweep {tree.name!r} was reduced by an earlier version "
+            f"to the time budgets {listed(budgets.tolist())}; ask for one of them, or reduce the sweep again"
         )
     if level != table.attrs["level"]:
         raise QueryError(
-            f"level = {level:g} needs single runs, and sweep {tree.name!r} is reduced to intervals of level "
-            f"{table.attrs['level']:g}"
+            f"level = {level:g} needs recovery times, and sweep {tree.name!r} was reduced by an earlier "
+            f"version to intervals of level {table.attrs['level']:g}; reduce the sweep again"
         )
     return table.isel(budget=int(position[0])).load()
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasepipe.analysis.sizes import join_sizes
+from phasepipe.analysis.recovery_times import recovery_table
+from phasepipe.analysis.sizes import join_groups, join_sizes
 from phasepipe.analysis.summaries import (
     counts_table,
     course_table,
@@ -41,7 +42,7 @@ from phasepipe.store.tables import (
 )
 
 _COPIED = ("theory", "success", "scaling", "flow_threshold", "precision")
-_RUN = ("outcome", "recovery_time", "t_bbp", "status")
+_RUN = ("outcome", "recovery_time", "end_time", "t_bbp", "status")
 _RECORDS = ("overlap", "loss", "gradient_norm", "edge", "outlier", "outlier_overlap")
 _SPECTRA = (
     "eigenvalues",
@@ -79,10 +80,10 @@ class NothingToReduceError(UserError):
 def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) -> None:
     """Write the tables of the finished sweep in ``folder`` into ``target``.
 
-    The tables of ``_COPIED`` are copied if they exist. ``counts`` by instance, ``window``,
-    ``decision`` and ``fate`` are computed from the runs; if the sweep has snapshots, also ``course`` and,
-    once they are diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`). Every table contains the
-    provenance of the runs, and the commit and machine that reduced them.
+    The tables of ``_COPIED`` are copied if they exist. ``counts`` by instance, ``recovery`` with the times of
+    every run, ``window``, ``decision`` and ``fate`` are computed from the runs; if the sweep has snapshots,
+    also ``course`` and, once they are diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`).
+    Every table contains the provenance of the runs, and the commit and machine that reduced them.
 
     Parameters
     ----------
@@ -128,7 +129,12 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
 
 def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
     """Tables computed from the runs, over N, alpha and group of starts."""
-    made: dict[str, Table] = {"counts": _counts, "window": window_table, "decision": decision_table}
+    made: dict[str, Table] = {
+        "counts": _counts,
+        "recovery": recovery_table,
+        "window": window_table,
+        "decision": decision_table,
+    }
     if len(sweep.snapshot_indices()):
         made["course"] = course_table
     found: dict[str, dict[int, xr.Dataset]] = {name: {} for name in made}
@@ -138,8 +144,7 @@ def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:
         require_complete(sweep, N, stored)
         runs = stored[[*_RUN, *_RECORDS]].load()
         for name, make in made.items():
-            tables = [make(group.select(runs)) for group in groups]
-            found[name][N] = xr.concat(tables, "start_group")
+            found[name][N] = join_groups([make(group.select(runs)) for group in groups])
     labels = {
         "start_kind": (
             "start_group",

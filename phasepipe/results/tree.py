@@ -13,7 +13,7 @@ from phasepipe.store.tables import open_chunked, refuse_mixture
 
 STAGES = ("instances", "runs", "spectra")
 TABLES = ("theory", "success", "scaling", "fate", "dynamics", "flow_threshold", "precision")
-REDUCED = ("counts", "window", "decision", "course", "curvature")  # tables of phasepipe reduce
+REDUCED = ("counts", "recovery", "window", "decision", "course", "curvature")  # tables of phasepipe reduce
 
 
 def open_sweep(path: str | Path, trust: bool = False) -> xr.DataTree:

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from phasepipe.analysis.recovery_times import RecoveryTimes
 from phasepipe.analysis.scaling import ScalingStudy, scaling_dataset, scaling_study
 from phasepipe.analysis.scaling_text import scaling_report, time_limit_report, verdict
 from phasepipe.analysis.success import counts_at_budget
-from phasepipe.analysis.time_limit import RecoveryTimes, time_limit_dataset
+from phasepipe.analysis.time_limit import time_limit_dataset
 from phasepipe.figures.bands import Band
 from phasepipe.figures.extrapolation import extrapolation_figure
 from phasepipe.figures.scaling import (

@@ -7,8 +7,10 @@ from scipy import stats
 
 from phasepipe.analysis.curves import fit_curves
 from phasepipe.analysis.planted import POPULATIONS, PlantedScaling
+from phasepipe.analysis.recovery_times import RecoveryTimes, kept_runs, recovery_table
+from phasepipe.analysis.sizes import join_groups, join_sizes
 from phasepipe.analysis.success import counts_at_budget
-from phasepipe.analysis.time_limit import RecoveryTimes, alpha_50_over_time, time_limit_dataset
+from phasepipe.analysis.time_limit import alpha_50_over_time, time_limit_dataset
 from phasepipe.physics.outcomes import Outcome
 
 N, HORIZON = 256, 100.0
@@ -79,6 +81,35 @@ def test_trapped_runs_never_recover_and_are_watched_for_ever():
     assert runs.weights().ravel() == pytest.approx([1, 0, 0, 0, 1])
     assert runs.undecided_share(10.0) == pytest.approx(0)
     assert runs.undecided_share(2.0) == pytest.approx(0.2)
+
+
+def test_the_kept_table_gives_back_the_runs_and_counts_exactly_at_any_budget():
+    rng = np.random.default_rng(7)
+    names = ("outcome", "recovery_time", "end_time")
+    runs = {}
+    for size, instances in ((N, 12), (2 * N, 5)):
+        arrays = planted(rng, instances=instances, starts=3, alphas=ALPHAS[:2] + size / 1e4)
+        at = xr.Dataset(dict(zip(names, arrays, strict=True))).assign_coords(
+            N=size, instance=np.arange(instances)
+        )
+        # recoveries next to a budget, on both sides of it
+        at["recovery_time"][0, 0] = 10 * np.array([1 - 1e-9, 1, 1 + 1e-9])
+        at["outcome"][0, 0] = Outcome.RECOVERED
+        runs[size] = at
+    few = {size: at.isel(start=[0]) for size, at in runs.items()}  # another kind of start
+    table = join_sizes(
+        {size: join_groups([recovery_table(runs[size]), recovery_table(few[size])]) for size in runs}
+    )
+    assert table["outcome"].dtype == np.uint8
+    assert table["recovery_time"].dtype == np.float32
+    for group, expected in enumerate((runs, few)):
+        for size, at in expected.items():
+            kept = kept_runs(table, size, group)
+            np.testing.assert_array_equal(kept["outcome"], at["outcome"])
+            np.testing.assert_allclose(kept["end_time"], at["end_time"], rtol=1e-6)
+            for budget in (0.5, 10.0, HORIZON):
+                counts = [counts_at_budget(x["outcome"], x["recovery_time"], budget) for x in (kept, at)]
+                assert counts[0]["recovered"].tolist() == counts[1]["recovered"].tolist()
 
 
 def test_staggered_ends_give_the_same_curve_as_full_follow_up():

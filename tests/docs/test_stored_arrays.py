@@ -12,7 +12,7 @@ from phasepipe.variables import STORES
 
 DOCS = Path(__file__).parents[2] / "docs"
 ABSENT = {"sensing"}  # not asked for here
-REDUCED = ("counts", "window", "decision", "course", "curvature")
+REDUCED = ("counts", "recovery", "window", "decision", "course", "curvature")
 IN_A_SWEEP = [store for store in STORES if store not in (*REDUCED, "dynamics", "flow_threshold", "precision")]
 
 

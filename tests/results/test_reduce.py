@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
@@ -13,6 +14,7 @@ from phasepipe.analysis.summaries import clustered_mean, signal_curvature
 from phasepipe.physics.hessian import tangent_hessian
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.results.reduce import NothingToReduceError, reduce_sweep
+from phasepipe.results.selection import QueryError
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
 from phasepipe.store.reading import DamagedStoreError
@@ -33,6 +35,38 @@ def test_counts_are_those_of_the_runs(reduced):
                 expected = (outcome == Outcome[name.upper()]).sum("start").values
                 np.testing.assert_array_equal(of_group[name].values, expected)
             assert (of_group["runs"] == chosen.sum()).all()
+
+
+@pytest.mark.parametrize("start", ["random", "warm starts, m0 = 0.5"])
+def test_a_reduced_sweep_answers_at_any_time_as_its_runs_do(reduced, start):
+    sweep, folder, target = reduced
+    full, kept = pp.open_sweep(folder.root).phase, pp.open_sweep(target.root).phase
+    for T in (0.3, 7.0, sweep.t_max):
+        xr.testing.assert_allclose(kept.success(T, start, level=0.9), full.success(T, start, level=0.9))
+        found = kept.alpha_50(start, T)
+        xr.testing.assert_allclose(found, full.alpha_50(start, T))
+        names = ["N", "alpha", "instance"]
+        counts = (phase.counts(T, start).sort_values(names, ignore_index=True) for phase in (kept, full))
+        pd.testing.assert_frame_equal(*counts)
+    limit = kept.alpha_50(start, T=np.inf)
+    xr.testing.assert_allclose(limit, full.alpha_50(start, T=np.inf))
+    assert limit["budget"] == np.inf
+    known = np.isfinite(found["alpha_50"]) & np.isfinite(limit["alpha_50"])
+    assert start != "random" or known.any()
+    assert (limit["alpha_50"] <= found["alpha_50"] + 0.01)[known].all()  # later recoveries only add up
+    assert (limit["message"].where(known, "why") != "").where(~known, True).all()
+
+
+def test_a_sweep_reduced_without_recovery_times_says_what_to_do(reduced, tmp_path):
+    _, folder, target = reduced
+    copy = SweepFolder(tmp_path / "former")
+    shutil.copytree(target.root, copy.root)
+    copy.archive("recovery").unlink()
+    former = pp.open_sweep(copy.root).phase
+    xr.testing.assert_allclose(former.alpha_50(), pp.open_sweep(folder.root).phase.alpha_50())
+    for ask in (lambda: former.alpha_50(T=np.inf), lambda: former.counts(7.0), lambda: former.success(7.0)):
+        with pytest.raises(QueryError, match=r"reduced by an earlier version .*reduce the sweep again"):
+            ask()
 
 
 def test_windows_energies_and_records_are_those_of_the_runs(reduced):
