@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,12 +29,12 @@ from study.claims import (
     universality,
     window,
 )
-from study.claims.finding import Finding, Sweeps, Verdict
+from study.claims.finding import Finding, Part, Sweeps, Verdict
 from study.literature import literature, protocols
 
 PAGE = "study.md"
 IMAGES = "images/study"
-TABLES = ("theory", "counts", "window", "decision", "fate", "course", "curvature", "success")
+TABLES = ("theory", "counts", "recovery", "window", "decision", "fate", "course", "curvature", "success")
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,28 @@ def _section(claim: Claim, found: Finding, missing: Sequence[str]) -> str:
     lines = [f"**Verdict: {found.verdict}.**", ""]
     if missing:
         lines += [f"Not run yet: {', '.join(missing)}.", ""]
-    for criterion in dict.fromkeys(part.criterion for part in found.parts):
-        held = [part for part in found.parts if part.criterion == criterion]
-        lines += [f"* {part.statement}: **{part.verdict}**; {part.found}." for part in held]
-        lines += ["", f"  *Criterion: {criterion}.*", ""]
     if found.figure is not None:
-        lines += ["", f"![{claim.title}]({IMAGES}/{claim.name}.png)", "", f"*{found.caption}*"]
+        lines += [f"![{claim.title}]({IMAGES}/{claim.name}.png)", "", f"*{found.caption}*", ""]
+    by_criterion: dict[str, list[Part]] = {}
+    for part in found.parts:
+        by_criterion.setdefault(part.criterion, []).append(part)
+    for number, held in enumerate(by_criterion.values(), 1):
+        lines += [
+            f"* ({claim.number}.{number}) {part.statement}: **{part.verdict}**; {part.found}."
+            for part in held
+        ]
+    criteria = [
+        f"* ({claim.number}.{number}) {criterion}." for number, criterion in enumerate(by_criterion, 1)
+    ]
+    lines += ["", *_folded("Criteria of these verdicts", "\n".join(criteria))]
     for caption, table in found.tables.items():
-        lines += ["", f"{caption}:", "", markdown(table)]
+        lines += ["", *_folded(caption, markdown(table))]
     return "\n".join(lines)
+
+
+def _folded(title: str, content: str) -> list[str]:
+    """Content behind a title to click on, in the HTML that both code hosts and the site render."""
+    return ["<details>", f"<summary>{html.escape(title)}</summary>", "", content, "", "</details>"]
 
 
 def _origins(sweeps: Sweeps) -> pd.DataFrame:

@@ -52,13 +52,13 @@ def assess(sweeps: Sweeps) -> Finding:
     for rows in energy_tables:
         parts.append(same_energy(rows))
         tables_out[
-            "Energy per dimension at t = 100 of runs that do not recover and of runs without a signal"
+            "Energy per dimension at the end of runs that do not recover and of runs without a signal"
         ] = _printed(rows)
     figure = _figure(found, curves, energy_tables)
     caption = (
         "alpha_50 from random starts and from planted threshold states, which skip the part of the descent "
         "in which curvature points to the signal, with 95 % confidence intervals. Open triangles are bounds "
-        "where alpha_50 lies outside the alphas that were run. Last panel: energy at t = 100 of runs that do "
+        "where alpha_50 lies outside the alphas that were run. Last panel: energy at the end of runs that do "
         "not recover and of runs without a signal (standard errors), and of the threshold states for N to "
         "infinity (dashed)."
     )

@@ -32,7 +32,7 @@ from phasepipe.theory.dynamics import dynamics
 from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser, rows_of
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
 
-SWEEPS = ("scaling-a0.01", "scaling-a1", "window-a0.01", "window-a1")
+SWEEPS = ("scaling-a0.01", "scaling-a1", "window-a0.01", "window-a1", "window-large-a0.01")
 TABLE = Path(__file__).parents[2] / "results" / "reference" / "dynamics.csv"
 CELLS = {
     1.0: {1.5: 10.0, 2.0: 10.0, 2.5: 10.0, 3.0: 10.0, 3.5: 10.0, 4.0: 10.0},

@@ -13,10 +13,28 @@ from matplotlib.axes import Axes
 
 from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.curves import CurveFit, CurveStatus, fit_curves
+from phasepipe.analysis.recovery_times import RecoveryTimes, kept_runs
 from phasepipe.analysis.text import with_interval
+from phasepipe.analysis.time_limit import alpha_50_over_time
 from phasepipe.figures.scaling_tables import success_curves_table
 from phasepipe.figures.style import THEORY, size_colours, size_markers
+from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.starts import StartKind
+from phasepipe.specification.sweep import Sweep
+from study.claims.finding import Tables
+
+BUDGETS = (10.0, 100.0, 1000.0)  # time budgets at which alpha_50 is printed, besides unlimited time
+
+
+def longest_time(tables: Tables) -> float:
+    """Time budget ``t_max`` of a sweep."""
+    return float(tables["counts"].attrs["asked"]["t_max"])
+
+
+def steered_sizes(counts: xr.Dataset) -> list[int]:
+    """Sizes to which runs were added until alpha_50 was known well enough, so that intervals are wider."""
+    asked = counts.attrs["asked"]
+    return Sweep.model_validate(asked).precise_sizes() if asked.get("precision") else []
 
 
 def start_names(counts: xr.Dataset) -> list[str]:
@@ -44,7 +62,7 @@ def group_curves(counts: xr.Dataset, group: int = 0) -> list[Success]:
     """Fitted success curves of one kind of start, one per N; sizes with a single alpha are left out."""
     table = group_counts(counts, group)
     several = table.groupby("N")["alpha"].transform("nunique") > 1
-    fits = fit_curves(table[several]) if several.any() else []
+    fits = fit_curves(table[several], steered=steered_sizes(counts)) if several.any() else []
     sums = counts.isel(start_group=group).sum("instance")
     return [
         Success(
@@ -64,8 +82,87 @@ def _undecided(sums: xr.Dataset, fit: CurveFit) -> float:
     return float(np.interp(fit.alpha_50, at["alpha"].values[known], share))
 
 
-def midpoint(fit: Success) -> str:
-    """alpha_50 with its interval and the share of undecided runs there, or a bound outside the alphas run."""
+def common_counts(found: Mapping[str, Tables]) -> tuple[float, dict[str, xr.Dataset]]:
+    """Counts of several sweeps within the longest time that all of them ran, and that time.
+
+    A sweep that ran longer, but of which no recovery times are kept, is left out.
+    """
+    shortest = min(longest_time(tables) for tables in found.values())
+    within = {name: _counts_within(tables, shortest) for name, tables in found.items()}
+    return shortest, {name: counts for name, counts in within.items() if counts is not None}
+
+
+def _counts_within(tables: Tables, budget: float) -> xr.Dataset | None:
+    """Counts of a sweep within a time budget; None if only those at its ``t_max`` are known."""
+    if longest_time(tables) <= budget:
+        return tables["counts"]
+    if "recovery" not in tables:
+        return None
+    runs = tables["recovery"]
+    outcome = runs["outcome"]
+    valid = (outcome != Outcome.PENDING) & (outcome != Outcome.DIVERGED)
+    recovered = (outcome == Outcome.RECOVERED) & (runs["recovery_time"] <= budget)
+    trapped = (outcome == Outcome.TRAPPED) & (runs["end_time"] <= budget)
+    kinds = {
+        "recovered": recovered,
+        "trapped": trapped,
+        "undecided": valid & ~recovered & ~trapped,
+        "runs": valid,
+    }
+    counts = tables["counts"]
+    return counts.assign(
+        {name: kind.sum("start").transpose(*counts["runs"].dims) for name, kind in kinds.items()}
+    )
+
+
+def over_time(tables: Tables, group: int = 0) -> pd.DataFrame:
+    """alpha_50 within ``BUDGETS``, within ``t_max`` and for unlimited time (``budget`` infinite).
+
+    Columns ``N, budget, alpha_50, alpha_50_lower, alpha_50_upper, alpha_50_error, undecided`` (share of the
+    runs at alpha_50, for unlimited time those undecided at ``t_max``) and ``message``. Without kept recovery
+    times there are only the rows of ``t_max``. Sizes with a single alpha are left out.
+    """
+    counts, last = tables["counts"], longest_time(tables)
+    if "recovery" not in tables:
+        fits = group_curves(counts, group)
+        columns = ("N", *_MIDPOINT, "undecided", "message")
+        rows = pd.DataFrame([[getattr(fit, name) for name in columns] for fit in fits], columns=columns)
+        return rows.assign(budget=last)
+    sizes = []
+    for N in counts["N"].values.tolist():
+        kept = kept_runs(tables["recovery"], N, group)
+        runs = RecoveryTimes.of(kept["outcome"], kept["recovery_time"], kept["end_time"])
+        if len(runs.alpha) < 2:
+            continue
+        longest = min(last, runs.longest)
+        budgets = sorted({*(budget for budget in BUDGETS if budget < longest), longest})
+        table = alpha_50_over_time(runs, budgets, steered=N in steered_sizes(counts))
+        rows = table[[*_MIDPOINT, "message"]].to_dataframe().reset_index()
+        shares = [runs.undecided_share(min(budget, longest)) for budget in rows["budget"]]
+        rows["undecided"] = [
+            np.interp(alpha, runs.alpha, share) for alpha, share in zip(rows["alpha_50"], shares, strict=True)
+        ]
+        sizes.append(rows)
+    return pd.concat(sizes, ignore_index=True)
+
+
+_MIDPOINT = ("alpha_50", "alpha_50_lower", "alpha_50_upper", "alpha_50_error")
+
+
+def limits(times: pd.DataFrame) -> pd.DataFrame:
+    """One row per N of :func:`over_time`: unlimited time where it is known, otherwise the longest budget.
+
+    alpha_50 falls with time, so the latter is an upper bound of the former.
+    """
+    known = times[np.isfinite(times["budget"]) | np.isfinite(times["alpha_50"])]
+    return known.sort_values("budget").groupby("N").tail(1).sort_values("N", ignore_index=True)
+
+
+def midpoint(fit: Any) -> str:
+    """alpha_50 with its interval and the share of undecided runs there, or a bound outside the alphas run.
+
+    ``fit`` is a :class:`Success` or a row of :func:`over_time`.
+    """
     shown = with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
     return f"{shown} ({fit.undecided:.0%} undecided)" if np.isfinite(fit.undecided) else shown
 

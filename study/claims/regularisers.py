@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from phasepipe.figures.style import PAGE_WIDTH, THEORY, new_figure, paper_style, size_colours, size_markers
 from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser
-from study.claims.recovery import Success, group_curves, midpoint, midpoints
+from study.claims.recovery import Success, common_counts, group_curves, midpoint, midpoints
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
 
 SWEEPS = (
@@ -28,20 +28,23 @@ SAME = 0.1  # difference of alpha_50 that counts as none: a few per cent of alph
 def assess(sweeps: Sweeps) -> Finding:
     """alpha_50 against ``a`` at every N that all sweeps have in common."""
     found = available(sweeps, SWEEPS, ("counts", "theory"))
+    if not found:
+        return Finding([])
+    time, counts = common_counts(found)
     curves = {
-        regulariser(tables): {fit.N: fit for fit in group_curves(tables["counts"])}
-        for tables in found.values()
+        regulariser(found[name]): {fit.N: fit for fit in group_curves(of_name)}
+        for name, of_name in counts.items()
     }
     if len(curves) < FEWEST:
         return Finding([])
     sizes = sorted(set.intersection(*(set(of_a) for of_a in curves.values())))
     parts = [best(N, {a: of_a[N] for a, of_a in curves.items()}, len(sizes)) for N in sizes]
-    limits = {regulariser(tables): tables["theory"] for tables in found.values()}
+    limits = {regulariser(found[name]): found[name]["theory"] for name in counts}
     columns = {f"a = {a:g}": [of_a[N] for N in sizes] for a, of_a in curves.items()}
     figure = _figure(curves, limits, sizes)
     caption = (
-        "alpha_50 of random starts against the regulariser a with 95 % confidence intervals, and the "
-        "transitions for N to infinity."
+        f"alpha_50 of random starts at t = {time:g} against the regulariser a with 95 % confidence "
+        "intervals, and the transitions for N to infinity."
     )
     return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": midpoints(columns)})
 

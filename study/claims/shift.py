@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from phasepipe.analysis.curves import curve_table
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
 from phasepipe.analysis.mixed import most_mixed
 from phasepipe.analysis.size_fit import SizeFit
@@ -29,10 +29,19 @@ from study.claims.finding import (
     regulariser,
     rows_of,
 )
-from study.claims.recovery import Success, draw_curves, draw_level, group_curves, midpoint, midpoints
+from study.claims.recovery import (
+    draw_curves,
+    draw_level,
+    group_curves,
+    limits,
+    longest_time,
+    midpoint,
+    over_time,
+)
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
 
 SWEEPS = ("scaling-a0.01", "scaling-a1")
+SHORT = 100.0  # time budget of the former study, drawn beside unlimited time
 SLOW = 0.5  # exponent omega below which the shift decays more slowly than 1/sqrt(N)
 INFORMATIVE = 0.8  # AUC of |m| above which it predicts the fate well
 NO_CELL = "no cell has enough recovered runs and enough others"
@@ -42,56 +51,58 @@ PREDICTABLE = 0.9  # AUC of |m| from which on the fate counts as predictable
 def assess(sweeps: Sweeps) -> Finding:
     """Success curves, alpha_50(N) and its extrapolation, and the time from which |m| predicts the fate."""
     found = available(sweeps, SWEEPS, ("counts", "theory", "fate", "window", "decision"))
-    curves = {name: group_curves(tables["counts"]) for name, tables in found.items()}
     parts: list[Part] = []
-    forms, fates = [], []
-    limits: dict[str, Extrapolation] = {}
+    forms, fates, printed = [], [], []
+    times = {name: over_time(tables) for name, tables in found.items()}
+    extrapolations: dict[str, Extrapolation] = {}
     for name, tables in found.items():
         a, limit = regulariser(tables), float(tables["theory"]["alpha_threshold"])
-        label = f"a = {a:g}"
-        parts.append(_below(label, curves[name], limit, float(tables["theory"]["alpha_init"])))
-        resolved = [fit for fit in curves[name] if np.isfinite([fit.alpha_50, fit.alpha_50_error]).all()]
-        if len(resolved) >= 2:
-            limits[name] = _extrapolated(resolved, limit)
-            parts.append(_slow(label, limits[name]))
-            parts.append(_form(label, limits[name]))
-            forms.append(_form_table(label, limits[name]))
+        label, latest = f"a = {a:g}", limits(times[name])
+        printed.append(_printed_times(label, times[name]))
+        parts.append(below(label, latest, limit, float(tables["theory"]["alpha_init"])))
+        if len(_resolved(latest)) >= 2:
+            extrapolations[name] = _extrapolated(latest, tables["counts"], limit)
+            parts.append(_slow(label, extrapolations[name]))
+            parts.append(_form(label, extrapolations[name]))
+            forms.append(_form_table(label, extrapolations[name]))
         moments = fates_at_the_window(tables)
         parts += [grows(label, moments), decided(label, moments)]
         fates.append(moments.assign(a=f"{a:g}"))
-    figure_of = {f"a = {regulariser(tables):g}": name for name, tables in found.items()}
     tables_out = {
-        "alpha_50 with 95 % intervals (t = 100, random starts)": midpoints(
-            {label: curves[name] for label, name in figure_of.items()}
-        )
+        "alpha_50 within a time t and for unlimited time, with 95 % intervals": pd.concat(
+            printed, ignore_index=True
+        ).fillna("–")
     }
     if forms:
-        tables_out["Forms of the shift"] = pd.concat(forms, ignore_index=True)
+        tables_out["Forms of the shift of alpha_50 for unlimited time"] = pd.concat(forms, ignore_index=True)
     tables_out["How well |m| predicts the fate, at the alpha whose P is nearest to 1/2"] = _printed(
         pd.concat(fates, ignore_index=True)
     )
-    figure = _figure(found, curves, limits)
+    figure = _figure(found, times, extrapolations)
+    longest = max(longest_time(tables) for tables in found.values())
     caption = (
-        "Left: success probability at t = 100 with 95 % confidence intervals and monotone curves. "
-        "Middle: alpha_50 against 1/log N with every form extrapolated to N = "
-        "infinity (solid: free limit; dashed: limit of the theory imposed; pale: rejected). Right: AUC of "
-        "|m| at time t, that is the probability that a recovered run has a larger |m| than another run, at "
-        "the alpha whose P is nearest to 1/2; time in units of the median t_BBP, colours as on the left, "
-        "points with 95 % confidence intervals."
+        f"Left: success probability at t = {longest:g} with 95 % confidence intervals and monotone curves. "
+        f"Middle: alpha_50 against 1/log N within t = {SHORT:g} (open) and for unlimited time (filled), the "
+        "latter with every form extrapolated to N = infinity (solid: free limit; dashed: limit of the theory "
+        "imposed; pale: rejected). Right: AUC of |m| at time t, that is the probability that a recovered run "
+        "has a larger |m| than another run, at the alpha whose P is nearest to 1/2; time in units of the "
+        "median t_BBP, colours as on the left, points with 95 % confidence intervals."
     )
     return Finding(parts, figure, caption, tables_out)
 
 
 @paper_style()
 def _figure(
-    found: Mapping[str, Tables], curves: Mapping[str, Sequence[Success]], limits: Mapping[str, Extrapolation]
+    found: Mapping[str, Tables],
+    times: Mapping[str, pd.DataFrame],
+    extrapolations: Mapping[str, Extrapolation],
 ) -> Figure:
     figure = new_figure(PAGE_WIDTH, 0.31 * len(found))
     grid = figure.subplots(len(found), 3, squeeze=False)
     for row, (name, tables) in zip(grid, found.items(), strict=True):
-        draw_curves(row[0], curves[name])
+        draw_curves(row[0], group_curves(tables["counts"]))
         row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
-        _draw_shift(row[1], tables, limits.get(name), curves[name])
+        _draw_shift(row[1], tables, extrapolations.get(name), times[name])
         _draw_decision(row[2], tables)
     grid[0, 0].legend(fontsize=6, handletextpad=0.2)
     return figure
@@ -100,52 +111,98 @@ def _figure(
 def quotable(sweeps: Sweeps) -> str:
     """Sentence to quote: alpha_50 at every N with its interval, and the thresholds of the theory."""
     sentences = []
-    for name, tables in available(sweeps, SWEEPS, ("counts", "theory")).items():
-        theory, curves = tables["theory"], group_curves(tables["counts"])
-        values = ", ".join(f"{midpoint(fit)} at N = {fit.N}" for fit in curves)
+    for tables in available(sweeps, SWEEPS, ("counts", "theory")).values():
+        theory, latest, last = tables["theory"], limits(over_time(tables)), longest_time(tables)
+        unlimited = latest[np.isinf(latest["budget"])]
+        within = latest[np.isfinite(latest["budget"])]
+        clauses = []
+        if len(unlimited):
+            clauses.append(f"in unlimited time at alpha_50 = {_listed(unlimited)}")
+        if len(within):
+            clauses.append(
+                f"by t = {last:g} at alpha_50 = {_listed(within)}, which is an upper bound of the limit"
+            )
         sentences.append(
-            f"For a = {regulariser(sweeps[name]):g}, half of the random starts recover the signal by t = 100 "
-            f"at alpha_50 = {values} (95 % confidence intervals; undecided runs at t = 100 may still recover "
-            f"later, which would lower alpha_50); for N to infinity the theory gives "
-            f"alpha_init = {float(theory['alpha_init']):.4f} and alpha_threshold = "
-            f"{float(theory['alpha_threshold']):.6f}."
+            f"For a = {regulariser(tables):g}, half of the random starts recover the signal "
+            f"{'; '.join(clauses)} (95 % confidence intervals; in brackets the share of the runs there that "
+            f"were undecided at t = {last:g}); for N to infinity the theory gives alpha_init = "
+            f"{float(theory['alpha_init']):.4f} and alpha_threshold = {float(theory['alpha_threshold']):.6f}."
         )
     return " ".join(sentences)
 
 
-def _below(label: str, curves: Sequence[Success], limit: float, initial: float) -> Part:
+def _listed(rows: pd.DataFrame) -> str:
+    return ", ".join(f"{midpoint(row)} at N = {row.N}" for row in rows_of(rows))
+
+
+def _resolved(latest: pd.DataFrame) -> pd.DataFrame:
+    """The sizes whose alpha_50 is known with its error, in unlimited time if it is for any of them."""
+    known = latest[np.isfinite(latest["alpha_50"]) & np.isfinite(latest["alpha_50_error"])]
+    unlimited = np.isinf(known["budget"])
+    return known[unlimited] if unlimited.any() else known
+
+
+def below(label: str, latest: pd.DataFrame, limit: float, initial: float) -> Part:
+    """Whether alpha_50 is below alpha_threshold at every N.
+
+    ``latest`` has the rows of :func:`~study.claims.recovery.limits`.
+    """
+    resolved = latest[np.isfinite(latest["alpha_50"]) & np.isfinite(latest["alpha_50_error"])]
+    distance = limit - resolved["alpha_50"]
+    holds = signs(distance, holm(two_sided(distance, resolved["alpha_50_error"])))
     # an alpha_50 outside the grid is known to be below the threshold if P exceeds 1/2 on the grid
-    bounded = [fit for fit in curves if np.isnan(fit.alpha_50)]
-    resolved = [fit for fit in curves if np.isfinite([fit.alpha_50, fit.alpha_50_error]).all()]
-    distance = [limit - fit.alpha_50 for fit in resolved]
-    holds = signs(distance, holm(two_sided(distance, [fit.alpha_50_error for fit in resolved])))
-    if any(not fit.alpha_50_upper < limit for fit in bounded) and holds:
+    others = latest[~latest["N"].isin(resolved["N"])]
+    if holds and not (others["alpha_50_upper"] < limit).all():
         holds = None
-    known = [fit for fit in curves if np.isfinite(fit.alpha_50)]
-    last = known[-1] if known else None
-    found = (
-        f"alpha_50 = {midpoint(last)} at N = {last.N}, "
-        f"{last.alpha_50 / limit:.0%} of alpha_threshold = {limit:.3f}"
-        if last
-        else "no alpha_50 lies within the alphas that were run"
-    )
-    if last and last.alpha_50_upper < initial:
-        found += f", and also below alpha_init = {initial:.3f}"
+    known = latest[np.isfinite(latest["alpha_50"])]
+    found = "no alpha_50 lies within the alphas that were run"
+    if len(known):
+        last = next(rows_of(known.tail(1)))
+        when = "for unlimited time" if np.isinf(last.budget) else f"within t = {last.budget:g}"
+        found = (
+            f"alpha_50 = {midpoint(last)} {when} at N = {last.N}, {last.alpha_50 / limit:.0%} of "
+            f"alpha_threshold = {limit:.3f}"
+        )
+        if last.alpha_50_upper < initial:
+            found += f", and also below alpha_init = {initial:.3f}"
     return Part(
         f"{label}: at finite N runs recover well below alpha_threshold",
-        "alpha_50 is below alpha_threshold at every N (p < 0.05 after Holm); not confirmed if it is above at "
-        "any N in the same sense",
+        "alpha_50 for unlimited time (where it is not known, at t_max, which is an upper bound) is below "
+        "alpha_threshold at every N (p < 0.05 after Holm); not confirmed if it is above at any N in the same "
+        "sense",
         Verdict.of(holds),
         found,
     )
 
 
-def _extrapolated(curves: Sequence[Success], limit: float) -> Extrapolation:
-    table = curve_table(list(curves))
-    instances = float(sum(fit.cells.sums.instances.sum() for fit in curves))
+def _extrapolated(latest: pd.DataFrame, counts: xr.Dataset, limit: float) -> Extrapolation:
+    rows = _resolved(latest)
+    run = counts["runs"].isel(start_group=0).sel(N=rows["N"].tolist()) > 0
     return extrapolate(
-        table["N"], table["alpha_50"], table["alpha_50_error"], imposed_limit=limit, observations=instances
+        rows["N"],
+        rows["alpha_50"],
+        rows["alpha_50_error"],
+        imposed_limit=limit,
+        observations=float(run.sum()),
     )
+
+
+def _printed_times(label: str, times: pd.DataFrame) -> pd.DataFrame:
+    """One row per N, one column per time."""
+    longest = times["budget"][np.isfinite(times["budget"])].max()
+    rows = []
+    for N, of_size in times.groupby("N"):
+        row: dict[str, Any] = {"loss": label, "N": N}
+        for at in rows_of(of_size.sort_values("budget")):
+            when = "t → ∞" if np.isinf(at.budget) else f"t = {at.budget:g}"
+            row[when] = (
+                at.message
+                if at.message and np.isnan(at.alpha_50) and np.isinf(at.budget)
+                else (with_interval(at.alpha_50, at.alpha_50_lower, at.alpha_50_upper))
+            )
+        row["undecided"] = f"{of_size.sort_values('budget')['undecided'].iloc[-1]:.0%}"
+        rows.append(row)
+    return pd.DataFrame(rows).rename(columns={"undecided": f"undecided at t = {longest:g}"})
 
 
 def _imposed(extrapolation: Extrapolation, form: str) -> SizeFit | None:
@@ -338,15 +395,18 @@ def _printed(moments: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _draw_shift(
-    axes: Axes, tables: Tables, extrapolation: Extrapolation | None, curves: Sequence[Success]
-) -> None:
+def _draw_shift(axes: Axes, tables: Tables, extrapolation: Extrapolation | None, times: pd.DataFrame) -> None:
     theory = tables["theory"]
     limit = float(theory["alpha_threshold"])
     draw_level(axes, limit, "$α_{threshold}$")
     draw_level(axes, float(theory["alpha_init"]), "$α_{init}$")
-    sizes = np.array([fit.N for fit in curves], float)
-    largest = 1 / np.log(sizes.min())
+    sizes = times["N"].unique().astype(float)
+    largest, early = 1 / np.log(sizes.min()), times[times["budget"] == SHORT]
+    reach = [early["alpha_50"] - early["alpha_50_lower"], early["alpha_50_upper"] - early["alpha_50"]]
+    axes.errorbar(
+        1 / np.log(early["N"]), early["alpha_50"], np.where(np.isfinite(reach), reach, 0), fmt="o",
+        color="0.4", fillstyle="none", elinewidth=0.7, label=f"t = {SHORT:g}",
+    )  # fmt: skip
     if extrapolation is not None:
         lines = sizes_towards_infinity(sizes.min())
         for fit in extrapolation.fits:
@@ -360,7 +420,12 @@ def _draw_shift(
                 label=None if fit.imposed else FORM_LABELS[fit.form],
             )
         axes.errorbar(
-            1 / np.log(extrapolation.N), extrapolation.value, extrapolation.reach, fmt="ko", zorder=5
+            1 / np.log(extrapolation.N),
+            extrapolation.value,
+            extrapolation.reach,
+            fmt="ko",
+            zorder=5,
+            label="t → ∞" if np.isinf(times["budget"]).any() else None,
         )
         axes.legend(fontsize=6, handlelength=1.2, loc="lower left")
         lowest = float(extrapolation.value.min())

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from phasepipe.analysis.text import with_error, with_interval
 from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
 from study.claims.finding import Finding, Part, Sweeps, Verdict, available, rows_of
-from study.claims.recovery import Success, group_curves, midpoint
+from study.claims.recovery import Success, common_counts, group_curves, midpoint
 from study.claims.testing import (
     LEVEL,
     SIGNIFICANT,
@@ -40,8 +40,11 @@ def assess(sweeps: Sweeps) -> Finding:
     found = available(sweeps, (REFERENCE, *OTHERS), ("counts",))
     if REFERENCE not in found:
         return Finding([])
-    curves = {name: group_curves(tables["counts"]) for name, tables in found.items()}
-    shifts = shifts_of({name: tables["counts"] for name, tables in found.items()}, curves)
+    time, counts = common_counts(found)
+    curves = {name: group_curves(of_name) for name, of_name in counts.items()}
+    if REFERENCE not in curves:
+        return Finding([])
+    shifts = shifts_of(counts, curves)
     parts = [part for name, shift in shifts.items() for part in (same(name, shift), close(name, shift))]
     sizes = [fit.N for fit in curves[REFERENCE]]
     rows = []
@@ -60,9 +63,9 @@ def assess(sweeps: Sweeps) -> Finding:
         rows.append(row)
     figure = _figure(shifts, sizes)
     caption = (
-        f"Shift of alpha_50 relative to noiseless Gaussian sensing (a = 0.01), with {LEVEL:.0%} confidence "
-        "intervals that hold simultaneously and account for the instances that both have in common; shifts "
-        "in the grey band count as none."
+        f"Shift of alpha_50 at t = {time:g} relative to noiseless Gaussian sensing (a = 0.01), with "
+        f"{LEVEL:.0%} confidence intervals that hold simultaneously and account for the instances that both "
+        "have in common; shifts in the grey band count as none."
     )
     return Finding(parts, figure, caption, {"alpha_50 with 95 % intervals": pd.DataFrame(rows).fillna("–")})
 

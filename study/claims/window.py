@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,42 +23,50 @@ from phasepipe.figures.style import (
     paper_style,
 )
 from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, ranges, regulariser
-from study.claims.recovery import size_axis
+from study.claims.recovery import longest_time, size_axis
 from study.claims.testing import LEVEL, design_effects, share_above
 
-SWEEPS = ("window-a0.01", "window-a1")
+SWEEPS = ("window-a0.01", "window-a1", "window-large-a0.01")
+SPECTRAL = {"course", "curvature"}  # tables of the sweeps whose points were diagonalised
 MOST = 0.95  # share of the runs that must have an outlier, and of those that must lose it
 RESOLUTION = 3  # distances between the two lowest eigenvalues within which an eigenvalue counts as zero
 
 
 def assess(sweeps: Sweeps) -> Finding:
     """Times at which runs lose their outlier, and the final spectra of the runs that do not recover."""
-    found = available(sweeps, SWEEPS, ("window", "course", "curvature", "theory", "counts"))
-    parts, rows = [], []
+    found = available(sweeps, SWEEPS, ("window", "theory", "counts"))
+    of_loss: dict[float, list[Tables]] = {}
     for tables in found.values():
-        label = f"a = {regulariser(tables):g}"
-        ends = end_states(tables)
-        parts += [had(label, ends, tables["theory"]), lost(label, ends, tables["theory"])]
-        parts.append(marginal(label, ends))
-        rows.append(_printed(label, ends))
-    figure = _figure(found)
+        of_loss.setdefault(regulariser(tables), []).append(tables)
+    parts, rows = [], []
+    ends = {a: pd.concat([end_states(each) for each in same]) for a, same in of_loss.items()}
+    for a, of_a in ends.items():
+        label, theory = f"a = {a:g}", of_loss[a][0]["theory"]
+        parts += [had(label, of_a, theory), lost(label, of_a, theory), marginal(label, of_a)]
+        rows.append(_printed(label, of_a))
+    figure = _figure(of_loss, ends)
+    longest = sorted({longest_time(tables) for tables in found.values()})
     caption = (
         "Left: squared overlap of the lowest eigenvector with the direction of the signal during the descent "
-        "at the largest N, measured (points) and predicted from labels (lines), by fate. Middle: time t_BBP "
-        "at which runs that do not recover lose their outlier, median and quartiles. Right: lowest "
-        "eigenvalue at t_max of runs that do not recover, mean and standard error."
+        "at the largest N with spectra, measured (points) and predicted from labels (lines), by fate. "
+        "Middle: time t_BBP at which runs that do not recover lose their outlier, median and quartiles. "
+        "Right: lowest eigenvalue at the end of runs that do not recover, mean and standard error. Runs end "
+        f"at t = {' or '.join(f'{time:g}' for time in longest)}, or before with a certificate that they are "
+        "trapped."
     )
     return Finding(parts, figure, caption, {"Runs that do not recover": pd.concat(rows, ignore_index=True)})
 
 
 @paper_style()
-def _figure(found: Mapping[str, Tables]) -> Figure:
-    figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
-    grid = figure.subplots(len(found), 3, squeeze=False)
-    for row, tables in zip(grid, found.values(), strict=True):
-        _draw_overlap(row[0], tables)
-        _draw_window(row[1], tables)
-        _draw_lowest(row[2], tables)
+def _figure(of_loss: Mapping[float, Sequence[Tables]], ends: Mapping[float, pd.DataFrame]) -> Figure:
+    figure = new_figure(PAGE_WIDTH, 0.3 * len(of_loss))
+    grid = figure.subplots(len(of_loss), 3, squeeze=False)
+    for row, (a, same) in zip(grid, of_loss.items(), strict=True):
+        diagonalised = [tables for tables in same if set(tables) >= SPECTRAL]
+        if diagonalised:
+            _draw_overlap(row[0], diagonalised[0])
+        _draw_window(row[1], ends[a])
+        _draw_lowest(row[2], ends[a])
     for axes in grid.ravel():
         if axes.get_legend_handles_labels()[1]:
             axes.legend(fontsize=6)
@@ -73,18 +81,17 @@ def end_states(tables: Tables) -> pd.DataFrame:
     ``certified`` (share certified trapped), ``spectra`` (number of measured spectra, each of another
     instance), ``lowest, lowest_error`` (measured lowest eigenvalue at the end), ``spacing`` (its mean
     distance from the next one), ``edge, edge_error`` (predicted bulk edge at the end, over all these runs),
-    ``first, first_error, last, last_error`` (measured q_0 at t = 0 and at the end).
+    ``first, first_error, last, last_error`` (measured q_0 at t = 0 and at the end). What needs records or
+    spectra that the sweep does not keep is NaN, and ``spectra`` 0.
     """
     rows = []
     window = tables["window"].isel(start_group=0).sel(fate="not recovered")
-    course = tables["course"].isel(start_group=0).sel(fate="not recovered")
-    curvature = tables["curvature"].sel(fate="not recovered")
     counts = tables["counts"].isel(start_group=0).sum("instance")
     effects = {N: design_effects(tables["counts"], N) for N in window["N"].values.tolist()}
     for N in window["N"].values.tolist():
         for alpha in window["alpha"].values.tolist():
             at = {"N": N, "alpha": alpha}
-            runs, spectrum, records = window.sel(at), curvature.sel(at), course.sel(at)
+            runs = window.sel(at)
             if not float(runs["runs"]) > 0:
                 continue
             number = float(runs["runs"])
@@ -95,19 +102,35 @@ def end_states(tables: Tables) -> pd.DataFrame:
                     "design_effect": effects[N][alpha],
                     **{end: float(runs[f"t_bbp_{end}"]) for end in ("lower", "median", "upper")},
                     **{share: float(runs[share]) for share in ("never", "lasting")},
-                    "started": float(records["outlier_share"][0]),
                     "certified": float(counts["trapped"].sel(at)) / number,
-                    "spectra": int(spectrum["runs"]),
-                    "spacing": float(spectrum["second_eigenvalue"][-1] - spectrum["lowest_eigenvalue"][-1]),
-                    "lowest": float(spectrum["lowest_eigenvalue"][-1]),
-                    "lowest_error": float(spectrum["lowest_eigenvalue_error"][-1]),
-                    "edge": float(records["edge"][-1]),
-                    "edge_error": float(records["edge_error"][-1]),
-                    **_first_and_last(spectrum["lowest_overlap"], ""),
-                    **_first_and_last(spectrum["lowest_overlap_error"], "_error"),
+                    **(_records(tables, at) if set(tables) >= SPECTRAL else {"spectra": 0}),
                 }
             )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.reindex(columns=[*table, *(name for name in _RECORDED if name not in table)])
+
+
+_RECORDED = (
+    *("started", "spacing", "lowest", "lowest_error", "edge", "edge_error"),
+    *("first", "first_error", "last", "last_error"),
+)
+
+
+def _records(tables: Tables, at: Mapping[str, float]) -> dict[str, float]:
+    """What is known of one cell from records and spectra."""
+    records = tables["course"].isel(start_group=0).sel(fate="not recovered").sel(at)
+    spectrum = tables["curvature"].sel(fate="not recovered").sel(at)
+    return {
+        "spectra": int(spectrum["runs"]),
+        "started": float(records["outlier_share"][0]),
+        "spacing": float(spectrum["second_eigenvalue"][-1] - spectrum["lowest_eigenvalue"][-1]),
+        "lowest": float(spectrum["lowest_eigenvalue"][-1]),
+        "lowest_error": float(spectrum["lowest_eigenvalue_error"][-1]),
+        "edge": float(records["edge"][-1]),
+        "edge_error": float(records["edge_error"][-1]),
+        **_first_and_last(spectrum["lowest_overlap"], ""),
+        **_first_and_last(spectrum["lowest_overlap_error"], "_error"),
+    }
 
 
 def _first_and_last(series: xr.DataArray, suffix: str) -> dict[str, float]:
@@ -173,7 +196,7 @@ def marginal(label: str, ends: pd.DataFrame) -> Part:
     return Part(
         f"{label}: runs that do not recover end in marginal states, whose spectrum reaches down to zero",
         "at every alpha, at the largest N with two or more measured spectra, the simultaneous 95 % "
-        f"confidence interval of the lowest eigenvalue at t_max is within ±{RESOLUTION} times the mean "
+        f"confidence interval of the lowest eigenvalue at the end is within ±{RESOLUTION} times the mean "
         "distance between the two lowest eigenvalues; not confirmed if one is outside",
         Verdict.of(holds),
         "; ".join(seen) or "too few spectra were measured",
@@ -188,16 +211,21 @@ def _printed(label: str, ends: pd.DataFrame) -> pd.DataFrame:
             "alpha": ends["alpha"].map("{:.3f}".format),
             "N": ends["N"],
             "runs": ends["runs"],
-            "share with an outlier at t = 0": ends["started"].map("{:.2f}".format),
+            "share with an outlier at t = 0": ends["started"].map(_share),
+            "share that never has one": ends["never"].map(_share),
             "t_BBP, median [quartiles]": ranges(spread, 2),
             "share keeping the outlier": ends["lasting"].map("{:.3f}".format),
             "share certified trapped": ends["certified"].map("{:.2f}".format),
-            "λ₀ at t_max": [with_error(*row) for row in ends[["lowest", "lowest_error"]].to_numpy()],
-            "edge at t_max": [with_error(*row) for row in ends[["edge", "edge_error"]].to_numpy()],
+            "λ₀ at the end": [with_error(*row) for row in ends[["lowest", "lowest_error"]].to_numpy()],
+            "edge at the end": [with_error(*row) for row in ends[["edge", "edge_error"]].to_numpy()],
             "q₀ at t = 0": [with_error(*row) for row in ends[["first", "first_error"]].to_numpy()],
-            "q₀ at t_max": [with_error(*row) for row in ends[["last", "last_error"]].to_numpy()],
+            "q₀ at the end": [with_error(*row) for row in ends[["last", "last_error"]].to_numpy()],
         }
     )
+
+
+def _share(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "–"
 
 
 def _draw_overlap(axes: Axes, tables: Tables) -> None:
@@ -232,44 +260,33 @@ def _informative(tables: Tables, N: int) -> float:
     return float(runs["alpha"].values[fewer.argmax()])
 
 
-def _lines(table: xr.Dataset) -> list[tuple[float, list[tuple[int, float]]]]:
-    """Alphas of the grid, each with its cells (N, realised alpha)."""
-    cells = [
-        (int(N), float(alpha))
-        for N in table["N"].values
-        for alpha in table["alpha"].values
-        if float(table["runs"].sel(N=N, alpha=alpha).max()) > 0
-    ]
-    named = sorted({round(alpha, 2) for _, alpha in cells})
-    return [(name, [cell for cell in cells if round(cell[1], 2) == name]) for name in named]
+def _lines(ends: pd.DataFrame) -> Iterator[tuple[float, pd.DataFrame]]:
+    """Alphas of the grid, each with its cells by N."""
+    for alpha, cells in ends.groupby(ends["alpha"].round(2)):
+        yield float(alpha), cells.sort_values("N")  # type: ignore[arg-type]
 
 
-def _draw_window(axes: Axes, tables: Tables) -> None:
-    window = tables["window"].isel(start_group=0).sel(fate="not recovered")
-    for index, (alpha, cells) in enumerate(_lines(window)):
-        at = [window.sel(N=N, alpha=realised) for N, realised in cells]
-        middle, low, high = (
-            np.array([float(row[f"t_bbp_{end}"]) for row in at]) for end in ("median", "lower", "upper")
+def _draw_cells(axes: Axes, ends: pd.DataFrame, value: str, spread: Sequence[str]) -> None:
+    """A value against N, one line per alpha; ``spread`` are one column of errors or two of ends."""
+    for index, (alpha, cells) in enumerate(_lines(ends)):
+        middle = cells[value]
+        error = (
+            cells[spread[0]] if len(spread) == 1 else [middle - cells[spread[0]], cells[spread[1]] - middle]
         )
         axes.errorbar(
-            [N * 1.04 ** (index - 0.5) for N, _ in cells], middle, [middle - low, high - middle],
-            color=CYCLE[index], marker=MARKERS[index], elinewidth=0.8, capsize=1.5, label=f"α = {alpha:g}",
+            cells["N"] * 1.04 ** (index - 0.5), middle, error, color=CYCLE[index], marker=MARKERS[index],
+            elinewidth=0.8, capsize=1.5, label=f"α = {alpha:g}",
         )  # fmt: skip
-    size_axis(axes, window["N"].values.tolist())
+    size_axis(axes, sorted(ends["N"].unique().tolist()))
+
+
+def _draw_window(axes: Axes, ends: pd.DataFrame) -> None:
+    _draw_cells(axes, ends[np.isfinite(ends["median"])], "median", ("lower", "upper"))
     axes.set_ylabel("$t_{BBP}$")
     axes.set_ylim(bottom=0)
 
 
-def _draw_lowest(axes: Axes, tables: Tables) -> None:
-    curvature = tables["curvature"].sel(fate="not recovered").isel(time=-1)
-    for index, (alpha, cells) in enumerate(_lines(curvature)):
-        at = [curvature.sel(N=N, alpha=realised) for N, realised in cells]
-        axes.errorbar(
-            [N * 1.04 ** (index - 0.5) for N, _ in cells],
-            [float(row["lowest_eigenvalue"]) for row in at],
-            [float(row["lowest_eigenvalue_error"]) for row in at],
-            color=CYCLE[index], marker=MARKERS[index], elinewidth=0.8, capsize=1.5, label=f"α = {alpha:g}",
-        )  # fmt: skip
+def _draw_lowest(axes: Axes, ends: pd.DataFrame) -> None:
+    _draw_cells(axes, ends[np.isfinite(ends["lowest"])], "lowest", ("lowest_error",))
     axes.axhline(0, color="black", linewidth=0.5)
-    size_axis(axes, curvature["N"].values.tolist())
-    axes.set_ylabel("$λ_0$ at $t_{max}$")
+    axes.set_ylabel("$λ_0$ at the end")

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.starts import StartKind
 
 
@@ -28,4 +29,31 @@ def planted_counts(midpoints, runs=400, seed=0):
         start_kind=("start_group", [int(StartKind.RANDOM)]),
         start_m0=("start_group", [np.nan]),
     )
-    return counts.assign_attrs(specification={"loss": {"kind": "normalised_quartic", "a": 0.01}})
+    return counts.assign_attrs(
+        specification={"loss": {"kind": "normalised_quartic", "a": 0.01}}, asked={"t_max": 1000.0}
+    )
+
+
+def planted_times(counts, late, t_max=1000.0, trapped=True, seed=0):
+    """Recovery times for planted counts: tables of a sweep.
+
+    A share ``late`` of the recoveries comes after t = 100; times follow (1 + t)^-gamma. Without
+    ``trapped`` the runs that do not recover are undecided.
+    """
+    gamma = -np.log(late) / np.log(101)
+    rng = np.random.default_rng(seed)
+    run = counts["runs"].values[..., None] > 0
+    time = rng.random(run.shape) ** (-1 / gamma) - 1
+    recovered = (counts["recovered"].values[..., None] > 0) & (time <= t_max)
+    never = Outcome.TRAPPED if trapped else Outcome.UNDECIDED
+    lost = (counts["recovered"].values[..., None] > 0) & ~recovered
+    kind = np.where(recovered, Outcome.RECOVERED, np.where(lost, Outcome.UNDECIDED, never))
+    dims = (*counts["runs"].dims, "start")
+    recovery = {
+        "outcome": (dims, np.where(run, kind, Outcome.PENDING).astype(np.uint8)),
+        "recovery_time": (dims, np.where(recovered, time, np.nan)),
+        "end_time": (dims, np.select([recovered, kind == Outcome.TRAPPED], [time, 50.0], t_max)),
+    }
+    undecided = (recovery["outcome"][1] == Outcome.UNDECIDED).sum(-1)
+    ended = counts.assign(recovered=(dims[:-1], recovered.sum(-1)), undecided=(dims[:-1], undecided))
+    return {"counts": ended, "recovery": xr.Dataset(recovery, counts.coords)}

@@ -98,6 +98,30 @@ def test_marginal_states(columns, expected):
     assert window.marginal("a", ends(**columns)).verdict is expected
 
 
+def test_sweeps_without_spectra_count_for_the_window():
+    """Runs at larger N decide, although their points were not diagonalised."""
+    dims, coords = (
+        ("N", "alpha", "start_group", "fate"),
+        {"N": [4096], "alpha": [3.0], "fate": ["not recovered"]},
+    )
+    lost = {
+        "t_bbp_lower": 0.3,
+        "t_bbp_median": 0.4,
+        "t_bbp_upper": 0.5,
+        "never": 0.0,
+        "lasting": 0.0,
+        "runs": 300,
+    }
+    cells = xr.Dataset({name: (dims, np.full((1, 1, 1, 1), value)) for name, value in lost.items()}, coords)
+    counts = planted_counts({4096: 3.0}, runs=300).sel(alpha=[3.0])
+    table = window.end_states({"window": cells, "counts": counts.assign(trapped=0 * counts["runs"])})
+    assert table["spectra"].tolist() == [0]
+    few = ends(runs=10)
+    assert window.lost("a", few, THEORY).verdict is OPEN
+    assert window.lost("a", pd.concat([few, table]), THEORY).verdict is YES
+    assert "from 8 spectra" in window.marginal("a", pd.concat([few, table])).found
+
+
 def states(small, large, error=0.03):
     rows = [
         {"alpha": alpha, "N": N, "outlier": share, "outlier_error": error * (0 < share < 1), "lowest": -0.1}
@@ -150,6 +174,25 @@ def test_overlaps_below_alpha_init_fall_as_a_power_or_a_logarithm(overlap, expec
     part = initial.below("a", start, 1.0)
     assert part.verdict is expected
     assert words in part.found
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "expected"),
+    [(1.01, 0.01, YES), (0.7, 0.03, NO), (1.0, 0.08, OPEN), (0.85, 0.06, OPEN)],
+)
+def test_overlaps_above_alpha_init_are_those_of_the_theory(ratio, error, expected):
+    alphas = [1.5, 2.0, 3.0]
+    theory = xr.Dataset({"initial_overlap": ("alpha", [0.2, 0.3, 0.5])}, {"alpha": alphas})
+    values = theory["initial_overlap"].values[None] * [[1.5], [ratio]]  # only the largest N counts
+    start = xr.Dataset(
+        {
+            "lowest_overlap": (("N", "alpha"), values),
+            "lowest_overlap_error": (("N", "alpha"), error * theory["initial_overlap"].values + 0 * values),
+        },
+        {"N": [256, 1024], "alpha": alphas},
+    )
+    assert initial.above("a", start, theory, 1.0).verdict is expected
+    assert initial.above("a", start, theory, 5.0).verdict is OPEN
 
 
 def moments(early, late, half=0.02):

@@ -14,9 +14,10 @@ from phasepipe.analysis.text import with_interval
 from study.__main__ import app
 from study.claims import shift, universality
 from study.claims.finding import Verdict
+from study.claims.recovery import common_counts, limits, over_time
 from study.literature import STATED
 from study.page import CLAIMS, StudyError, filled, write_study
-from tests.study.planted import planted_counts
+from tests.study.planted import planted_counts, planted_times
 
 PAGE = Path(__file__).parents[2] / "docs" / "evidence" / "study.md"
 STANDING_FOR = (
@@ -55,7 +56,8 @@ def test_every_claim_has_its_figure_numbers_and_verdict(page):
         section = between(text, f"claim {claim.number}")
         if set(claim.sweeps) & set(STANDING_FOR) and claim.name not in ("control", "regulariser"):
             assert any(str(verdict) in line for verdict in list(Verdict)[:3])
-            assert "*Criterion: " in section
+            assert "<summary>Criteria of these verdicts</summary>" in section
+            assert section.count("<details>") == section.count("</details>") >= 2
             assert "| --- |" in section
             with Image.open(page / "images" / "study" / f"{claim.name}.png") as image:
                 assert min(image.size) > 400
@@ -112,8 +114,11 @@ def test_mistakes_are_one_sentence(page, tmp_path):
         filled("no markers", "claim 1", "numbers")
 
 
-def planted_study(midpoints):
-    """A reduced scaling sweep with these values of alpha_50, and without fates."""
+def planted_study(midpoints, **times):
+    """A reduced scaling sweep with these values of alpha_50, and without fates.
+
+    With ``times``, those of :func:`tests.study.planted.planted_times`, it has recovery times.
+    """
     empty = xr.Dataset(
         {
             "auc": (("N", "alpha", "quantity"), np.full((len(midpoints), 1, 2), np.nan)),
@@ -124,6 +129,7 @@ def planted_study(midpoints):
     theory = xr.Dataset({"alpha_init": 2.8508, "alpha_threshold": 4.436})
     tables = {"counts": planted_counts(midpoints), "theory": theory, "fate": empty}
     tables |= {"window": empty, "decision": empty.expand_dims(start_group=1, time=[0.0])}
+    tables |= planted_times(tables["counts"], **times) if times else {}
     return {"scaling-a0.01": tables}
 
 
@@ -143,6 +149,41 @@ def test_a_logarithmic_shift_is_recognised():
     study["scaling-a0.01"]["counts"] = planted_counts(midpoints, runs=2000)
     form = shift.assess(study).parts[2]
     assert form.verdict is Verdict.CONFIRMED
+
+
+@pytest.mark.parametrize("trapped", [True, False])
+def test_the_shift_is_that_of_unlimited_time(trapped):
+    """A fifth of the recoveries come after t = 100, and some are still undecided at t_max."""
+    midpoints = {64: 2.2, 128: 2.3, 256: 2.4}
+    study = planted_study(midpoints, late=0.2, trapped=trapped)
+    times = over_time(study["scaling-a0.01"]).set_index(["N", "budget"])
+    for N, planted in midpoints.items():
+        early, late, limit = (times.loc[(N, budget)] for budget in (100.0, 1000.0, np.inf))
+        assert early["alpha_50"] > late["alpha_50"] > limit["alpha_50"]
+        assert early["alpha_50_lower"] > planted
+        assert abs(limit["alpha_50"] - planted) < 3 * limit["alpha_50_error"] < 0.15
+    last = limits(over_time(study["scaling-a0.01"]))
+    assert np.isinf(last["budget"]).all()
+    finding = shift.assess(study)
+    assert f"{last['alpha_50'].iloc[-1]:.3f}" in finding.parts[0].found
+    printed = next(iter(finding.tables.values()))
+    assert [name for name in printed if name.startswith("t ")] == ["t = 10", "t = 100", "t = 1000", "t → ∞"]
+    sentence = shift.quotable(study)
+    assert "in unlimited time at alpha_50 = " in sentence
+    assert all(f"{alpha:.3f}" in sentence for alpha in last["alpha_50"])
+
+
+def test_sweeps_of_different_length_are_compared_at_the_shorter_time():
+    long = planted_times(planted_counts({128: 2.5}), late=0.3)
+    short = planted_times(planted_counts({128: 2.5}), late=0.3, t_max=100.0)
+    short["counts"] = short["counts"].assign_attrs(long["counts"].attrs | {"asked": {"t_max": 100.0}})
+    time, counts = common_counts({"long": long, "short": short})
+    assert time == 100
+    assert (long["counts"]["recovered"] > counts["long"]["recovered"]).any()
+    for name in ("recovered", "runs", "undecided"):
+        np.testing.assert_array_equal(counts["long"][name], short["counts"][name])
+    del long["recovery"]
+    assert set(common_counts({"long": long, "short": short})[1]) == {"short"}
 
 
 def test_no_advantage_is_noticed():
