@@ -127,6 +127,13 @@ class PlantedScaling:
         threshold, shares = self.population.table
         return np.interp(self._threshold(N, alpha), threshold, shares)
 
+    def shares(self, N: int, alpha: ArrayLike, instances: int, rng: np.random.Generator) -> FloatArray:
+        """Success probability of instances drawn at random, shape (alpha, instance)."""
+        threshold = self._threshold(N, alpha)
+        return self.population.of_instances(
+            np.broadcast_to(threshold[:, None], (len(threshold), instances)), rng
+        )
+
     def draw(
         self,
         sizes: Sequence[int],

@@ -17,7 +17,7 @@ from phasepipe.analysis.size_fit import SizeFit
 from phasepipe.analysis.text import with_interval
 from phasepipe.figures.extrapolation import FORM_COLOURS, FORM_LABELS
 from phasepipe.figures.scaling_tables import sizes_towards_infinity
-from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours
+from phasepipe.figures.style import CYCLE, MARKERS, PAGE_WIDTH, new_figure, paper_style, size_colours
 from study.claims.finding import (
     Finding,
     Part,
@@ -37,11 +37,11 @@ from study.claims.recovery import (
     longest_time,
     midpoint,
     over_time,
+    size_axis,
 )
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
 
 SWEEPS = ("scaling-a0.01", "scaling-a1")
-SHORT = 100.0  # time budget of the former study, drawn beside unlimited time
 SLOW = 0.5  # exponent omega below which the shift decays more slowly than 1/sqrt(N)
 INFORMATIVE = 0.8  # AUC of |m| above which it predicts the fate well
 NO_CELL = "no cell has enough recovered runs and enough others"
@@ -81,12 +81,13 @@ def assess(sweeps: Sweeps) -> Finding:
     figure = _figure(found, times, extrapolations)
     longest = max(longest_time(tables) for tables in found.values())
     caption = (
-        f"Left: success probability at t = {longest:g} with 95 % confidence intervals and monotone curves. "
-        f"Middle: alpha_50 against 1/log N within t = {SHORT:g} (open) and for unlimited time (filled), the "
-        "latter with every form extrapolated to N = infinity (solid: free limit; dashed: limit of the theory "
-        "imposed; pale: rejected). Right: AUC of |m| at time t, that is the probability that a recovered run "
-        "has a larger |m| than another run, at the alpha whose P is nearest to 1/2; time in units of the "
-        "median t_BBP, colours as on the left, points with 95 % confidence intervals."
+        f"From top to bottom: success probability at t = {longest:g} with 95 % confidence intervals and "
+        "monotone curves; alpha_50 against N within several times and for unlimited time; alpha_50 for "
+        "unlimited time against 1/log N with every form extrapolated to N = infinity (solid: free limit; "
+        "dashed: limit of the theory imposed; pale: rejected); AUC of |m| at time t, that is the probability "
+        "that a recovered run has a larger |m| than another run, at the alpha whose P is nearest to 1/2, "
+        "with time in units of the median t_BBP, colours as at the top, points with 95 % confidence "
+        "intervals."
     )
     return Finding(parts, figure, caption, tables_out)
 
@@ -97,14 +98,15 @@ def _figure(
     times: Mapping[str, pd.DataFrame],
     extrapolations: Mapping[str, Extrapolation],
 ) -> Figure:
-    figure = new_figure(PAGE_WIDTH, 0.31 * len(found))
-    grid = figure.subplots(len(found), 3, squeeze=False)
-    for row, (name, tables) in zip(grid, found.items(), strict=True):
-        draw_curves(row[0], group_curves(tables["counts"]))
-        row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
-        _draw_shift(row[1], tables, extrapolations.get(name), times[name])
-        _draw_decision(row[2], tables)
-    grid[0, 0].legend(fontsize=6, handletextpad=0.2)
+    figure = new_figure(PAGE_WIDTH, 0.33 * 4)
+    grid = figure.subplots(4, len(found), squeeze=False)
+    for column, (name, tables) in zip(grid.T, found.items(), strict=True):
+        draw_curves(column[0], group_curves(tables["counts"]))
+        column[0].set_title(f"a = {regulariser(tables):g}", loc="left")
+        column[0].legend(fontsize=6, handletextpad=0.2)
+        _draw_times(column[1], times[name])
+        _draw_shift(column[2], tables, extrapolations.get(name))
+        _draw_decision(column[3], tables)
     return figure
 
 
@@ -194,8 +196,7 @@ def _printed_times(label: str, times: pd.DataFrame) -> pd.DataFrame:
     for N, of_size in times.groupby("N"):
         row: dict[str, Any] = {"loss": label, "N": N}
         for at in rows_of(of_size.sort_values("budget")):
-            when = "t → ∞" if np.isinf(at.budget) else f"t = {at.budget:g}"
-            row[when] = (
+            row[_when(at.budget)] = (
                 at.message
                 if at.message and np.isnan(at.alpha_50) and np.isinf(at.budget)
                 else (with_interval(at.alpha_50, at.alpha_50_lower, at.alpha_50_upper))
@@ -395,18 +396,31 @@ def _printed(moments: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _draw_shift(axes: Axes, tables: Tables, extrapolation: Extrapolation | None, times: pd.DataFrame) -> None:
+def _draw_times(axes: Axes, times: pd.DataFrame) -> None:
+    """alpha_50 against N, one line for each time."""
+    for index, (budget, at) in enumerate(times.groupby("budget")):
+        known = at[np.isfinite(at["alpha_50"])].sort_values("N")
+        reach = [known["alpha_50"] - known["alpha_50_lower"], known["alpha_50_upper"] - known["alpha_50"]]
+        axes.errorbar(
+            known["N"], known["alpha_50"], np.where(np.isfinite(reach), reach, 0), color=CYCLE[index],
+            marker=MARKERS[index], linewidth=0.9, elinewidth=0.8, capsize=1.5, label=_when(float(budget)),  # type: ignore[arg-type]
+        )  # fmt: skip
+    size_axis(axes, sorted(times["N"].unique().tolist()))
+    axes.set_ylabel(r"$\alpha_{50}$")
+    axes.legend(fontsize=6)
+
+
+def _when(budget: float) -> str:
+    return "t → ∞" if np.isinf(budget) else f"t = {budget:g}"
+
+
+def _draw_shift(axes: Axes, tables: Tables, extrapolation: Extrapolation | None) -> None:
     theory = tables["theory"]
     limit = float(theory["alpha_threshold"])
     draw_level(axes, limit, "$α_{threshold}$")
     draw_level(axes, float(theory["alpha_init"]), "$α_{init}$")
-    sizes = times["N"].unique().astype(float)
-    largest, early = 1 / np.log(sizes.min()), times[times["budget"] == SHORT]
-    reach = [early["alpha_50"] - early["alpha_50_lower"], early["alpha_50_upper"] - early["alpha_50"]]
-    axes.errorbar(
-        1 / np.log(early["N"]), early["alpha_50"], np.where(np.isfinite(reach), reach, 0), fmt="o",
-        color="0.4", fillstyle="none", elinewidth=0.7, label=f"t = {SHORT:g}",
-    )  # fmt: skip
+    sizes = tables["counts"]["N"].values.astype(float)
+    largest = 1 / np.log(sizes.min())
     if extrapolation is not None:
         lines = sizes_towards_infinity(sizes.min())
         for fit in extrapolation.fits:
@@ -425,7 +439,6 @@ def _draw_shift(axes: Axes, tables: Tables, extrapolation: Extrapolation | None,
             extrapolation.reach,
             fmt="ko",
             zorder=5,
-            label="t → ∞" if np.isinf(times["budget"]).any() else None,
         )
         axes.legend(fontsize=6, handlelength=1.2, loc="lower left")
         lowest = float(extrapolation.value.min())

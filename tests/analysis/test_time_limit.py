@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from scipy import stats
 
+from phasepipe.analysis.coverage import summary
 from phasepipe.analysis.curves import fit_curves
 from phasepipe.analysis.planted import POPULATIONS, PlantedScaling
 from phasepipe.analysis.recovery_times import RecoveryTimes, kept_runs, recovery_table
 from phasepipe.analysis.sizes import join_groups, join_sizes
 from phasepipe.analysis.success import counts_at_budget
+from phasepipe.analysis.time_coverage import DESIGNS, PlantedTimes, time_coverage
 from phasepipe.analysis.time_limit import alpha_50_over_time, time_limit_dataset
 from phasepipe.physics.outcomes import Outcome
 
@@ -20,29 +21,11 @@ TRUTH = PlantedScaling(
 ALPHAS = np.array([1.9, 2.15, 2.4, 2.65, 2.9])
 
 
-def planted(
-    rng, *, gamma=0.7, law="lomax", alphas=ALPHAS, instances=64, starts=16, horizon=HORIZON, trapped=0.0
-):
+def planted(rng, *, gamma=0.7, law="lomax", alphas=ALPHAS, instances=64, starts=16, trapped=0.0):
     """Runs that recover in the end after a time of density ~ t^(-gamma - 1); slow and fast instances."""
-    threshold = np.broadcast_to(TRUTH._threshold(N, alphas)[:, None], (len(alphas), instances))
-    share = TRUTH.population.of_instances(threshold, rng)[..., None]
-    shape = (*share.shape[:2], starts)
-    ever = rng.random(shape) < share
-    scale = 4 * np.exp(0.3 * rng.normal(size=share.shape))
-    later = rng.random(shape)  # share of the recoveries that come later
-    time = {
-        "lomax": lambda: scale * (later ** (-1 / gamma) - 1),
-        "log-logistic": lambda: scale * (1 / later - 1) ** (1 / gamma),
-        "log-normal": lambda: 2 * scale * np.exp(stats.norm.isf(later) / gamma),
-    }[law]()
-    recovered = ever & (time <= horizon)
-    certified = ~ever & (rng.random(shape) < trapped)
-    kind = np.where(recovered, Outcome.RECOVERED, np.where(certified, Outcome.TRAPPED, Outcome.UNDECIDED))
-    coords = {"N": N, "alpha": alphas}
-    return [
-        xr.DataArray(values, dims=("alpha", "instance", "start"), coords=coords)
-        for values in (kind, np.where(recovered, time, np.nan), np.where(recovered, time, horizon))
-    ]
+    times = PlantedTimes(TRUTH, law, gamma, certified=trapped)
+    drawn = times.draw(N, alphas, instances, starts, HORIZON, rng)
+    return [drawn[name] for name in ("outcome", "recovery_time", "end_time")]
 
 
 def test_within_the_budget_of_all_runs_alpha_50_is_that_of_the_counts():
@@ -167,6 +150,16 @@ def test_limit_covers(law, gamma):
         f"{law}, gamma {gamma}: {1 - below - above:.2f} below {below:.2f} above {above:.2f} bias {bias:.3f}"
     )
     assert below + above <= 0.13
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", [DESIGNS[3], DESIGNS[-1]], ids=["N = 512", "N = 2048, a third undecided"])
+def test_the_limit_covers_at_the_designs_of_the_study(design):
+    found = time_coverage(design, "lomax", 1.0, 40, np.random.default_rng(5))
+    row = summary(found).iloc[0]
+    print(row.to_string())
+    assert row["coverage"] >= 88
+    assert found["value"].median() == pytest.approx(found["truth"].iloc[0], abs=0.03)
 
 
 def test_all_decided_needs_no_tail():
