@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ from study.claims.recovery import (
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
 
 SWEEPS = ("scaling-a0.01", "scaling-a1")
+PREDICTED = Path(__file__).parents[2] / "results" / "reference" / "predicted-alpha50.csv"
 SLOW = 0.5  # exponent omega below which the shift decays more slowly than 1/sqrt(N)
 INFORMATIVE = 0.8  # AUC of |m| above which it predicts the fate well
 NO_CELL = "no cell has enough recovered runs and enough others"
@@ -82,8 +84,9 @@ def assess(sweeps: Sweeps) -> Finding:
     longest = max(longest_time(tables) for tables in found.values())
     caption = (
         f"From top to bottom: success probability at t = {longest:g} with 95 % confidence intervals and "
-        "monotone curves; alpha_50 against N within several times and for unlimited time; alpha_50 for "
-        "unlimited time against 1/log N with every form extrapolated to N = infinity (solid: free limit; "
+        "monotone curves; alpha_50 against N within several times and for unlimited time, and where the "
+        "dynamics for N to infinity predict it without a fit (dashed); alpha_50 for unlimited time against "
+        "1/log N with every form extrapolated to N = infinity (solid: free limit; "
         "dashed: limit of the theory imposed; pale: rejected); AUC of |m| at time t, that is the probability "
         "that a recovered run has a larger |m| than another run, at the alpha whose P is nearest to 1/2, "
         "with time in units of the median t_BBP, colours as at the top, points with 95 % confidence "
@@ -104,7 +107,7 @@ def _figure(
         draw_curves(column[0], group_curves(tables["counts"]))
         column[0].set_title(f"a = {regulariser(tables):g}", loc="left")
         column[0].legend(fontsize=6, handletextpad=0.2)
-        _draw_times(column[1], times[name])
+        _draw_times(column[1], times[name], regulariser(tables))
         _draw_shift(column[2], tables, extrapolations.get(name))
         _draw_decision(column[3], tables)
     return figure
@@ -396,15 +399,31 @@ def _printed(moments: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _draw_times(axes: Axes, times: pd.DataFrame) -> None:
-    """alpha_50 against N, one line for each time."""
-    for index, (budget, at) in enumerate(times.groupby("budget")):
+def predictions(a: float) -> pd.DataFrame:
+    """alpha_50(N, T) that the dynamics for N to infinity predict; columns ``budget, N, alpha_50``."""
+    if not PREDICTED.exists():
+        return pd.DataFrame(columns=["budget", "N", "alpha_50"], dtype=float)
+    table = pd.read_csv(PREDICTED)
+    return table[np.isclose(table["a"], a)]
+
+
+def _draw_times(axes: Axes, times: pd.DataFrame, a: float) -> None:
+    """alpha_50 against N, one line for each time, and what is predicted for it."""
+    predicted = predictions(a)
+    for index, budget in enumerate(sorted(times["budget"].unique().tolist())):
+        at = times[times["budget"] == budget]
         known = at[np.isfinite(at["alpha_50"])].sort_values("N")
         reach = [known["alpha_50"] - known["alpha_50_lower"], known["alpha_50_upper"] - known["alpha_50"]]
         axes.errorbar(
             known["N"], known["alpha_50"], np.where(np.isfinite(reach), reach, 0), color=CYCLE[index],
-            marker=MARKERS[index], linewidth=0.9, elinewidth=0.8, capsize=1.5, label=_when(float(budget)),  # type: ignore[arg-type]
+            marker=MARKERS[index], linewidth=0.9, elinewidth=0.8, capsize=1.5, label=_when(budget),
         )  # fmt: skip
+        line = predicted[np.isclose(predicted["budget"], budget, rtol=1e-3)].sort_values("N")
+        line = line[line["N"].between(times["N"].min(), times["N"].max())]
+        if len(line):
+            axes.plot(
+                line["N"], line["alpha_50"], "--", color=CYCLE[index], label=f"{_when(budget)}, predicted"
+            )
     size_axis(axes, sorted(times["N"].unique().tolist()))
     axes.set_ylabel(r"$\alpha_{50}$")
     axes.legend(fontsize=6)
