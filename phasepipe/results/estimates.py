@@ -62,7 +62,7 @@ def _runs(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, names: Seq
 def _reaching(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, budget: float) -> xr.Dataset:
     """Outcomes and times of the runs; those that are still to be continued to ``budget`` are pending."""
     # if every run has ended at this budget, do not read end_time, a third of the chunks
-    ended = is_reduced(tree) or budget == sweep.t_max == stored_runs(tree, N).attrs.get(REACHED)
+    ended = budget == sweep.t_max and (is_reduced(tree) or budget == stored_runs(tree, N).attrs.get(REACHED))
     names = ["outcome", "recovery_time", *([] if ended else ["end_time"])]
     runs = _runs(tree, sweep, group, N, names)
     if not ended:

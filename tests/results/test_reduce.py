@@ -57,6 +57,21 @@ def test_a_reduced_sweep_answers_at_any_time_as_its_runs_do(reduced, start):
     assert (limit["message"].where(known, "why") != "").where(~known, True).all()
 
 
+def test_a_certified_trap_counts_from_the_time_of_its_certificate_on(reduced, tmp_path):
+    copy = SweepFolder(tmp_path / "small")
+    shutil.copytree(reduced[2].root, copy.root)
+    table = open_store(copy.archive("recovery")).load()
+    left = table["outcome"] == Outcome.UNDECIDED
+    table["outcome"] = table["outcome"].where(~left, np.uint8(Outcome.TRAPPED))
+    table["end_time"] = table["end_time"].where(~left, np.float32(5.0))
+    write_archive(copy.archive("recovery"), table)
+    kept = pp.open_sweep(copy.root).phase
+    before, after, end = (kept.success(T) for T in (4.0, 6.0, reduced[0].t_max))
+    assert (before["trapped_share"].sum(), end["undecided_share"].sum()) == (0, 0)
+    assert after["trapped_share"].sum() > 0
+    np.testing.assert_array_equal(after["trapped_share"], end["trapped_share"])
+
+
 def test_a_sweep_reduced_without_recovery_times_says_what_to_do(reduced, tmp_path):
     _, folder, target = reduced
     copy = SweepFolder(tmp_path / "former")
