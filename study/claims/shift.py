@@ -75,22 +75,25 @@ def assess(sweeps: Sweeps) -> Finding:
             printed, ignore_index=True
         ).fillna("–")
     }
+    longest = max(longest_time(tables) for tables in found.values())
+    unlimited = all(np.isinf(of_sweep["budget"]).any() for of_sweep in times.values())
+    when = "for unlimited time" + (
+        "" if unlimited else ", or at the end of the runs where that is not known,"
+    )
     if forms:
-        tables_out["Forms of the shift of alpha_50 for unlimited time"] = pd.concat(forms, ignore_index=True)
+        tables_out[f"Forms of the shift of alpha_50 {when.rstrip(',')}"] = pd.concat(forms, ignore_index=True)
     tables_out["How well |m| predicts the fate, at the alpha whose P is nearest to 1/2"] = _printed(
         pd.concat(fates, ignore_index=True)
     )
     figure = _figure(found, times, extrapolations)
-    longest = max(longest_time(tables) for tables in found.values())
     caption = (
         f"From top to bottom: success probability at t = {longest:g} with 95 % confidence intervals and "
-        "monotone curves; alpha_50 against N within several times and for unlimited time, and where the "
-        "dynamics for N to infinity predict it without a fit (dashed); alpha_50 for unlimited time against "
-        "1/log N with every form extrapolated to N = infinity (solid: free limit; "
-        "dashed: limit of the theory imposed; pale: rejected); AUC of |m| at time t, that is the probability "
-        "that a recovered run has a larger |m| than another run, at the alpha whose P is nearest to 1/2, "
-        "with time in units of the median t_BBP, colours as at the top, points with 95 % confidence "
-        "intervals."
+        "monotone curves; alpha_50 against N within the times stated, and where the dynamics for N to "
+        f"infinity predict it without a fit (dashed); alpha_50 {when} against 1/log N with every form "
+        "extrapolated to N = infinity (solid: free limit; dashed: limit of the theory imposed; pale: "
+        "rejected); AUC of |m| at time t, that is the probability that a recovered run has a larger |m| "
+        "than another run, at the alpha whose P is nearest to 1/2, with time in units of the median t_BBP, "
+        "colours as at the top, points with 95 % confidence intervals."
     )
     return Finding(parts, figure, caption, tables_out)
 
