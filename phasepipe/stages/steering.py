@@ -33,12 +33,13 @@ from phasepipe.store.tables import require_complete
 def run_rounds(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
     """Compute and store all runs of ``sweep``, and those of the rounds that its key ``precision`` asks for.
 
+    Also raises the errors of :func:`phasepipe.execution.filling.fill_stores`. Finished blocks and decided
+    rounds are stored then.
+
     Raises
     ------
     SweepError
         If the grid with a round exceeds what a sweep may have.
-    Also raises the errors of :func:`phasepipe.execution.filling.fill_stores`. Finished blocks and decided
-    rounds are stored then.
     """
     if sweep.precision is None:
         run_descent(sweep, folder, cores, log)
