@@ -6,7 +6,8 @@ a late time t: a power law with onset c, and the same gamma and c for all alphas
 Stat. Assoc. 101 (2006) 270, fit a truncated Pareto law). Each of them represents ``1 / (1 - q)`` recoveries,
 where q is the share of late recoveries after T; their total never exceeds the number of runs that are not
 certified trapped. The interval averages over gamma and c, weighted by their quasi-likelihood with instances
-as independent units, and over ``t0``.
+as independent units, and over ``t0``. With too few late recoveries for a fit, the interval reaches from all
+undecided runs recovering to none of them.
 """
 
 from __future__ import annotations
@@ -161,8 +162,7 @@ def _limit(runs: RecoveryTimes, level: float, steered: bool) -> tuple[Row, dict[
         ]
     if not fits:
         reason = f"fewer than {LEAST_TAIL} recoveries after t = {TAIL_STARTS[0] * horizon:g}: no tail to fit"
-        row = dict.fromkeys(COLUMNS, np.nan)
-        return row | {"undecided": undecided, "message": reason}, tail
+        return _without_tail(runs, level, steered) | {"undecided": undecided, "message": reason}, tail
     row = {"undecided": undecided, "message": ""}
     for name in ("alpha_50", "width"):
         value, lower, upper, known = _mixture(fits, name, level)
@@ -174,6 +174,30 @@ def _limit(runs: RecoveryTimes, level: float, steered: bool) -> tuple[Row, dict[
                     f"at {1 - known:.0%} of the plausible tails the grid does not contain the crossing"
                 )
     return row, tail
+
+
+def _without_tail(runs: RecoveryTimes, level: float, steered: bool) -> Row:
+    """Row of the limit where no tail can be fitted: between all undecided runs recovering and none.
+
+    Unknown unless both extremes are known; alpha_50 is then at most that of the recoveries seen.
+    """
+    every, seen = (
+        fit_curve(runs.cells(kind.astype(float)), level=level, steered=steered)
+        for kind in (runs.counted & np.isfinite(runs.time), runs.counted & runs.recovered)
+    )
+    row: Row = dict.fromkeys(COLUMNS, np.nan) | {
+        "alpha_50_lower": -np.inf,
+        "alpha_50_upper": seen.alpha_50_upper,
+    }
+    if not np.isfinite([every.alpha_50, every.alpha_50_lower, seen.alpha_50, seen.alpha_50_upper]).all():
+        return row
+    for name in ("alpha_50", "width"):
+        values, lowers, uppers = (
+            [getattr(fit, name + end) for fit in (every, seen)] for end in ("", "_lower", "_upper")
+        )
+        row |= {name: sum(values) / 2, f"{name}_lower": min(lowers), f"{name}_upper": max(uppers)}
+    reach = row["alpha_50_upper"] - row["alpha_50_lower"]
+    return row | {"alpha_50_error": reach / (2 * float(stats.norm.isf((1 - level) / 2)))}
 
 
 def _unseen(

@@ -71,6 +71,13 @@ def _reaching(tree: xr.DataTree, sweep: Sweep, group: StartGroup, N: int, budget
     return runs
 
 
+def _asked(tree: xr.DataTree, sweep: Sweep, N: int, runs: xr.Dataset) -> xr.DataArray:
+    """Which instances were asked for at each alpha; a reduced sweep has no other, and is complete."""
+    if is_reduced(tree):
+        return (runs["outcome"] != Outcome.PENDING).any("start")
+    return asked_instances(sweep, N, runs)
+
+
 def success_at(
     tree: xr.DataTree, sweep: Sweep, group: StartGroup, sizes: Sequence[int], budget: float, level: float
 ) -> xr.Dataset:
@@ -92,7 +99,7 @@ def success_at(
             sweep.t_max,
             budgets=[budget],
             stop_time=runs.get("end_time"),
-            asked=asked_instances(sweep, N, runs),
+            asked=_asked(tree, sweep, N, runs),
             level=level,
         )
         tables[N] = table.isel(budget=0)

@@ -177,9 +177,30 @@ def test_without_late_recoveries_there_is_no_limit_and_the_reason_is_given():
     early = RecoveryTimes.of(
         outcome.where(~late, Outcome.UNDECIDED), recovery_time.where(~late), end_time.where(~late, HORIZON)
     )
-    limit = alpha_50_over_time(early, [3.0]).isel(budget=-1)
+    table = alpha_50_over_time(early, [3.0])
+    limit = table.isel(budget=-1)
     assert np.isnan(limit["alpha_50"])
+    assert limit["alpha_50_lower"] == -np.inf
+    assert limit["alpha_50_upper"] == table["alpha_50_upper"][0]  # later recoveries can only lower it
     assert "no tail to fit" in str(limit["message"].values)
+
+
+def test_a_few_undecided_runs_without_a_tail_widen_the_interval_by_what_they_could_do():
+    outcome, recovery_time, end_time = planted(np.random.default_rng(10), gamma=30.0, trapped=1.0)
+    undecided = (outcome == Outcome.UNDECIDED).values
+    outcome = outcome.where(~undecided, Outcome.TRAPPED)
+    outcome[2, :20, 0] = Outcome.UNDECIDED
+    recovery_time[2, :20, 0], end_time[2, :20, 0] = np.nan, HORIZON
+    limit = alpha_50_over_time(RecoveryTimes.of(outcome, recovery_time, end_time), []).isel(budget=0)
+    extremes = []
+    for kind in (Outcome.RECOVERED, Outcome.TRAPPED):
+        decided = outcome.where(outcome != Outcome.UNDECIDED, kind)
+        runs = RecoveryTimes.of(decided, recovery_time.fillna(1.0), end_time)
+        extremes.append(alpha_50_over_time(runs, []).isel(budget=0))
+    assert "no tail to fit" in str(limit["message"].values)
+    assert extremes[0]["alpha_50"] < limit["alpha_50"] < extremes[1]["alpha_50"]
+    for end, extreme in zip(("lower", "upper"), extremes, strict=True):
+        assert float(limit[f"alpha_50_{end}"]) == pytest.approx(float(extreme[f"alpha_50_{end}"]), rel=1e-9)
 
 
 def test_budgets_beyond_the_runs_are_refused():

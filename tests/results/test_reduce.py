@@ -48,6 +48,7 @@ def test_a_reduced_sweep_answers_at_any_time_as_its_runs_do(reduced, start):
         names = ["N", "alpha", "instance"]
         counts = (phase.counts(T, start).sort_values(names, ignore_index=True) for phase in (kept, full))
         pd.testing.assert_frame_equal(*counts)
+    assert (kept.success(start=start)["pending"] == 0).all()
     limit = kept.alpha_50(start, T=np.inf)
     xr.testing.assert_allclose(limit, full.alpha_50(start, T=np.inf))
     assert limit["budget"] == np.inf
