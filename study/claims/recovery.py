@@ -164,7 +164,12 @@ def midpoint(fit: Any) -> str:
     ``fit`` is a :class:`Success` or a row of :func:`over_time`.
     """
     shown = with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
-    return f"{shown} ({fit.undecided:.0%} undecided)" if np.isfinite(fit.undecided) else shown
+    return f"{shown} ({percent(fit.undecided)} undecided)" if np.isfinite(fit.undecided) else shown
+
+
+def percent(share: float) -> str:
+    """A share in percent, to two digits."""
+    return f"{100 * share:.2g}%"
 
 
 def midpoints(fits: Mapping[str, Sequence[Success]]) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from study.claims.finding import (
     rows_of,
 )
 from study.claims.recovery import (
+    BUDGETS,
     draw_curves,
     draw_level,
     group_curves,
@@ -38,6 +39,7 @@ from study.claims.recovery import (
     longest_time,
     midpoint,
     over_time,
+    percent,
     size_axis,
 )
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
@@ -207,7 +209,7 @@ def _printed_times(label: str, times: pd.DataFrame) -> pd.DataFrame:
                 if at.message and np.isnan(at.alpha_50) and np.isinf(at.budget)
                 else (with_interval(at.alpha_50, at.alpha_50_lower, at.alpha_50_upper))
             )
-        row["undecided"] = f"{of_size.sort_values('budget')['undecided'].iloc[-1]:.0%}"
+        row["undecided"] = percent(of_size.sort_values("budget")["undecided"].iloc[-1])
         rows.append(row)
     return pd.DataFrame(rows).rename(columns={"undecided": f"undecided at t = {longest:g}"})
 
@@ -413,13 +415,19 @@ def predictions(a: float) -> pd.DataFrame:
 def _draw_times(axes: Axes, times: pd.DataFrame, a: float) -> None:
     """alpha_50 against N, one line for each time, and what is predicted for it."""
     predicted = predictions(a)
-    for index, budget in enumerate(sorted(times["budget"].unique().tolist())):
+    budgets = set(times["budget"].unique().tolist())
+    if np.inf in budgets:  # nearly the same as at the end of the runs
+        budgets -= {budget for budget in budgets if np.isfinite(budget) and budget not in BUDGETS}
+    for index, budget in enumerate(sorted(budgets)):
         at = times[times["budget"] == budget]
         known = at[np.isfinite(at["alpha_50"])].sort_values("N")
+        if known.empty:
+            continue
         reach = [known["alpha_50"] - known["alpha_50_lower"], known["alpha_50_upper"] - known["alpha_50"]]
         axes.errorbar(
-            known["N"], known["alpha_50"], np.where(np.isfinite(reach), reach, 0), color=CYCLE[index],
-            marker=MARKERS[index], linewidth=0.9, elinewidth=0.8, capsize=1.5, label=_when(budget),
+            known["N"] * 1.02**index, known["alpha_50"], np.where(np.isfinite(reach), reach, 0),
+            color=CYCLE[index], marker=MARKERS[index], linewidth=0.9, elinewidth=0.8, capsize=1.5,
+            label=_when(budget),
         )  # fmt: skip
         line = predicted[np.isclose(predicted["budget"], budget, rtol=1e-3)].sort_values("N")
         line = line[line["N"].between(times["N"].min(), times["N"].max())]
