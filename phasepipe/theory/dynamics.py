@@ -115,7 +115,10 @@ def dynamics(
             break
         share *= max(0.5, 0.8 * np.sqrt(accuracy / worst))
     others = [follow(loss, alpha, times, samples, seed, initial_overlap, every=2) for seed in range(1, seeds)]
-    result = _assemble(times[::2], [first, *others], coarse)
+    others_coarse = [
+        follow(loss, alpha, times[::2], samples, seed, initial_overlap) for seed in range(1, seeds)
+    ]
+    result = _assemble(times[::2], [first, *others], [coarse, *others_coarse])
     _judge(result, accuracy, initial_overlap)
     result.attrs |= {
         "alpha": alpha,
@@ -179,24 +182,27 @@ def _relative(error: Floats, value: Floats) -> float:
     return float(np.max(error / scale))
 
 
-def _assemble(times: Floats, paths: Sequence[Path], coarse: Path) -> xr.Dataset:
+def _assemble(times: Floats, paths: Sequence[Path], coarse: Sequence[Path]) -> xr.Dataset:
+    """Means over seeds; errors from the spread of the seeds, and from steps twice as long (``coarse``).
+
+    The samples of both grids differ, so that every seed has both: the mean difference is less noisy.
+    """
     result = xr.Dataset(coords={"time": ("time", times, _TIME), "earlier": ("earlier", times, _TIME)})
-    for name, first in paths[0].series.items():
-        values = np.stack([path.series[name] for path in paths])
+    for name in paths[0].series:
+        values, longer = (np.stack([path.series[name] for path in of]) for of in (paths, coarse))
         spread = _smooth(times, values.var(axis=0, ddof=1) / len(paths))
-        step = _smooth(times, (_STEP_ERROR * (first - coarse.series[name])) ** 2)
+        step = _smooth(times, (_STEP_ERROR * (values - longer).mean(axis=0)) ** 2)
         _put(result, name, ("time",), values.mean(axis=0), np.sqrt(spread + step))
-    for name, first in paths[0].two_time.items():
-        values = np.stack([path.two_time[name] for path in paths])
-        step = _STEP_ERROR * (first - coarse.two_time[name])
+    for name in paths[0].two_time:
+        values, longer = (np.stack([path.two_time[name] for path in of]) for of in (paths, coarse))
+        step = _STEP_ERROR * (values - longer).mean(axis=0)
         error = np.sqrt(values.var(axis=0, ddof=1) / len(paths) + step**2)
         _put(result, name, ("time", "earlier"), values.mean(axis=0), error)
-    crossings = np.array([path.t_bbp for path in paths])
+    crossings, later = (np.array([path.t_bbp for path in of]) for of in (paths, coarse))
     with np.errstate(invalid="ignore"):
-        error = np.sqrt(
-            crossings.var(ddof=1) / len(paths) + (_STEP_ERROR * (paths[0].t_bbp - coarse.t_bbp)) ** 2
-        )
-    agree = np.isposinf(crossings).all() and np.isposinf(coarse.t_bbp)
+        step = _STEP_ERROR * (crossings - later).mean()
+        error = np.sqrt(crossings.var(ddof=1) / len(paths) + step**2)
+    agree = np.isposinf(crossings).all() and np.isposinf(later).all()
     _put(result, "t_bbp", (), crossings.mean(), np.asarray(0.0 if agree else error))
     result["label"] = ("sample", paths[0].label, {"long_name": "label y", "units": "1"})
     result["yhat"] = (("time", "sample"), paths[0].yhat, {"long_name": "prediction yhat", "units": "1"})
