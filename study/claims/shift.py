@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,9 +42,9 @@ from study.claims.recovery import (
     size_axis,
 )
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
+from study.predictions import ALPHA_50, REFERENCE
 
 SWEEPS = ("scaling-a0.01", "scaling-a1")
-PREDICTED = Path(__file__).parents[2] / "results" / "reference" / "predicted-alpha50.csv"
 SLOW = 0.5  # exponent omega below which the shift decays more slowly than 1/sqrt(N)
 INFORMATIVE = 0.8  # AUC of |m| above which it predicts the fate well
 NO_CELL = "no cell has enough recovered runs and enough others"
@@ -406,9 +405,10 @@ def _printed(moments: pd.DataFrame) -> pd.DataFrame:
 
 def predictions(a: float) -> pd.DataFrame:
     """alpha_50(N, T) that the dynamics for N to infinity predict; columns ``budget, N, alpha_50``."""
-    if not PREDICTED.exists():
+    path = REFERENCE / ALPHA_50
+    if not path.exists():
         return pd.DataFrame(columns=["budget", "N", "alpha_50"], dtype=float)
-    table = pd.read_csv(PREDICTED)
+    table = pd.read_csv(path)
     return table[np.isclose(table["a"], a)]
 
 
