@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from phasepipe.analysis.predicted import half_size_between, predicted_alpha_50
 from phasepipe.physics.losses import NormalisedQuartic
+from phasepipe.physics.threads import one_blas_thread
 from phasepipe.theory.warm_starts import success_at, warm_starts
 from study.claims.finding import Sweeps, available, regulariser
 from study.claims.testing import simultaneous_quantile
@@ -36,6 +37,7 @@ DRAWN = (10.0, 10**1.5, 100.0)
 ROUNDED = 2e-3  # alpha = M / N may differ by this from the alpha asked for
 
 
+@one_blas_thread()
 def compute(cells: dict[float, tuple[float, ...]]) -> pd.DataFrame:
     """Half sizes of all cells, one row per loss, alpha and budget that the warm starts cover.
 

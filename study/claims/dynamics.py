@@ -28,6 +28,7 @@ from phasepipe.figures.style import (
     size_markers,
 )
 from phasepipe.physics.losses import NormalisedQuartic
+from phasepipe.physics.threads import one_blas_thread
 from phasepipe.theory.dynamics import dynamics
 from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser, rows_of
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
@@ -47,6 +48,7 @@ FEWEST = 20  # runs that a measured median needs
 _SERIES = ("energy", "amplification", "overlap_variance", "edge", "outlier")
 
 
+@one_blas_thread()
 def compute() -> pd.DataFrame:
     """Solve the dynamics of all cells; one row per loss, alpha and time, errors as ``<name>_error``."""
     tables = []
