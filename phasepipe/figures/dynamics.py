@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from phasepipe.analysis.predicted import half_size_between, predicted_alpha_50
 from phasepipe.figures.bands import BAND, UNSTABLE, Band
@@ -29,6 +30,7 @@ _PANELS = (
     ("overlap_variance", r"$N\,\mathrm{E}[m^2]$"),
 )
 _LARGEST_SIZE = 1e8
+_FEW_DECADES = 100.0  # range of N below which its axis has a tick at every N that was run
 
 
 @paper_style()
@@ -54,7 +56,7 @@ def dynamics_figure(predicted: xr.Dataset, measured: pd.DataFrame) -> Figure:
             axes.plot(at["time"], value, color=colour, label=rf"$\alpha$ = {alpha:.3g}")
             axes.fill_between(at["time"], value - error, value + error, color=colour, alpha=0.25, lw=0)
             if name in measured:
-                runs = measured[np.isclose(measured["alpha"], alpha, atol=1e-3)]
+                runs = measured[np.isclose(measured["alpha"], alpha, atol=1e-3) & (measured["time"] > 0)]
                 axes.errorbar(
                     runs["time"],
                     runs[name],
@@ -67,6 +69,10 @@ def dynamics_figure(predicted: xr.Dataset, measured: pd.DataFrame) -> Figure:
         axes.set(xscale="log", xlabel="time t", ylabel=label)
         if name != "correlation":
             axes.set_yscale("log")
+        if name in ("energy", "amplification"):  # too small a range for powers of ten
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
     figure.axes[0].legend(fontsize=6.5)
     return figure
 
@@ -144,6 +150,10 @@ def predicted_alpha_50_figure(
     if band is not None and band.known:
         axes.axhspan(*band, label=UNSTABLE, **BAND)
     axes.set(xscale="log", xlim=(sizes[0], sizes[-1]), xlabel="N", ylabel=r"$\alpha_{50}$")
+    if sizes[-1] < _FEW_DECADES * sizes[0]:
+        shown = sorted(set(measured["N"].astype(int)))
+        axes.set_xticks(shown, [str(N) for N in shown])
+        axes.minorticks_off()
     axes.legend(fontsize=6.5, title="points: runs, lines: no fit", title_fontsize=6.5)
     return figure
 
