@@ -155,7 +155,6 @@ def test_the_threshold_of_the_flow_is_found_only_without_a_signal(tmp_path, conf
     code, said = project.snakemake("--dry-run")
     assert code == 0, said
     assert "flow_threshold.done" in said
-    assert "figures/flow-threshold.png" in said
 
 
 def test_mistakes_are_one_sentence_before_any_job(tmp_path, configuration, new_project):
