@@ -470,7 +470,7 @@ def _draw_shift(axes: Axes, tables: Tables, extrapolation: Extrapolation | None)
             fmt="ko",
             zorder=5,
         )
-        axes.legend(fontsize=6, handlelength=1.2, loc="lower left")
+        axes.legend(fontsize=6, handlelength=1.2, loc="center right")
         lowest = float(extrapolation.value.min())
         axes.set_ylim(lowest - 0.15 * (limit - lowest), limit + 0.2 * (limit - lowest))
     shown = np.sort(sizes)[[0, (len(sizes) - 1) // 2, -1]]
