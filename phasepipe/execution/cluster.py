@@ -48,6 +48,9 @@ _CONFIG = {
     "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
     "distributed.scheduler.allowed-failures": 3,
     "distributed.admin.tick.limit": "30 s",
+    # a paused worker would wait for ever: it holds no results that could be freed. At 95 % of its memory it
+    # is killed instead, which is reported
+    "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     # the profiler samples every stack a hundred times a second for a dashboard that is not started
     "distributed.worker.profile.enabled": False,

@@ -36,8 +36,11 @@ _REPORT = 60.0  # seconds between two messages while there is no worker
 # give up when jobs end this often before any worker connects; jobs that end together count once
 _FAILED_ATTEMPTS = 3
 _ALARM = signal.SIGUSR2
-# workers offer no pages over HTTP, which need no certificate
-_NO_PAGES = {"DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]"}
+# what execution/cluster.py sets for workers that it starts itself
+_SETTINGS = {
+    "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
+}
 
 
 @contextmanager
@@ -116,7 +119,7 @@ def _arguments(
         "job_name": name,
         "job_extra_directives": spec.job_extra_directives,
         "job_script_prologue": [
-            *(f"export {key}={value}" for key, value in (environment | _NO_PAGES).items()),
+            *(f"export {key}={value}" for key, value in (environment | _SETTINGS).items()),
             *spec.job_script_prologue,
         ],
         "python": spec.python or sys.executable,

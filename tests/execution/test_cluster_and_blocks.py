@@ -43,6 +43,18 @@ def test_workers_use_one_blas_thread_whatever_the_environment_asks(client):
     assert all(pools and set(pools) == {1} for pools in found.values())
 
 
+def test_a_worker_that_has_nearly_filled_its_memory_goes_on():
+    """Dask would pause it at 80 %; libraries alone can take that of a small share, for ever."""
+
+    def leave_a_tenth(dask_worker):
+        dask_worker.memory_manager.memory_limit = int(1.1 * psutil.Process().memory_info().rss)
+
+    with connect(LocalCluster(workers=1)) as client:
+        client.run(leave_a_tenth)
+        time.sleep(2)  # several checks of the memory
+        assert client.submit(lambda: 1).result(timeout=30) == 1
+
+
 def test_a_local_cluster_listens_on_this_machine_only(client):
     assert client.scheduler.address.startswith("tls://127.0.0.1:")
     assert all(worker.startswith("tls://127.0.0.1:") for worker in client.scheduler_info()["workers"])

@@ -150,7 +150,7 @@ def dask_scenario(root, configuration, certificates):
 
 def executor_scenario(root):
     """Cancel the job of the SLURM executor in which the stage runs, and continue."""
-    quick = ("--latency-wait", "2", "--default-resources", "mem_mb=800", "runtime=10")
+    quick = ("--latency-wait", "2", "--default-resources", "mem_mb=1500", "runtime=10")
     quick += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
     process = start(root, "--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--cores", "2", *quick)
     wait_until(lambda: 0 < done(root) < 96, 200)
