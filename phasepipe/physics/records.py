@@ -285,9 +285,11 @@ class RunLog:
     def _predict(
         self, predictor: Predictor, runs: Int, overlap: Float, observed: Observation
     ) -> dict[str, Float]:
+        # runs that are continued from states at their end have no record left
+        segments = list(self.field.segments(runs)) or [(0, slice(0))]
         pieces = [
             predictor(self.field.problems[instance].labels, observed.predictions[rows], overlap[rows])
-            for instance, rows in self.field.segments(runs)
+            for instance, rows in segments
         ]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 

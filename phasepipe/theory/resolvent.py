@@ -133,7 +133,7 @@ def predict(
     rows_m = np.broadcast_to(m, runs).reshape(-1)
     step = max(1, CHUNK // M)
     pieces = []
-    for first in range(0, len(rows_yhat), step):
+    for first in range(0, max(1, len(rows_yhat)), step):  # once also for no runs
         chunk = slice(first, first + step)
         chunk_y = np.asarray(rows_y if len(rows_y) == 1 else rows_y[chunk], dtype=np.float64)
         chunk_yhat = np.asarray(rows_yhat[chunk], dtype=np.float64)

@@ -18,11 +18,13 @@ from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import nested_times
 from phasepipe.results.status import take_census
 from phasepipe.results.verify import verify
-from phasepipe.stages.runs import layout, run_descent
+from phasepipe.stages.instances import draw_instances
+from phasepipe.stages.runs import _filling, layout, run_descent
 from phasepipe.stages.spectra import diagonalise_snapshots
 from phasepipe.stages.success import estimate_success
 from phasepipe.store.block_store import BlockStore, StoreMismatchError
 from phasepipe.store.folder import SweepFolder, check_folder
+from phasepipe.store.packing import pack
 from phasepipe.store.tables import IncompleteError
 
 GRID = {
@@ -225,3 +227,23 @@ def test_a_continued_batch_has_the_bits_of_one_run_at_once(dynamics, dtype, own)
         part = following
     assert (whole.outcome == Outcome.UNDECIDED).any() or own
     xr.testing.assert_equal(part, whole)
+
+
+@pytest.mark.parametrize("dynamics", [{"kind": "flow"}, {"kind": "descent", "learning_rate": 1e-3}])
+def test_a_block_that_is_computed_once_more_keeps_its_bits(
+    tmp_path, make_sweep, client, cluster_of, dynamics
+):
+    """Dask computes a stored block again if its worker dies before the counts of the block are fetched."""
+    sweep = make_sweep(N=[16], alpha=[2], t_max=2, dynamics=dynamics, cluster=cluster_of(client))
+    folder = SweepFolder(tmp_path / "small")
+    draw_instances(sweep, folder, 1)
+    path = folder.store("runs", 16)
+    blocks = list(BlockStore.prepare(path, sweep, layout(sweep, 16)).pending_blocks())
+    run_descent(sweep, folder, 1)
+    before = stored(folder, "runs", 16)
+    assert (before["outcome"] == Outcome.UNDECIDED).any()
+    tasks = [_filling(sweep, 16, folder).task(block, None) for block in blocks]
+    for task in tasks:
+        task.compute(task.block)
+    pack(path)
+    xr.testing.assert_identical(stored(folder, "runs", 16), before)

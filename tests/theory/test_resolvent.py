@@ -1,5 +1,7 @@
 """Edge, outlier, overlap and density against closed forms, direct root finding and diagonalisation."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -293,3 +295,8 @@ def test_lowest_eigenvalue_below_the_transition_lies_n_to_minus_two_thirds_above
         errors.append(np.std(sample) / np.sqrt(count) / distances[-1])
     slope = np.polyfit(np.log(sizes), np.log(distances), 1, w=1 / np.array(errors))[0]
     assert slope == pytest.approx(-2 / 3, abs=0.1)
+
+
+def test_no_runs_have_no_prediction():
+    found = predict(np.ones(12), np.ones((0, 12)), np.ones(0), pp.NormalisedQuartic(a=0.01), 4)
+    assert all(getattr(found, field.name).shape == (0,) for field in fields(found))
