@@ -252,6 +252,15 @@ FATE = {
     ),
     "bin_median": Variable(_BIN, "float64", "median of the quantity in the bin"),
     "runs": Variable(_BIN, "float64", "number of runs in the bin"),
+    "auc_growth": Variable(
+        _FATE[:2], "float64", "area under the curve of |m| at the median t_BBP minus that at t = 0"
+    ),
+    "auc_growth_low": Variable(
+        _FATE[:2], "float64", "lower end of the confidence interval of the growth of the area, paired by run"
+    ),
+    "auc_growth_high": Variable(
+        _FATE[:2], "float64", "upper end of the confidence interval of the growth of the area, paired by run"
+    ),
     "share_recovered": Variable(_FATE[:2], "float64", "share of recovered runs in the cell"),
     "moment": Variable(
         _FATE[:2], "float64", "median t_BBP of the runs of the cell that lose their outlier", "t"

@@ -105,6 +105,7 @@ def write_study(reference: Path, to: Path) -> None:
             {
                 "claim": f"[{claim.number}. {claim.title}](#{_anchor(claim)})",
                 "verdict": f"**{verdict}**{incomplete}",
+                "core-minutes": _cost(claim, sweeps),
             }
         )
         text = filled(text, f"claim {claim.number}", _section(claim, found, missing))
@@ -213,6 +214,20 @@ def _folded(title: str, content: str) -> list[str]:
     return ["<details>", f"<summary>{html.escape(title)}</summary>", "", content, "", "</details>"]
 
 
+def _cost(claim: Claim, sweeps: Sweeps) -> str:
+    """Core-minutes of the sweeps of a claim, and the claims before it that use the same sweeps."""
+    runs = [sweeps[name]["counts"] for name in claim.sweeps if name in sweeps]
+    before = CLAIMS[: CLAIMS.index(claim)]
+    shared = [other.number for other in before if set(other.sweeps) & set(claim.sweeps)]
+    return _minutes(runs) + (f" (partly those of claim {' and '.join(shared)})" if shared else "")
+
+
+def _minutes(runs: Sequence[xr.Dataset]) -> str:
+    """Core-minutes of sweeps together; empty where that of one of them was not kept."""
+    minutes = [counts.attrs["reduced"].get("core_minutes") for counts in runs]
+    return "" if None in minutes or not minutes else f"{sum(minutes):.0f}"
+
+
 def _origins(sweeps: Sweeps) -> pd.DataFrame:
     rows = []
     for name, tables in sweeps.items():
@@ -228,6 +243,7 @@ def _origins(sweeps: Sweeps) -> pd.DataFrame:
                 "numpy": versions["numpy"],
                 "commit": reduced["commit"][:10],
                 "machine": reduced["machine"],
+                "core-minutes": _minutes([counts]),
             }
         )
     return pd.DataFrame(rows)

@@ -9,6 +9,7 @@ t_BBP is infinite and already contains the result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,13 +108,7 @@ def fate_against(
 
     ranked = _Ranked.of(values, fate, which, count)
     observed = ranked.measure(np.ones((1, values.size)))[0]
-    draws = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
-    member = np.unique(labels[known], return_inverse=True)[1]
-    step = max(1, _WEIGHTS // values.size)
-    replicas = np.concatenate(
-        [ranked.measure(draws[first : first + step, member]) for first in range(0, resamples, step)]
-    )
-    low, high = _interval(replicas, level)
+    low, high = _interval(_resampled(ranked.measure, labels[known], resamples, rng), level)
 
     groups = [values[which == b] for b in range(count)]
     table = xr.Dataset(
@@ -133,6 +128,60 @@ def fate_against(
         attrs={"level": level, "resamples": resamples, "instances": len(members)},
     )
     return labelled(table, FATE | FATE_BINS)
+
+
+def growth_of_area(
+    early: ArrayLike,
+    late: ArrayLike,
+    recovered: ArrayLike,
+    instance: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
+    """How much larger the AUC of ``late`` is than that of ``early``, for the same runs.
+
+    Both are taken in the same resamples, because their errors are strongly correlated.
+
+    Parameters
+    ----------
+    early, late
+        The quantity at two times, shape (runs,). Runs where one of them is NaN are omitted.
+    recovered, instance, level, resamples, rng
+        As in :func:`fate_against`.
+
+    Returns
+    -------
+    Difference, and lower and upper end of its interval; NaN where they are not defined.
+    """
+    pair = np.asarray(early, np.float64), np.asarray(late, np.float64)
+    known = ~np.isnan(pair[0]) & ~np.isnan(pair[1])
+    fate, labels = np.asarray(recovered, bool)[known], np.asarray(instance)[known]
+    ranked = [_Ranked.of(values[known], fate, np.zeros(fate.size, int), 1) for values in pair]
+
+    def difference(weights: NDArray[Any]) -> Float64:
+        before, after = (of_time.measure(weights)[:, -1:] for of_time in ranked)
+        return after - before
+
+    replicas = _resampled(difference, labels, resamples, rng)
+    (low,), (high,) = _interval(replicas, level)
+    return float(difference(np.ones((1, fate.size)))[0, 0]), float(low), float(high)
+
+
+def _resampled(
+    measure: Callable[[NDArray[Any]], Float64],
+    labels: NDArray[Any],
+    resamples: int,
+    rng: np.random.Generator,
+) -> Float64:
+    """``measure`` of bootstrap resamples of whole instances, shape (resamples, columns)."""
+    members, member = np.unique(labels, return_inverse=True)
+    draws = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+    step = max(1, _WEIGHTS // labels.size)
+    return np.concatenate(
+        [measure(draws[first : first + step, member]) for first in range(0, resamples, step)]
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from phasepipe.analysis.recovery_times import recovery_table
@@ -83,7 +84,8 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
     The tables of ``_COPIED`` are copied if they exist. ``counts`` by instance, ``recovery`` with the times of
     every run, ``window``, ``decision`` and ``fate`` are computed from the runs; if the sweep has snapshots,
     also ``course`` and, once they are diagonalised, ``curvature`` (:mod:`phasepipe.analysis.summaries`).
-    Every table contains the provenance of the runs, and the commit and machine that reduced them.
+    Every table contains the provenance of the runs, their core-minutes (without those of interrupted jobs),
+    and the commit and machine that reduced them.
 
     Parameters
     ----------
@@ -109,7 +111,8 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
     sweep = last_asked(store.attrs for store in stores)
     sweep = sweep.trusted() if trust else sweep
     newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
-    origin = {name: newest[name] for name in _ORIGIN if name in newest} | {"reduced": _here()}
+    origin = {name: newest[name] for name in _ORIGIN if name in newest}
+    origin["reduced"] = _here() | {"core_minutes": _core_minutes(folder)}
     origin[HISTORY] = [dict(event) for event in read_history(folder)]
     tables = {name: open_store(folder.table(name)).load() for name in _COPIED if folder.table(name).exists()}
     tables |= _from_runs(sweep, folder)
@@ -187,13 +190,23 @@ def _spectra(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     return measured.assign(signal_curvature=along, outcome=outcome)
 
 
-def _here() -> dict[str, str]:
+def _here() -> dict[str, Any]:
     """Time, commit of the program and machine of the reduction."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
     }
+
+
+def _core_minutes(folder: SweepFolder) -> float | None:
+    """CPU time of all jobs and their workers, as Snakemake measured it; None if that cannot be read."""
+    try:
+        files = sorted((folder.root / "benchmarks").glob("*.tsv"))
+        seconds = [float(pd.read_csv(path, sep="\t")["cpu_time"].sum()) for path in files]
+    except (OSError, ValueError, KeyError):
+        return None
+    return round(sum(seconds) / 60, 1) if files else None
 
 
 def _processor() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phasepipe.analysis.fates import fate_against
+from phasepipe.analysis.fates import fate_against, growth_of_area
 from phasepipe.analysis.mixed import most_mixed, share_recovered
 from phasepipe.analysis.sizes import join_sizes
 from phasepipe.figures.fate import fate_figure
@@ -41,6 +41,7 @@ BINS = 5
 RESAMPLES = 300  # bootstrap resamples of whole instances, for the confidence intervals
 _LEAST = 10  # a cell needs this many recovered runs and this many others
 _PER_CELL = ("auc", "auc_low", "auc_high", "runs_left_out")
+_GROWTH = ("auc_growth", "auc_growth_low", "auc_growth_high")  # of |m|, from t = 0 to the median t_BBP
 _PER_BIN = ("probability", "probability_low", "probability_high", "bin_median", "runs")
 
 
@@ -89,30 +90,40 @@ def _size_table(sweep: Sweep, N: int, folder: SweepFolder) -> xr.Dataset:
     cells = (runs.sizes["alpha"], len(QUANTITIES))
     values = {name: np.full(cells, np.nan) for name in _PER_CELL}
     values |= {name: np.full((*cells, BINS), np.nan) for name in _PER_BIN}
-    moments = np.full(cells[0], np.nan)
+    moments, growths = np.full(cells[0], np.nan), np.full((cells[0], len(_GROWTH)), np.nan)
     rng = generator(Stream.BOOTSTRAP, sweep.seed, N)
     for row in range(cells[0]):
         cell = runs.isel(alpha=row)
         recovered = (cell["outcome"] == Outcome.RECOVERED).values
         instance = np.broadcast_to(cell["instance"].values[:, None], recovered.shape)
         moments[row], quantities = _quantities(cell)
+        runs_of_cell = recovered.ravel(), instance.ravel()
         for column, quantity in enumerate(quantities):
-            known = ~np.isnan(quantity)
-            if min((known & recovered).sum(), (known & ~recovered).sum()) < _LEAST:
+            if not _enough(quantity, recovered):
                 continue
-            found = fate_against(
-                quantity.ravel(), recovered.ravel(), instance.ravel(), bins=BINS, resamples=RESAMPLES, rng=rng
-            )
+            found = fate_against(quantity.ravel(), *runs_of_cell, bins=BINS, resamples=RESAMPLES, rng=rng)
             for name in _PER_CELL:
                 values[name][row, column] = found[name]
             for name in _PER_BIN:
                 values[name][row, column, : found.sizes["bin"]] = found[name]
+        early, late = (quantities[list(QUANTITIES).index(name)] for name in ("initial_overlap", "overlap"))
+        if _enough(early + late, recovered):
+            growths[row] = growth_of_area(
+                early.ravel(), late.ravel(), *runs_of_cell, resamples=RESAMPLES, rng=rng
+            )
     table = xr.Dataset(
         {name: (("alpha", "quantity", "bin")[: array.ndim], array) for name, array in values.items()},
         coords={"alpha": runs["alpha"].values, "quantity": list(QUANTITIES)},
     )
     shares = share_recovered(runs["outcome"]).values
+    table = table.assign({name: ("alpha", column) for name, column in zip(_GROWTH, growths.T, strict=True)})
     return table.assign(share_recovered=("alpha", shares), moment=("alpha", moments))
+
+
+def _enough(quantity: Float, recovered: NDArray[np.bool_]) -> bool:
+    """Whether the quantity is known for enough recovered runs and enough others."""
+    known = ~np.isnan(quantity)
+    return bool(min((known & recovered).sum(), (known & ~recovered).sum()) >= _LEAST)
 
 
 def _quantities(runs: xr.Dataset) -> tuple[float, list[Float]]:

@@ -278,10 +278,10 @@ def require_complete(sweep: Sweep, N: int, runs: xr.Dataset) -> None:
     """
     done = (runs["status"] == Status.DONE) & ~unfinished(runs["outcome"], runs["end_time"], sweep.t_max)
     asked, starts = sweep.instances_at(N), len(sweep.start_keys())
+    found = (done & asked_instances(sweep, N, runs)).sum(("instance", "start"))
     missing = {M / N: count * starts for M, count in asked.items()}
-    for row, M in enumerate(runs["measurements"].values.tolist()):
-        cell = done.isel(alpha=row, instance=runs["instance"].values < asked[M])
-        missing[M / N] -= int(cell.sum())
+    for M, count in zip(runs["measurements"].values.tolist(), found.values.tolist(), strict=True):
+        missing[M / N] -= count
     incomplete = {alpha: count for alpha, count in sorted(missing.items()) if count}
     if incomplete:
         first = list(incomplete.items())[:_NAMED]

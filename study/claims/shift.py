@@ -1,4 +1,7 @@
-"""Claim 4: alpha_50(N) is well below alpha_threshold, approaches it slowly, and t_BBP decides success."""
+"""Claim 4: alpha_50(N) is well below alpha_threshold and approaches it slowly; what decides the fate.
+
+The second half is in :mod:`study.claims.decision`.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from phasepipe.analysis.extrapolation import Extrapolation, extrapolate
-from phasepipe.analysis.mixed import most_mixed
 from phasepipe.analysis.size_fit import SizeFit
 from phasepipe.analysis.text import with_interval
 from phasepipe.figures.extrapolation import FORM_COLOURS, FORM_LABELS
 from phasepipe.figures.scaling_tables import sizes_towards_infinity
-from phasepipe.figures.style import CYCLE, MARKERS, PAGE_WIDTH, new_figure, paper_style, size_colours
+from phasepipe.figures.style import CYCLE, MARKERS, PAGE_WIDTH, new_figure, paper_style
+from study.claims.decision import decided, draw_decision, fates_at_the_window, grows, printed
 from study.claims.finding import (
     Finding,
     Part,
@@ -25,7 +28,6 @@ from study.claims.finding import (
     Tables,
     Verdict,
     available,
-    ranges,
     regulariser,
     rows_of,
 )
@@ -41,27 +43,24 @@ from study.claims.recovery import (
     percent,
     size_axis,
 )
-from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
+from study.claims.testing import holm, signs, two_sided
 from study.predictions import ALPHA_50, REFERENCE
 
 SWEEPS = ("scaling-a0.01", "scaling-a1")
 SLOW = 0.5  # exponent omega below which the shift decays more slowly than 1/sqrt(N)
-INFORMATIVE = 0.8  # AUC of |m| above which it predicts the fate well
-NO_CELL = "no cell has enough recovered runs and enough others"
-PREDICTABLE = 0.9  # AUC of |m| from which on the fate counts as predictable
 
 
 def assess(sweeps: Sweeps) -> Finding:
     """Success curves, alpha_50(N) and its extrapolation, and the time from which |m| predicts the fate."""
     found = available(sweeps, SWEEPS, ("counts", "theory", "fate", "window", "decision"))
     parts: list[Part] = []
-    forms, fates, printed = [], [], []
+    forms, fates, within = [], [], []
     times = {name: over_time(tables) for name, tables in found.items()}
     extrapolations: dict[str, Extrapolation] = {}
     for name, tables in found.items():
         a, limit = regulariser(tables), float(tables["theory"]["alpha_threshold"])
         label, latest = f"a = {a:g}", limits(times[name])
-        printed.append(_printed_times(label, times[name]))
+        within.append(_printed_times(label, times[name]))
         parts.append(below(label, latest, limit, float(tables["theory"]["alpha_init"])))
         if len(_resolved(latest)) >= 2:
             extrapolations[name] = _extrapolated(latest, tables["counts"], limit)
@@ -73,7 +72,7 @@ def assess(sweeps: Sweeps) -> Finding:
         fates.append(moments.assign(a=f"{a:g}"))
     tables_out = {
         "alpha_50 within a time t and for unlimited time, with 95 % intervals": pd.concat(
-            printed, ignore_index=True
+            within, ignore_index=True
         ).fillna("–")
     }
     longest = max(longest_time(tables) for tables in found.values())
@@ -83,7 +82,7 @@ def assess(sweeps: Sweeps) -> Finding:
     )
     if forms:
         tables_out[f"Forms of the shift of alpha_50 {when.rstrip(',')}"] = pd.concat(forms, ignore_index=True)
-    tables_out["How well |m| predicts the fate, at the alpha whose P is nearest to 1/2"] = _printed(
+    tables_out["How well |m| predicts the fate, at the alpha whose P is nearest to 1/2"] = printed(
         pd.concat(fates, ignore_index=True)
     )
     figure = _figure(found, times, extrapolations)
@@ -113,7 +112,7 @@ def _figure(
         column[0].legend(fontsize=6, handletextpad=0.2)
         _draw_times(column[1], times[name], regulariser(tables))
         _draw_shift(column[2], tables, extrapolations.get(name))
-        _draw_decision(column[3], tables)
+        draw_decision(column[3], tables)
     return figure
 
 
@@ -284,125 +283,6 @@ def _form_table(label: str, extrapolation: Extrapolation) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def fates_at_the_window(tables: Tables) -> pd.DataFrame:
-    """AUC of |m| at t = 0 and at the median t_BBP for every N, at the alpha whose P is nearest to 1/2.
-
-    Columns ``N, alpha, share, moment, early, early_low, early_high, late, late_low, late_high,
-    time_predictable, lowest_fifth, highest_fifth``. ``share`` is P, ``moment`` the median t_BBP,
-    ``time_predictable`` the first time at which the AUC reaches 0.9; the last two are P(recovered) of the
-    fifths of the runs with the smallest and the largest |m| at the median t_BBP.
-    """
-    rows = []
-    for N in tables["fate"]["N"].values.tolist():
-        cell = _mixed(tables["fate"].sel(N=N))
-        if cell is None:
-            continue
-        first, then = (cell.sel(quantity=name) for name in ("initial_overlap", "overlap"))
-        bins = then["probability"].values[np.isfinite(then["probability"].values)]
-        rows.append(
-            {
-                "N": N,
-                "alpha": float(cell["alpha"]),
-                "share": float(cell["share_recovered"]),
-                "moment": float(cell["moment"]),
-                **{f"early{end}": float(first[f"auc{end}"]) for end in ("", "_low", "_high")},
-                **{f"late{end}": float(then[f"auc{end}"]) for end in ("", "_low", "_high")},
-                "time_predictable": _time_predictable(
-                    tables["decision"].isel(start_group=0).sel(N=N, alpha=cell["alpha"])
-                ),
-                "lowest_fifth": bins[0] if bins.size else np.nan,
-                "highest_fifth": bins[-1] if bins.size else np.nan,
-            }
-        )
-    columns = ["N", "alpha", "share", "moment", "early", "early_low", "early_high", "late", "late_low"]
-    return pd.DataFrame(
-        rows, columns=[*columns, "late_high", "time_predictable", "lowest_fifth", "highest_fifth"]
-    )
-
-
-def _time_predictable(decision: xr.Dataset) -> float:
-    """First recorded time at which the AUC of |m| is at least PREDICTABLE; infinite if there is none."""
-    times = decision["time"].values[decision["auc"].values >= PREDICTABLE]
-    return float(times[0]) if times.size else np.inf
-
-
-def _mixed(fate: xr.Dataset) -> xr.Dataset | None:
-    """The alpha with P nearest to 1/2 among those with a known AUC of the overlap; None without one."""
-    known = np.isfinite(fate["auc"].sel(quantity="overlap").values)
-    return fate.isel(alpha=most_mixed(fate["share_recovered"].values, known)) if known.any() else None
-
-
-def grows(label: str, moments: pd.DataFrame) -> Part:
-    """Whether |m| predicts the fate better at t_BBP than at the start."""
-    statement = f"{label}: part of the decision falls in the window before t_BBP"
-    criterion = (
-        "at every N, at the alpha whose P is nearest to 1/2, the AUC of |m| is larger at the median t_BBP "
-        "than at t = 0 (p < 0.05 after Holm; the errors of both are added as if independent, too wide for "
-        "the same runs); not confirmed if it is smaller at any N in the same sense"
-    )
-    if moments.empty:
-        return Part(statement, criterion, Verdict.UNDECIDED, NO_CELL)
-    growth = moments["late"] - moments["early"]
-    error = np.hypot(_auc_error(moments, "early"), _auc_error(moments, "late"))
-    reach = simultaneous_quantile(len(moments)) * error
-    adjusted = holm(two_sided(growth, error))
-    found = "; ".join(
-        f"N = {row.N}: from {row.early:.2f} by {with_interval(gain, gain - half, gain + half, 2)}"
-        for row, gain, half in zip(rows_of(moments), growth, reach, strict=True)
-    )
-    return Part(statement, criterion, Verdict.of(signs(growth, adjusted)), f"the AUC grows at {found}")
-
-
-def _auc_error(moments: pd.DataFrame, name: str) -> pd.Series:
-    """Standard error of an AUC from its 95 % interval."""
-    return (moments[f"{name}_high"] - moments[f"{name}_low"]) / (2 * simultaneous_quantile(1))
-
-
-def decided(label: str, moments: pd.DataFrame) -> Part:
-    """Whether |m| at t_BBP predicts the fate well."""
-    criterion = (
-        f"at every N, at the alpha whose P is nearest to 1/2, the AUC of |m| at the median t_BBP is above "
-        f"{INFORMATIVE:g} (p < 0.05 after Holm); not confirmed if it is below at any N in the same sense"
-    )
-    statement = f"{label}: success is decided by t_BBP"
-    if moments.empty:
-        return Part(statement, criterion, Verdict.UNDECIDED, NO_CELL)
-    above = moments["late"] - INFORMATIVE
-    holds = signs(above, holm(two_sided(above, _auc_error(moments, "late"))))
-    found = (
-        f"the AUC is {moments['early'].min():.2f} to {moments['early'].max():.2f} at t = 0 and "
-        f"{moments['late'].min():.2f} to {moments['late'].max():.2f} at t_BBP, and reaches {PREDICTABLE:g} "
-        f"only at {_ratio(moments)} t_BBP; of the fifth of the runs with the largest |m| at t_BBP, "
-        f"{moments['highest_fifth'].min():.0%} to {moments['highest_fifth'].max():.0%} recover; of the fifth "
-        f"with the smallest, {moments['lowest_fifth'].min():.0%} to {moments['lowest_fifth'].max():.0%}"
-    )
-    return Part(statement, criterion, Verdict.of(holds), found)
-
-
-def _ratio(moments: pd.DataFrame) -> str:
-    times = moments["time_predictable"] / moments["moment"]
-    return f"{times.min():.0f} to {times.max():.0f}"
-
-
-def _printed(moments: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "a": moments["a"],
-            "N": moments["N"],
-            "alpha": moments["alpha"].map("{:.3f}".format),
-            "P": moments["share"].map("{:.2f}".format),
-            "median t_BBP": moments["moment"].map("{:.2f}".format),
-            "AUC at t = 0": ranges(moments[["early", "early_low", "early_high"]], 2),
-            "AUC at t_BBP": ranges(moments[["late", "late_low", "late_high"]], 2),
-            f"time at which the AUC reaches {PREDICTABLE:g}": moments["time_predictable"].map(
-                "{:.3g}".format
-            ),
-            "P, fifth with the smallest |m|": moments["lowest_fifth"].map("{:.2f}".format),
-            "P, fifth with the largest |m|": moments["highest_fifth"].map("{:.2f}".format),
-        }
-    )
-
-
 def predictions(a: float) -> pd.DataFrame:
     """alpha_50(N, T) that the dynamics for N to infinity predict; columns ``budget, N, alpha_50``."""
     path = REFERENCE / ALPHA_50
@@ -477,24 +357,3 @@ def _draw_shift(axes: Axes, tables: Tables, extrapolation: Extrapolation | None)
     axes.set_xticks([0, *(1 / np.log(shown))], ["∞", *(f"{N:g}" for N in shown)])
     axes.set_xlim(-0.005, 1.06 * largest)
     axes.set(xlabel="N, on a scale of 1/log N", ylabel=r"$\alpha_{50}$")
-
-
-def _draw_decision(axes: Axes, tables: Tables) -> None:
-    moments, decision = fates_at_the_window(tables), tables["decision"].isel(start_group=0)
-    colours = size_colours(tables["fate"]["N"].values.tolist())
-    for row in rows_of(moments):
-        cell = decision.sel(N=row.N, alpha=row.alpha)
-        time = decision["time"].values / row.moment
-        axes.plot(time, cell["auc"].values, color=colours[row.N], linewidth=0.9)
-        axes.errorbar(
-            1,
-            row.late,
-            [[row.late - row.late_low], [row.late_high - row.late]],
-            fmt="o",
-            color=colours[row.N],
-        )
-    axes.axvline(1, color="0.6", linestyle=":", linewidth=0.9)
-    axes.axhline(0.5, color="0.8", linewidth=0.6, zorder=0)
-    axes.set_xscale("symlog", linthresh=0.01, linscale=0.6)
-    axes.set_xlim(0, 30)
-    axes.set(xlabel="time $t / t_{BBP}$", ylabel="AUC of |m| for the fate", ylim=(0.45, 1.02))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, norm
 
-from phasepipe.analysis.fates import area_under_curve, fate_against
+from phasepipe.analysis.fates import area_under_curve, fate_against, growth_of_area
 
 
 def planted(rng, instances, starts, strength, correlation=0.0):
@@ -86,3 +86,33 @@ def test_one_fate_has_no_auc_and_errors_say_what_is_wrong():
         fate_against(np.ones(3), np.ones(4, bool), np.ones(3), rng=rng)
     with pytest.raises(ValueError, match="1 instance"):
         fate_against(np.ones(3), np.ones(3, bool), np.ones(3), rng=rng)
+
+
+def test_interval_of_the_growth_covers_and_is_narrower_than_that_of_independent_areas():
+    """|m| at two times, correlated, with instance effects: the growth of the AUC from whole instances."""
+    rng = np.random.default_rng(6)
+
+    def drawn(instances):
+        late, fate, instance = planted(rng, instances, 20, 1.5, correlation=1.0)
+        return 0.7 * late + 0.7 * rng.standard_normal(late.size), late, fate, instance
+
+    early, late, fate, _ = drawn(20_000)
+    truth = area_under_curve(late, fate) - area_under_curve(early, fate)
+    covered, narrower = 0, 0
+    for _ in range(100):
+        early, late, fate, instance = drawn(30)
+        growth, low, high = growth_of_area(early, late, fate, instance, resamples=200, rng=rng)
+        assert growth == pytest.approx(area_under_curve(late, fate) - area_under_curve(early, fate))
+        covered += low <= truth <= high
+        ends = [fate_against(x, fate, instance, bins=2, resamples=50, rng=rng) for x in (early, late)]
+        narrower += high - low < np.hypot(*(float(end.auc_high - end.auc_low) for end in ends))
+    assert covered >= 86
+    assert narrower >= 90
+
+
+def test_growth_omits_runs_that_ended_before_the_later_time():
+    rng = np.random.default_rng(7)
+    x, fate, instance = planted(rng, 30, 10, 1.0)
+    late = np.where(rng.random(x.size) < 0.2, np.nan, x)
+    assert growth_of_area(x, late, fate, instance, resamples=50, rng=rng) == (0.0, 0.0, 0.0)
+    assert np.isnan(growth_of_area(x, late, np.ones(x.size, bool), instance, resamples=50, rng=rng)).all()

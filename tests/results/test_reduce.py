@@ -169,8 +169,27 @@ def test_a_reduced_sweep_knows_where_it_comes_from(reduced):
     runs, kept = open_store(folder.store("runs", 24)).attrs, tree["counts"].attrs
     for name in ("specification", "code", "package_versions", "created"):
         assert kept[name] == runs[name]
-    assert set(kept["reduced"]) == {"at", "commit", "machine"}
+    assert set(kept["reduced"]) == {"at", "commit", "machine", "core_minutes"}
     assert {"theory", "success", "scaling", "fate", "curvature"} <= set(tree.children)
+
+
+@pytest.mark.parametrize(
+    ("measured", "minutes"),
+    [
+        ({}, None),
+        ({"descent": "s\tcpu_time\n70.0\t90.0\n", "report": "s\tcpu_time\nNA\tNA\n"}, 1.5),
+        ({"descent": "s\tcpu_time\n70.0\t90.0\n", "report": "\0\0"}, None),
+        ({"descent": "s\tcpu_time\n70.0\tlong\n"}, None),
+    ],
+)
+def test_a_reduced_sweep_keeps_its_cost_if_that_was_measured(reduced, tmp_path, measured, minutes):
+    copy = SweepFolder(tmp_path / "measured")
+    shutil.copytree(reduced[1].root, copy.root)
+    (copy.root / "benchmarks").mkdir()
+    for job, text in measured.items():
+        (copy.root / "benchmarks" / f"{job}.tsv").write_text(text)
+    reduce_sweep(copy, SweepFolder(tmp_path / "reduced"))
+    assert pp.open_sweep(tmp_path / "reduced")["counts"].attrs["reduced"]["core_minutes"] == minutes
 
 
 def test_an_archive_is_one_file_of_the_same_bytes_for_the_same_table(tmp_path):

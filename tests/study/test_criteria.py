@@ -7,7 +7,7 @@ import xarray as xr
 from scipy.stats import norm
 
 from study import predictions
-from study.claims import control, dynamics, initial, predicted, regularisers, shift, trap, window
+from study.claims import control, decision, dynamics, initial, predicted, regularisers, trap, window
 from study.claims.finding import Verdict
 from study.claims.recovery import Success, group_curves, midpoint
 from study.claims.testing import (
@@ -196,8 +196,9 @@ def test_overlaps_above_alpha_init_are_those_of_the_theory(ratio, error, expecte
 
 
 def moments(early, late, half=0.02):
-    table = pd.DataFrame({"N": [64, 128], "early": early, "late": late})
-    for name in ("early", "late"):
+    growth = np.subtract(late, early)
+    table = pd.DataFrame({"N": [64, 128], "early": early, "late": late, "growth": growth})
+    for name in ("early", "late", "growth"):
         table = table.assign(**{f"{name}_low": table[name] - half, f"{name}_high": table[name] + half})
     return table.assign(time_predictable=3.0, moment=1.0, lowest_fifth=0.1, highest_fifth=0.9)
 
@@ -213,8 +214,8 @@ def moments(early, late, half=0.02):
 )
 def test_growth_of_the_auc_and_its_height(late, half, grows, decided):
     table = moments((0.7, 0.7), late, half)
-    assert shift.grows("a", table).verdict is grows
-    assert shift.decided("a", table).verdict is decided
+    assert decision.grows("a", table).verdict is grows
+    assert decision.decided("a", table).verdict is decided
 
 
 @pytest.mark.parametrize(
