@@ -45,7 +45,7 @@ class RunStates:
 
     vectors: Float
 
-    def select(self, runs: NDArray[np.bool_]) -> RunStates:
+    def select(self, runs: NDArray[np.bool_] | slice) -> RunStates:
         """States of some of the runs."""
         return RunStates(self.vectors[runs])
 

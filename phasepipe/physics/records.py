@@ -20,13 +20,15 @@ from phasepipe.physics.continuation import RunStates
 from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.steps import Steps, first_crossings, reached, records_passed
-from phasepipe.physics.traps import is_trapped
+from phasepipe.physics.traps import trap_margin
 from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, STATE, Variable, flags
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
-_EXAMINE_AGAIN = 0.5  # after a failed test, a run is tested again when its gradient has shrunk by this factor
+# A run that failed the test is tested again when its gradient has shrunk by a factor within these bounds.
+# Near a minimum the margin goes with a power of the gradient, about -1.5.
+_SHRINK, _MARGIN_POWER = (0.2, 0.5), 1.5
 _NEAR_SIGNAL = 0.99  # above this |m| a minimum may be the signal itself and is not called a trap
 _QUEUE = 256  # records are evaluated in batches of at least this many points, and at small M of more:
 _QUEUED_PREDICTIONS = 2**18  # numbers of all predictions in a batch
@@ -221,13 +223,13 @@ class RunLog:
         self._next[steps.run] = np.maximum(stop, first)
 
     def _certify(self, steps: Steps, until: Float, within: NDArray[np.bool_]) -> Int:
-        """Runs that provably never recover, see :func:`phasepipe.physics.traps.is_trapped`.
+        """Runs that provably never recover, see :func:`phasepipe.physics.traps.trap_margin`.
 
         See docs/explanation/physics.md §3.
 
         The test costs as much as about N evaluations. A run is therefore tested when its gradient becomes
-        small, and again whenever the gradient has shrunk further by a factor. Only steps ``within`` the time
-        budget count, so that a longer budget does not change when a run is certified.
+        small, and again when the gradient has shrunk by the factor that the last test suggests. Only steps
+        ``within`` the time budget count, so that a longer budget does not change when a run is certified.
         """
         open_runs = within & (self.outcome[steps.run] == Outcome.PENDING)
         norm = np.sqrt(self.field.products(steps.next_velocity, steps.next_velocity) / self.field.N)
@@ -237,20 +239,22 @@ class RunLog:
             candidates = candidates[np.abs(overlap[candidates]) < _NEAR_SIGNAL]
         if len(candidates) == 0:
             return candidates
-        self._examine_below[steps.run[candidates]] = _EXAMINE_AGAIN * norm[candidates]
-        certified = [
-            row
-            for row in candidates
-            if is_trapped(
-                self.field.problems[self.field.owner[steps.run[row]]],
-                self.field.loss,
-                self._arrays.fetch(steps.next_point[int(row)]),
-                self.recovery_threshold,
-            )
-        ]
-        runs = steps.run[np.array(certified, np.intp)]
-        self._end(runs, Outcome.TRAPPED, until[np.array(certified, np.intp)])
-        return runs
+        margins = np.array(
+            [
+                trap_margin(
+                    self.field.problems[self.field.owner[steps.run[row]]],
+                    self.field.loss,
+                    self._arrays.fetch(steps.next_point[int(row)]),
+                    self.recovery_threshold,
+                )
+                for row in candidates
+            ]
+        )
+        shrink = np.where(margins > 0, margins ** (1 / _MARGIN_POWER), _SHRINK[1])
+        self._examine_below[steps.run[candidates]] = np.clip(shrink, *_SHRINK) * norm[candidates]
+        certified = candidates[margins > 1]
+        self._end(steps.run[certified], Outcome.TRAPPED, until[certified])
+        return steps.run[certified]
 
     def _enqueue(self, runs: Int, index: Int, points: Vectors) -> None:
         self._queue.append((runs, index, points))

@@ -34,15 +34,16 @@ Float64 = NDArray[np.float64]
 
 _STEP = 1e-3  # of the finite difference of the curvature; exact if the curvature is quadratic in yhat
 _BLOCK = 512  # rows of the M x M matrix of products in memory at a time
+_KAPPA_PER_ALONG = 3.5  # typical ratio of the bounds on the cubic form, at points where runs are tested
 _MARGIN = 1.001  # allowance for rounding errors of float32 products
 
 
-def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float) -> bool:
-    """Whether gradient flow from ``w`` provably stays near a minimum where ``|m|`` is below the threshold.
+def trap_margin(problem: Problem, loss: Loss, w: Array, recovery_threshold: float) -> float:
+    """How firmly gradient flow from ``w`` is held near a minimum where ``|m|`` is below the threshold.
 
     This is a proof, up to rounding in float64, for the losses of docs/explanation/physics.md §2, and an
-    estimate for other losses. False means that nothing is known. The cost is about that of a Hessian and its
-    eigenvalues, and several times that if the answer is True.
+    estimate for other losses. The cost is about that of a Hessian and its eigenvalues, and several times that
+    if the flow is held.
 
     Parameters
     ----------
@@ -52,6 +53,12 @@ def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float
         Point on the sphere, shape (N,).
     recovery_threshold
         ``|m|`` above which a run counts as recovered.
+
+    Returns
+    -------
+    float
+        Above 1, the flow provably stays. From 0 to 1, nothing is known, and the gradient must shrink by about
+        this factor before it can be known; 0 where no such factor is known.
     """
     N = problem.N
     point = w.astype(np.float64)
@@ -59,7 +66,7 @@ def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float
     hessian, basis = tangent_hessian(problem, loss, point)
     factor, failed = lapack.dpotrf(hessian, lower=1, clean=1)
     if failed:
-        return False
+        return 0.0
     sensing = problem.sensing.astype(np.float64)
     yhat, y = sensing @ point / np.sqrt(N), problem.labels
     slope, curvature = loss.slope(yhat, y), loss.curvature(yhat, y)
@@ -75,33 +82,49 @@ def is_trapped(problem: Problem, loss: Loss, w: Array, recovery_threshold: float
 
     # along one direction the cubic form is less than kappa: this cheap test rejects most points that fail
     along = abs(float(cubic @ (changes @ gradient) ** 3)) / force**3 if force > 0 else 0.0
-    if _barrier(force, along + bend, fourth) is None:
-        return False
-    distance = _barrier(force, _largest_cubic(changes, cubic) + bend, fourth)
-    if distance is None:
-        return False
+    margin = _margin(force, along + bend, fourth)
+    if not margin > 1:
+        return margin / _KAPPA_PER_ALONG
+    third = _largest_cubic(changes, cubic) + bend
+    margin = _margin(force, third, fourth)
+    if not margin > 1:
+        return margin
+    distance = _barrier(force, third, fourth)
     towards = solve_triangular(factor, basis.coordinates(problem.signal), lower=True)
     overlap = abs(float(point @ problem.signal)) / N
-    return bool(overlap + distance * float(np.linalg.norm(towards)) / N < recovery_threshold)
+    stays = overlap + distance * float(np.linalg.norm(towards)) / N < recovery_threshold
+    return margin if stays else 0.0
 
 
-def _barrier(force: float, third: float, fourth: float) -> float | None:
-    """Smallest ``s`` with ``s / 2 - third s² - fourth s³ > force``, if there is one."""
+def _height(s: float, third: float, fourth: float) -> float:
+    """Force that the barrier holds at a distance ``s``."""
+    return s / 2 - third * s**2 - fourth * s**3
 
-    def height(s: float) -> float:
-        return s / 2 - third * s**2 - fourth * s**3 - force
 
-    if not np.isfinite([force, third, fourth]).all():
-        return None
+def _summit(third: float, fourth: float) -> float:
+    """Distance at which the height is largest; infinite without the terms of third and fourth order."""
     steepest = third + np.sqrt(third**2 + 1.5 * fourth)
-    high = 0.5 / steepest if steepest > 0 else 4 * force + 1e-300  # where the height is largest
-    if height(high) <= 0:
-        return None
-    low = 0.0
+    return float(0.5 / steepest) if steepest > 0 else math.inf
+
+
+def _margin(force: float, third: float, fourth: float) -> float:
+    """Largest force that the barrier holds, in units of ``force``; 0 if one of the numbers is not finite."""
+    if not np.isfinite([force, third, fourth]).all():
+        return 0.0
+    summit = _summit(third, fourth)
+    if force == 0 or math.isinf(summit):
+        return math.inf
+    return _height(summit, third, fourth) / force
+
+
+def _barrier(force: float, third: float, fourth: float) -> float:
+    """Smallest distance at which the barrier holds ``force``, which is at most its largest height."""
+    summit = _summit(third, fourth)
+    low, high = 0.0, 4 * force if math.isinf(summit) else summit
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if height(middle) > 0 else (middle, high)
-    return float(high)
+        low, high = (low, middle) if _height(middle, third, fourth) > force else (middle, high)
+    return high
 
 
 def _largest_cubic(changes: Float64, cubic: Float64) -> float:
@@ -116,13 +139,14 @@ def _largest_cubic(changes: Float64, cubic: Float64) -> float:
         return 0.0
     rows = changes.astype(np.float32)  # twice as fast; rounding errors are within the margin
     weighted = (cubic / scale).astype(np.float32)[:, None] * rows
-    square: Any = np.zeros((rows.shape[1], rows.shape[1]), np.float32)
+    half: Any = np.zeros((rows.shape[1], rows.shape[1]), np.float32)
     for first in range(0, len(rows), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        products = rows[block] @ rows.T
+        # the matrix of products is symmetric: blocks to the right of the diagonal, and half of those on it
+        products = rows[first : first + _BLOCK] @ rows[first:].T
         products *= products
-        square += weighted[block].T @ (products @ weighted)
-    return scale * math.sqrt(_largest_eigenvalue(square))
+        products[:, :_BLOCK] *= 0.5
+        half += weighted[first : first + _BLOCK].T @ (products @ weighted[first:])
+    return scale * math.sqrt(_largest_eigenvalue(half + half.T))
 
 
 def _inverse(factor: Float64) -> Float64:

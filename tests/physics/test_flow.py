@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 import phasepipe as pp
+from phasepipe.physics.continuation import RunStates
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.flow import Flow, RunProtocol, run_batch
+from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.records import record_times
 
@@ -186,6 +188,21 @@ def test_batch_of_instances_equals_each_alone():
         alone = run_batch(problems[index : index + 1], LOSS, starts[index : index + 1], protocol)
         for name in alone.data_vars:
             np.testing.assert_array_equal(alone[name], together[name][4 * index : 4 * index + 4])
+
+
+@pytest.mark.parametrize("dynamics", [Flow(), Descent(1e-2)], ids=repr)
+def test_instances_that_do_not_stay_in_the_cache_together_get_the_same_bits(monkeypatch, dynamics):
+    problems = [pp.Problem.draw(32, 2.5, seed=9, instance=number) for number in range(4)]
+    starts = [pp.starts.random(problem, 3 + number, seed=9) for number, problem in enumerate(problems)]
+    loss, found = pp.NormalisedQuartic(0.1), []
+    for together in (4, 3, 1):
+        monkeypatch.setattr("phasepipe.physics.flow._CACHE", together * problems[0].M * 32 * 4)
+        first = run_batch(problems, loss, starts, RunProtocol(dynamics, record_times(3, 4)))
+        further = RunProtocol(dynamics, record_times(30, 4), snapshots=np.array([5]))
+        found.append(run_batch(problems, loss, starts, further, states=RunStates(first["state"].values)))
+    assert (found[0]["outcome"] == pp.Outcome.RECOVERED).any()
+    for other in found[1:]:
+        xr.testing.assert_identical(other, found[0])
 
 
 def test_float32_and_float64_give_the_same_fates():

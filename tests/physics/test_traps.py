@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import phasepipe as pp
-from phasepipe.physics.traps import _barrier, _largest_cubic, _largest_eigenvalue, is_trapped
+from phasepipe.physics.traps import _barrier, _largest_cubic, _largest_eigenvalue, _margin, trap_margin
 
 LOSSES = [
     (pp.NormalisedQuartic(0.01), 0.01, 1.0),
@@ -62,8 +62,16 @@ def test_a_barrier_is_where_the_height_is_first_positive():
     s = _barrier(0.1, 0.5, 0.01)
     heights = [t / 2 - 0.5 * t**2 - 0.01 * t**3 - 0.1 for t in (0.999 * s, 1.001 * s)]
     assert heights[0] < 0 < heights[1]
-    assert _barrier(0.2, 0.5, 0.01) is None
-    assert _barrier(np.nan, 1, 1) is None
+    assert _barrier(0.1, 0, 0) == pytest.approx(0.2)
+
+
+def test_the_margin_is_the_largest_force_that_the_barrier_holds():
+    s = np.linspace(0, 1, 100_001)
+    largest = (s / 2 - 0.5 * s**2 - 0.01 * s**3).max()
+    assert _margin(0.1, 0.5, 0.01) == pytest.approx(largest / 0.1, rel=1e-6)
+    assert _margin(0.2, 0.5, 0.01) < 1 < _margin(0.1, 0.5, 0.01)
+    assert _margin(0.0, 0.5, 0.01) == _margin(0.1, 0, 0) == np.inf
+    assert _margin(np.nan, 1, 1) == 0
 
 
 def minimum(problem, loss, w):
@@ -83,15 +91,16 @@ def test_minima_are_certified_and_starts_saddles_and_the_signal_are_not(loss):
     runs = pp.run_flow(problem, loss, w0, t_max=100)
     (trapped,) = np.nonzero((runs.outcome == pp.Outcome.TRAPPED).values)
     w = minimum(problem, loss, w0[trapped[0]])
-    assert is_trapped(problem, loss, w, 0.99)
+    assert trap_margin(problem, loss, w, 0.99) > 1
     overlap = abs(w @ problem.signal) / 24
-    assert not is_trapped(problem, loss, w, overlap + 1e-9)  # the threshold is too near to be excluded
-    assert not any(is_trapped(problem, loss, point, 0.99) for point in w0)
-    assert not is_trapped(problem, loss, problem.signal, 0.999999)
+    assert trap_margin(problem, loss, w, overlap + 1e-9) == 0  # the threshold is too near to be excluded
+    assert max(trap_margin(problem, loss, point, 0.99) for point in w0) <= 1
+    assert trap_margin(problem, loss, problem.signal, 0.999999) == 0
     # half-way between two minima there is no certificate
     other = minimum(problem, loss, w0[trapped[-1]])
     if abs(w @ other) / 24 < 0.9:
-        assert not is_trapped(problem, loss, np.sqrt(24) * (w + other) / np.linalg.norm(w + other), 0.99)
+        between = np.sqrt(24) * (w + other) / np.linalg.norm(w + other)
+        assert trap_margin(problem, loss, between, 0.99) <= 1
 
 
 @pytest.mark.parametrize("a", [0.01, 1.0])
