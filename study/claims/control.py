@@ -215,7 +215,7 @@ def _draw_energies(axes: Axes, rows: pd.DataFrame) -> None:
                 label=None if position else label,
             )  # fmt: skip
         axes.axhline(at["theory"].iloc[0], **THEORY)
-        axes.annotate(f"α = {alpha:.3g}", (at["N"].iloc[-1], at["zero"].iloc[-1]), (0, 6), fontsize=6.5,
+        axes.annotate(f"α = {alpha:.3g}", (at["N"].iloc[-1], at["theory"].iloc[0]), (0, 2), fontsize=6.5,
                       textcoords="offset points", ha="right")  # fmt: skip
     size_axis(axes, rows["N"].unique().tolist())
     axes.set_ylabel("final energy per dimension")

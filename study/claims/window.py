@@ -246,7 +246,7 @@ def _draw_overlap(axes: Axes, tables: Tables) -> None:
         float(window["t_bbp_median"]), color=PURPLE, linestyle=":", linewidth=0.9, label="median $t_{BBP}$"
     )
     positive = curvature["time"].values[1:]
-    axes.set_xscale("symlog", linthresh=float(positive.min()), linscale=0.4)
+    axes.set_xscale("symlog", linthresh=float(positive.min()), linscale=0.8)
     axes.set_xlim(0, float(positive.max()))
     axes.set(xlabel="time t", ylabel="squared overlap $q_0$")
     axes.set_ylim(bottom=0)
