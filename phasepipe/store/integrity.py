@@ -22,9 +22,10 @@ from phasepipe.store.metadata_copy import (
     read_skeleton,
     repair_copies,
     restore,
+    write_skeleton,
 )
 from phasepipe.store.packing import remove_blocks, write_records
-from phasepipe.store.publishing import publish, root_content
+from phasepipe.store.publishing import ROOT, publish, root_content
 from phasepipe.store.records import RECORDED, complaint, make_record, read_records, stored_chunks
 from phasepipe.store.shards import Place
 from phasepipe.store.unpacked import read_unpacked, unpacked_files
@@ -117,7 +118,11 @@ def write_missing_records(store: Path, found: Findings) -> None:
             if block not in known
         },
     )
-    publish(store, root_content(store, {RECORDED: 1}))
+    content = root_content(store, {RECORDED: 1})
+    if (copied := read_skeleton(store)) is not None:  # or the next run would restore the former state
+        coordinates = {Path(name).parts[0] for name in copied if Path(name).name != ROOT}
+        write_skeleton(store, sorted(coordinates), content)
+    publish(store, content)
     found.notes.append("made by an earlier version; block records were added")
 
 

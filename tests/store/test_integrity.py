@@ -12,8 +12,9 @@ from numcodecs import Pickle
 from phasepipe.results.verify import verify
 from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.folder import SweepFolder
-from phasepipe.store.metadata_copy import read_skeleton, skeleton_files
+from phasepipe.store.metadata_copy import differing_files, read_skeleton, skeleton_files, write_skeleton
 from phasepipe.store.packing import write_records
+from phasepipe.store.publishing import root_content
 from phasepipe.store.records import make_record, stored_chunks
 from tests.chunks import content, overwrite_chunk, replace_chunk
 
@@ -84,6 +85,19 @@ def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
     assert damaged or array == "status"  # without status the block is pending anyway
     run_sweep(folder.root.parent, **SWEEP)
     assert content(folder.root) == content(finished.root)
+
+
+def test_records_are_added_once_to_a_store_of_an_earlier_version(folder):
+    store = folder.store("runs", 12)
+    shutil.rmtree(store.with_suffix(".records"))
+    coordinates = sorted({name.split("/")[0] for name in read_skeleton(store) if "/c" in name})
+    (store / "zarr.json").write_bytes(root_content(store, {"records": 0}))
+    write_skeleton(store, coordinates, (store / "zarr.json").read_bytes())
+    copied = read_skeleton(store)
+    assert "block records were added" in " ".join(verify(folder, sample=0, repair=True)["runs/N12"].notes)
+    assert read_skeleton(store).keys() == copied.keys()
+    assert differing_files(store, read_skeleton(store)) == []
+    assert verify(folder, sample=0, repair=True)["runs/N12"].notes == []
 
 
 def test_a_lost_snapshot_is_found_and_repaired(folder, finished, run_sweep):
