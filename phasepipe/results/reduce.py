@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ class NothingToReduceError(UserError):
     """The folder holds no runs."""
 
 
+class OtherReductionError(UserError):
+    """The target holds tables that this reduction does not replace."""
+
+
 def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) -> None:
     """Write the tables of the finished sweep in ``folder`` into ``target``.
 
@@ -102,6 +106,8 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
         If ``folder`` holds no runs.
     IncompleteError
         If requested runs are not computed.
+    OtherReductionError
+        If ``target`` holds tables that would not be replaced.
     """
     stores = [open_store(path) for path in folder.stores("runs").values()]
     if not stores:
@@ -125,9 +131,18 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
     for name, table in tables.items():
         kept = {key: value for key, value in table.attrs.items() if key not in origin}
         whole[target.archive(name)] = table.assign_attrs(kept | origin)
+    _refuse_other_tables(target, whole.keys())
     write_archives(whole)
     size = sum(target.archive(name).stat().st_size for name in tables)
     logger.info("%s: %s, %.0f kB", target.root, ", ".join(sorted(tables)), size / 1e3)
+
+
+def _refuse_other_tables(target: SweepFolder, written: Collection[Path]) -> None:
+    """Refuse a folder with tables that would stay beside the new ones, and could not be opened with them."""
+    if other := sorted(path.name for path in target.root.glob("*.zarr.zip") if path not in written):
+        raise OtherReductionError(
+            f"{target.root} holds {', '.join(other)} of another reduction; remove it, or give another folder"
+        )
 
 
 def _from_runs(sweep: Sweep, folder: SweepFolder) -> dict[str, xr.Dataset]:

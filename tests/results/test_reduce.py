@@ -13,7 +13,7 @@ import phasepipe as pp
 from phasepipe.analysis.summaries import clustered_mean, signal_curvature
 from phasepipe.physics.hessian import tangent_hessian
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.results.reduce import NothingToReduceError, reduce_sweep
+from phasepipe.results.reduce import NothingToReduceError, OtherReductionError, reduce_sweep
 from phasepipe.results.selection import QueryError
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
@@ -190,6 +190,20 @@ def test_a_reduced_sweep_keeps_its_cost_if_that_was_measured(reduced, tmp_path, 
         (copy.root / "benchmarks" / f"{job}.tsv").write_text(text)
     reduce_sweep(copy, SweepFolder(tmp_path / "reduced"))
     assert pp.open_sweep(tmp_path / "reduced")["counts"].attrs["reduced"]["core_minutes"] == minutes
+
+
+def test_tables_of_another_reduction_are_not_left_beside_new_ones(reduced, tmp_path):
+    _, folder, target = reduced
+    copy = SweepFolder(tmp_path / "again")
+    shutil.copytree(target.root, copy.root)
+    shutil.copy(copy.archive("success"), copy.archive("precision"))
+    before = {path.name: path.read_bytes() for path in copy.root.iterdir()}
+    with pytest.raises(OtherReductionError, match=r"precision\.zarr\.zip of another reduction; remove it"):
+        reduce_sweep(folder, copy)
+    assert {path.name: path.read_bytes() for path in copy.root.iterdir()} == before
+    copy.archive("precision").unlink()
+    reduce_sweep(folder, copy)
+    pp.open_sweep(copy.root)
 
 
 def test_an_archive_is_one_file_of_the_same_bytes_for_the_same_table(tmp_path):
