@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from phasepipe.analysis.curves import CurveFit
+from phasepipe.analysis.recovery_times import kept_runs
 from phasepipe.analysis.text import with_error, with_interval
 from phasepipe.figures.scaling_tables import success_curves_table
-from phasepipe.figures.style import PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
+from phasepipe.figures.style import CYCLE, PAGE_WIDTH, new_figure, paper_style, size_colours, size_markers
+from phasepipe.physics.outcomes import Outcome
 from study.claims.finding import (
     Finding,
     Part,
@@ -25,7 +27,7 @@ from study.claims.finding import (
     regulariser,
     rows_of,
 )
-from study.claims.recovery import draw_curves, draw_level, group_curves
+from study.claims.recovery import draw_curves, draw_level, group_curves, longest_time
 from study.claims.testing import design_effects, holm, share_above, signs, simultaneous_quantile, two_sided
 
 SWEEPS = ("trap-a0.01", "trap-a1")
@@ -35,7 +37,7 @@ MOST = 0.95  # share of threshold states that must have an outlier above alpha_t
 
 def assess(sweeps: Sweeps) -> Finding:
     """Curvature towards the signal at planted threshold states, and success probability of runs from them."""
-    found = available(sweeps, SWEEPS, ("counts", "course", "curvature", "theory"))
+    found = available(sweeps, SWEEPS, ("counts", "course", "curvature", "recovery", "theory"))
     parts, rows = [], []
     curves = {name: group_curves(tables["counts"]) for name, tables in found.items()}
     for name, tables in found.items():
@@ -52,22 +54,29 @@ def assess(sweeps: Sweeps) -> Finding:
         "Runs start at threshold states planted into a problem with a signal. Left: success probability with "
         "95 % confidence intervals. Middle: share of the planted states whose Hessian has an outlier towards "
         "the signal, predicted from labels. Right: measured lowest eigenvalue at the planted states (points, "
-        "standard errors) and second derivative of the loss along the signal (lines)."
+        "standard errors) and second derivative of the loss along the signal (lines). Bottom: share of the "
+        "runs that have recovered by time t, at the largest N (solid) and the smallest (dashed), for the "
+        "alphas up to alpha_threshold."
     )
     return Finding(parts, figure, caption, {"Planted threshold states": pd.concat(rows, ignore_index=True)})
 
 
 @paper_style()
 def _figure(found: Mapping[str, Tables], curves: Mapping[str, Sequence[CurveFit]]) -> Figure:
-    figure = new_figure(PAGE_WIDTH, 0.3 * len(found))
-    grid = figure.subplots(len(found), 3, squeeze=False)
-    for row, (name, tables) in zip(grid, found.items(), strict=True):
+    figure = new_figure(PAGE_WIDTH, 0.3 * (len(found) + 1))
+    grid = figure.add_gridspec(len(found) + 1, 6)
+    for index, (name, tables) in enumerate(found.items()):
+        row = [figure.add_subplot(grid[index, 2 * column : 2 * column + 2]) for column in range(3)]
         draw_curves(row[0], curves[name])
         row[0].set_title(f"a = {regulariser(tables):g}", loc="left")
         _draw_states(row[1], row[2], planted_states(tables, curves[name]))
         for axes in row:
             draw_level(axes, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$", vertical=True)
-    grid[0, 0].legend(fontsize=6)
+        if index == 0:
+            row[0].legend(fontsize=6)
+        below = figure.add_subplot(grid[-1, 3 * index : 3 * index + 3])
+        _draw_leaving(below, tables)
+        below.set_title(f"a = {regulariser(tables):g}", loc="left")
     return figure
 
 
@@ -217,3 +226,24 @@ def _draw_states(middle: Axes, right: Axes, states: pd.DataFrame) -> None:
     middle.set(xlabel="α = M/N", ylabel="share with outlier", ylim=(-0.03, 1.03))
     right.axhline(0, color="black", linewidth=0.5)
     right.set(xlabel="α = M/N", ylabel="$λ_0$ and curvature along signal")
+
+
+def _draw_leaving(axes: Axes, tables: Tables) -> None:
+    """Share of the runs that have recovered by time t, for the alphas up to alpha_threshold."""
+    limit, longest = float(tables["theory"]["alpha_threshold"]), longest_time(tables)
+    sizes = sorted(tables["recovery"]["N"].values.tolist())
+    for N, line in ((sizes[-1], "-"), (sizes[0], "--")):
+        runs = kept_runs(tables["recovery"], N)
+        for index, alpha in enumerate(runs["alpha"].values[runs["alpha"].values < 1.01 * limit].tolist()):
+            of_cell = runs.sel(alpha=alpha)
+            count = int((of_cell["outcome"] != Outcome.PENDING).sum())
+            recovered = of_cell["outcome"].values == Outcome.RECOVERED
+            times = np.sort(of_cell["recovery_time"].values[recovered])
+            share = np.append(np.arange(1, len(times) + 1), len(times)) / count
+            label = f"α = {alpha:.3g}" if line == "-" else None
+            axes.step(
+                [*times, longest], share, line, where="post", color=CYCLE[index], linewidth=0.9, label=label
+            )
+    axes.set(xscale="log", xlabel="time t", ylabel="share recovered", ylim=(-0.03, 1.03))
+    axes.set_xlim(1, longest)
+    axes.legend(fontsize=6)
