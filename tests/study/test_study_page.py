@@ -16,7 +16,7 @@ from study.claims import shift, universality
 from study.claims.finding import Verdict
 from study.claims.recovery import common_counts, limits, over_time
 from study.literature import STATED
-from study.page import CLAIMS, StudyError, filled, write_study
+from study.page import CLAIMS, StudyError, _cost, filled, write_study
 from tests.study.planted import planted_counts, planted_times
 
 PAGE = Path(__file__).parents[2] / "docs" / "evidence" / "study.md"
@@ -211,3 +211,15 @@ def test_numbers_are_printed_with_their_intervals_or_bounds():
     assert with_interval(np.nan, 2.4, np.inf, 1) == "> 2.4"
     assert with_interval(np.nan, -np.inf, 2.6, 1) == "< 2.6"
     assert with_interval(np.nan, np.nan, np.nan) == "–"
+
+
+def test_the_cost_of_a_claim_is_that_of_its_sweeps_and_says_which_are_shared():
+    def reduced(minutes):
+        return {"counts": xr.Dataset(attrs={"reduced": {"core_minutes": minutes}})}
+
+    by_number = {claim.number: claim for claim in CLAIMS}
+    sweeps = {"scaling-a0.01": reduced(20.4), "scaling-a1": reduced(10.0), "regulariser-3": reduced(5.0)}
+    assert _cost(by_number["4"], sweeps) == "30"
+    assert _cost(by_number["7b"], sweeps) == "35 (partly those of claim 4)"
+    assert _cost(by_number["5"], sweeps) == ""
+    assert _cost(by_number["4"], sweeps | {"scaling-a1": reduced(None)}) == ""
