@@ -401,7 +401,7 @@ def test_cells_are_compared_where_both_are_known():
 def test_the_stored_predictions_follow_from_the_code(monkeypatch):
     """Half sizes of one alpha, with few samples, and the probabilities that follow from all of them."""
     monkeypatch.setattr(predictions, "HORIZON", 3.2)
-    monkeypatch.setattr(predictions, "SAMPLES", 2**11)
+    monkeypatch.setattr(predictions, "SAMPLES", {1.0: 2**11})
     stored = pd.read_csv(predictions.REFERENCE / predictions.HALF_SIZES)
     now = predictions.compute({1.0: (4.0,)}).set_index("budget")
     kept = stored[(stored["a"] == 1) & (stored["alpha"] == 4)].set_index("budget")
