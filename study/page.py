@@ -218,14 +218,14 @@ def _cost(claim: Claim, sweeps: Sweeps) -> str:
     """Core-minutes of the sweeps of a claim, and the claims before it that use the same sweeps."""
     runs = [sweeps[name]["counts"] for name in claim.sweeps if name in sweeps]
     before = CLAIMS[: CLAIMS.index(claim)]
-    shared = [other.number for other in before if set(other.sweeps) & set(claim.sweeps)]
-    return _minutes(runs) + (f" (partly those of claim {' and '.join(shared)})" if shared else "")
+    shared = [f"({other.number})" for other in before if set(other.sweeps) & set(claim.sweeps)]
+    return _minutes(runs) + (f", partly those of {' and '.join(shared)}" if shared else "")
 
 
 def _minutes(runs: Sequence[xr.Dataset]) -> str:
-    """Core-minutes of sweeps together; empty where that of one of them was not kept."""
+    """Core-minutes of sweeps together; a dash where that of one of them was not kept."""
     minutes = [counts.attrs["reduced"].get("core_minutes") for counts in runs]
-    return "" if None in minutes or not minutes else f"{sum(minutes):.0f}"
+    return "–" if None in minutes or not minutes else f"{sum(minutes):.0f}"
 
 
 def _origins(sweeps: Sweeps) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def test_a_reduced_sweep_offers_no_single_runs(reduced):
 def test_alphas_that_round_to_the_same_measurements_count_once():
     shown = pp.open_sweep("results/reference/scaling-a0.01")._repr_html_()
     assert "3840 of 3840" in shown
-    assert "1920 of 1920" in shown
+    assert "2560 of 2560" in shown
 
 
 def test_nothing_from_the_folder_becomes_markup(folder, tmp_path):
