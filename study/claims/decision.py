@@ -23,9 +23,9 @@ def fates_at_the_window(tables: Tables) -> pd.DataFrame:
 
     Columns ``N, alpha, share, moment, early, early_low, early_high, late, late_low, late_high, growth,
     growth_low, growth_high, time_predictable, lowest_fifth, highest_fifth``. ``share`` is P, ``moment`` the
-    median t_BBP, ``growth`` is paired by run,
-    ``time_predictable`` the first time at which the AUC reaches 0.9; the last two are P(recovered) of the
-    fifths of the runs with the smallest and the largest |m| at the median t_BBP.
+    median t_BBP, ``growth`` the difference of the two AUCs, paired by run, ``time_predictable`` the first
+    time at which the AUC reaches 0.9; the last two are P(recovered) of the fifths of the runs with the
+    smallest and the largest |m| at the median t_BBP.
     """
     rows = []
     for N in tables["fate"]["N"].values.tolist():
