@@ -10,7 +10,7 @@ override SWEEP := $(value SWEEP)
 export SWEEP
 BIN := $(VENV)/bin
 
-.PHONY: run study study-quick test test-slow test-oldest test-wheel test-slurm test-gpu chaos bench docs lint clean
+.PHONY: run study study-large study-quick test test-slow test-oldest test-wheel test-slurm test-gpu chaos bench docs lint clean
 
 run: $(VENV)/installed
 	@$(BIN)/phasepipe check -- "$$SWEEP"
@@ -22,6 +22,11 @@ study: $(VENV)/installed
 	$(BIN)/phasepipe reduce results/study/*/ --to results/reference
 	$(BIN)/python -m study.predictions
 	$(BIN)/python -m study results/reference --to docs/evidence
+
+# N = 4096 and 8192 for claim 9: a quarter of an hour on a large GPU; make study then reads their tables
+study-large: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group gpu
+	$(call run_sweeps,config/study-large.yaml)
 
 # the same sweeps, tiny: minutes
 study-quick: $(VENV)/installed
