@@ -223,9 +223,10 @@ def _cost(claim: Claim, sweeps: Sweeps) -> str:
 
 
 def _minutes(runs: Sequence[xr.Dataset]) -> str:
-    """Core-minutes of sweeps together; a dash where that of one of them was not kept."""
+    """Core-minutes of sweeps together, a lower bound where those of some were not kept."""
     minutes = [counts.attrs["reduced"].get("core_minutes") for counts in runs]
-    return "–" if None in minutes or not minutes else f"{sum(minutes):.0f}"
+    known = [of_sweep for of_sweep in minutes if of_sweep is not None]
+    return f"{'' if len(known) == len(minutes) else '> '}{sum(known):.0f}" if known else "–"
 
 
 def _origins(sweeps: Sweeps) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from study.claims.testing import simultaneous_quantile
 
 Floats = NDArray[np.float64]
 
-SWEEPS = ("scaling-a0.01", "scaling-a1")
+SWEEPS = ("scaling-a0.01", "scaling-a1", "large-a0.01", "large-a1")
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 HALF_SIZES, SUCCESS, ALPHA_50 = "half-size.csv", "predicted.csv", "predicted-alpha50.csv"
 ALPHAS = {

@@ -203,24 +203,25 @@ def _figure(sweeps: Sweeps, cells: pd.DataFrame, half: pd.DataFrame) -> Figure:
     left.set_xticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
     left.minorticks_off()
     if sizes:
-        left.legend(fontsize=6)
-    known = available(sweeps, SWEEPS, ("counts", "success"))
-    successes = {regulariser(tables): tables["success"].isel(start_group=0) for tables in known.values()}
+        left.legend(fontsize=6, ncols=2, loc="lower left", columnspacing=0.8, handletextpad=0.2)
+    known = available(sweeps, SWEEPS, ("counts", "success")).values()
     for axes, a in zip(others, sorted(ALPHAS, reverse=True), strict=True):
-        _draw_alpha_50(axes, half[half["a"] == a], successes.get(a))
+        successes = [tables["success"].isel(start_group=0) for tables in known if regulariser(tables) == a]
+        _draw_alpha_50(axes, half[half["a"] == a], successes)
         axes.set_title(f"a = {a:g}", loc="left")
     return figure
 
 
-def _draw_alpha_50(axes: Axes, half: pd.DataFrame, success: xr.Dataset | None) -> None:
+def _draw_alpha_50(axes: Axes, half: pd.DataFrame, successes: list[xr.Dataset]) -> None:
     colours = size_colours(range(len(DRAWN)))
     for row, budget in enumerate(DRAWN):
         at = half[np.isclose(half["budget"], budget, rtol=1e-3)]
         axes.plot(at["N"], at["alpha_50"], color=colours[row], label=f"t = {budget:.3g}")
         reach = (at["alpha_50"] - at["error"], at["alpha_50"] + at["error"])
         axes.fill_between(at["N"], *reach, color=colours[row], alpha=0.25, lw=0)
-        if success is not None and np.isclose(success["budget"].values, budget, rtol=1e-3).any():
-            runs = measured_alpha_50(success, budget)
-            axes.errorbar(runs["N"], runs["alpha_50"], runs["error"], fmt="o", color=colours[row], ms=2.5)
+        for success in successes:
+            if np.isclose(success["budget"].values, budget, rtol=1e-3).any():
+                runs = measured_alpha_50(success, budget)
+                axes.errorbar(runs["N"], runs["alpha_50"], runs["error"], fmt="o", color=colours[row], ms=2.5)
     axes.set(xscale="log", xlabel="N", ylabel=r"$\alpha_{50}$")
     axes.legend(fontsize=6)
