@@ -52,6 +52,7 @@ def main() -> None:
                 "seconds": time.perf_counter() - before,
                 "load average": f"{load:.1f} before, {os.getloadavg()[0]:.1f} after",
                 "commit": facts["commit"],
+                "processor": facts["processor"],
             }
             if plan.quick:
                 circumstances["size"] = "quick: proves that it runs, measures nothing well"

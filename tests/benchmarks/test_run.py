@@ -72,6 +72,14 @@ def test_sections_with_workers_are_whole(tmp_path):
     check(tmp_path, ["workers", "pipeline"])
 
 
+def test_a_section_that_needs_a_gpu_is_left_out_without_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = run(tmp_path, "--only", "gpu")
+    assert done.returncode == 0, done.stderr
+    assert "gpu: nothing to measure on this machine" in done.stderr
+    assert not (tmp_path / "results.json").exists()
+
+
 def test_an_unknown_section_is_refused(tmp_path):
     done = run(tmp_path, "--only", "flow,nothing")
     assert done.returncode == 2
