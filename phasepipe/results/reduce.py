@@ -118,8 +118,8 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
     sweep = sweep.trusted() if trust else sweep
     newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
     origin = {name: newest[name] for name in _ORIGIN if name in newest}
-    origin["reduced"] = _here() | {"core_minutes": _core_minutes(folder)}
     origin[HISTORY] = [dict(event) for event in read_history(folder)]
+    origin["reduced"] = _here() | {"core_minutes": core_minutes(folder, origin[HISTORY])}
     tables = {name: open_store(folder.table(name)).load() for name in _COPIED if folder.table(name).exists()}
     tables |= _from_runs(sweep, folder)
     if folder.stores("spectra").keys() >= set(sweep.N):
@@ -214,8 +214,14 @@ def _here() -> dict[str, Any]:
     }
 
 
-def _core_minutes(folder: SweepFolder) -> float | None:
-    """CPU time of all jobs and their workers, as Snakemake measured it; None if that cannot be read."""
+def core_minutes(folder: SweepFolder, history: list[dict[str, Any]]) -> float | None:
+    """CPU time of all jobs and their workers, as Snakemake measured it.
+
+    None if that cannot be read, or if several commands computed the runs: it measures the last one alone.
+    """
+    runs = [entry for entry in history if str(entry.get("store")).startswith("runs/")]
+    if len({(entry.get("command"), entry.get("started")) for entry in runs}) > 1:
+        return None
     try:
         files = sorted((folder.root / "benchmarks").glob("*.tsv"))
         seconds = [float(pd.read_csv(path, sep="\t")["cpu_time"].sum()) for path in files]

@@ -13,7 +13,8 @@ import phasepipe as pp
 from phasepipe.analysis.summaries import clustered_mean, signal_curvature
 from phasepipe.physics.hessian import tangent_hessian
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.results.reduce import NothingToReduceError, OtherReductionError, reduce_sweep
+from phasepipe.results.history import read_history
+from phasepipe.results.reduce import NothingToReduceError, OtherReductionError, core_minutes, reduce_sweep
 from phasepipe.results.selection import QueryError
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
@@ -190,6 +191,17 @@ def test_a_reduced_sweep_keeps_its_cost_if_that_was_measured(reduced, tmp_path, 
         (copy.root / "benchmarks" / f"{job}.tsv").write_text(text)
     reduce_sweep(copy, SweepFolder(tmp_path / "reduced"))
     assert pp.open_sweep(tmp_path / "reduced")["counts"].attrs["reduced"]["core_minutes"] == minutes
+
+
+def test_the_cost_of_runs_that_several_commands_computed_is_not_known(reduced, tmp_path):
+    copy = SweepFolder(tmp_path / "measured")
+    shutil.copytree(reduced[1].root, copy.root)
+    (copy.root / "benchmarks").mkdir()
+    (copy.root / "benchmarks" / "descent.tsv").write_text("s\tcpu_time\n70.0\t90.0\n")
+    history = read_history(copy)
+    assert core_minutes(copy, history) == 1.5
+    next(entry for entry in history if entry["store"] == "runs/N24")["started"] = "earlier"
+    assert core_minutes(copy, history) is None
 
 
 def test_tables_of_another_reduction_are_not_left_beside_new_ones(reduced, tmp_path):
