@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
 from phasepipe.figures.style import PAGE_WIDTH, THEORY, new_figure, paper_style, size_colours, size_markers
+from phasepipe.physics.losses import NormalisedQuartic
+from phasepipe.theory.initial import alpha_init
+from phasepipe.theory.threshold import alpha_threshold
 from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser
 from study.claims.recovery import Success, common_counts, group_curves, midpoint, midpoints
 from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
@@ -27,7 +27,7 @@ SAME = 0.1  # difference of alpha_50 that counts as none: a few per cent of alph
 
 def assess(sweeps: Sweeps) -> Finding:
     """alpha_50 against ``a`` at every N that all sweeps have in common."""
-    found = available(sweeps, SWEEPS, ("counts", "theory"))
+    found = available(sweeps, SWEEPS, ("counts",))
     if not found:
         return Finding([])
     time, counts = common_counts(found)
@@ -39,9 +39,8 @@ def assess(sweeps: Sweeps) -> Finding:
         return Finding([])
     sizes = sorted(set.intersection(*(set(of_a) for of_a in curves.values())))
     parts = [best(N, {a: of_a[N] for a, of_a in curves.items()}, len(sizes)) for N in sizes]
-    limits = {regulariser(found[name]): found[name]["theory"] for name in counts}
     columns = {f"a = {a:g}": [of_a[N] for N in sizes] for a, of_a in curves.items()}
-    figure = _figure(curves, limits, sizes)
+    figure = _figure(curves, sizes)
     caption = (
         f"alpha_50 of random starts at t = {time:g} against the regulariser a with 95 % confidence "
         "intervals, and the transitions for N to infinity."
@@ -50,9 +49,7 @@ def assess(sweeps: Sweeps) -> Finding:
 
 
 @paper_style()
-def _figure(
-    curves: dict[float, dict[int, Success]], limits: Mapping[float, xr.Dataset], sizes: list[int]
-) -> Figure:
+def _figure(curves: dict[float, dict[int, Success]], sizes: list[int]) -> Figure:
     figure = new_figure(PAGE_WIDTH * 0.6, 0.7)
     axes = figure.subplots()
     colours, markers = size_colours(sizes), size_markers(sizes)
@@ -66,12 +63,12 @@ def _figure(
             [a for a, _ in values], [fit.alpha_50 for _, fit in values], np.minimum(spread, 1e3),
             color=colours[N], marker=markers[N], elinewidth=0.8, label=f"N = {N}",
         )  # fmt: skip
-    grid = sorted(limits)
-    axes.plot(grid, [float(limits[a]["alpha_threshold"]) for a in grid], label="$α_{threshold}$", **THEORY)
+    grid = np.geomspace(min(curves), max(curves), 50)
+    losses = [NormalisedQuartic(a) for a in grid]
+    axes.plot(grid, [alpha_threshold(loss) for loss in losses], label="$α_{threshold}$", **THEORY)
     axes.plot(
-        grid, [float(limits[a]["alpha_init"]) for a in grid],
-        **(THEORY | {"linestyle": ":"}), label="$α_{init}$",
-    )  # fmt: skip
+        grid, [alpha_init(loss) for loss in losses], **(THEORY | {"linestyle": ":"}), label="$α_{init}$"
+    )
     axes.set_xscale("log")
     axes.set(xlabel="regulariser a", ylabel=r"$\alpha_{50}$")
     axes.legend(fontsize=6)

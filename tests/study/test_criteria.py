@@ -324,7 +324,8 @@ def test_medians_near_the_limit(median, error, expected):
 
 def test_the_stored_dynamics_follow_from_the_code(monkeypatch):
     """One cell with few samples agrees with the stored table within the errors of both."""
-    monkeypatch.setattr(dynamics, "CELLS", {1.0: {1.5: 1.0}})
+    monkeypatch.setattr(dynamics, "ALPHAS", {1.0: (1.5,)})
+    monkeypatch.setattr(dynamics, "LAST", 1.0)
     monkeypatch.setattr(dynamics, "SAMPLES", 2**11)
     now = dynamics.gains_of(dynamics.compute()).iloc[0]
     stored = dynamics.gains_of(pd.read_csv(dynamics.TABLE))
