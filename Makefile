@@ -16,7 +16,7 @@ run: $(VENV)/installed
 	@$(BIN)/phasepipe check -- "$$SWEEP"
 	@$(BIN)/phasepipe run "$$SWEEP"
 
-# every claim of the study, an hour and a half on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
+# every claim of the study, about three hours on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
 study: $(VENV)/installed
 	$(call run_sweeps,config/study/*.yaml)
 	$(BIN)/phasepipe reduce results/study/*/ --to results/reference
