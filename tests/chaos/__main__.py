@@ -38,6 +38,8 @@ def main() -> None:
         warm_up()
         for through, faults in (("stages", asked.faults - asked.workflow), ("workflow", asked.workflow)):
             kinds = [kind for kind in KINDS if (asked.only or "") in kind.name and getattr(kind, through)]
+            if faults > 0 and not kinds:
+                parser.error(f"no kind of fault for the {through} has {asked.only!r} in its name")
             for outcome in campaign(scratch, faults, asked.seed, through, kinds) if faults > 0 else ():
                 with asked.outcomes[0].open("a") as file:
                     file.write(json.dumps(asdict(outcome)) + "\n")

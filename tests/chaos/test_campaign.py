@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.chaos.__main__ import main
 from tests.chaos.campaign import campaign
 from tests.chaos.commands import warm_up
 from tests.chaos.faults import KINDS
@@ -46,3 +47,10 @@ def test_the_page_counts_what_happened(outcomes, tmp_path):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "\nold\n" not in text
+
+
+def test_a_kind_that_is_not_there_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["chaos", "--faults", "1", "--workflow", "0", "--only", "network cut"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "no kind of fault for the stages has 'network cut' in its name" in capsys.readouterr().err
