@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh machine with Python >= 3.11, git and make:
 #   make run    set up, run the demo sweep, draw the figures
 #   make test   set up, run the tests
-# and make bench measures the speed of this machine (a quarter of an hour)
+# and make bench measures the speed of this machine (about half an hour)
 PYTHON ?= python3
 VENV ?= .venv
 SWEEP ?= demo

@@ -20,9 +20,7 @@ _RECORDS_IN_FLIGHT = 256
 _PREDICTIONS_IN_FLIGHT = 2**18  # at small M
 _ARRAYS_PER_RECORD = 8
 _WORKER_BASE = 310e6  # bytes of an idle worker that has imported the package
-_SHARE_OF_MEMORY = (
-    0.5  # share of the memory limit of a worker that a block may use; Dask pauses a worker at 0.8
-)
+_SHARE_OF_MEMORY = 0.5  # share of the memory limit of a worker that a block may use; Dask ends one at 0.95
 
 
 def evaluation_seconds(N: int, M: int) -> float:
