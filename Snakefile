@@ -8,6 +8,7 @@ from phasepipe.specification.loss import foreign_code
 from phasepipe.errors import UserError
 from phasepipe.store.folder import check_folder
 from phasepipe.store.integrity import remove_stale_receipts
+from phasepipe.execution.cost import computed_here
 from phasepipe.execution.workflow_guard import guard_workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version

@@ -17,7 +17,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -211,6 +210,8 @@ def _line(fit: CurveFit, width: float) -> tuple[FloatArray, FloatArray]:
     line = np.array([-slope * fit.alpha_50, slope])
     effect = overdispersion(fit.cells.sums, pool_axes=(0,)).design_effect
     recovered, runs = fit.cells.sums.recovered / effect, fit.cells.sums.runs / effect
+    import statsmodels.api as sm  # here, because it takes long to import and few commands need it
+
     design = sm.add_constant(fit.cells.alpha)
     model = sm.GLM(np.stack([recovered, runs - recovered], axis=-1), design, sm.families.Binomial())
     return line, np.linalg.pinv(-model.hessian(line))

@@ -46,6 +46,9 @@ def run(
     ] = None,
 ) -> None:
     """Run a sweep, or go on with it; words after -- are handed to Snakemake."""
+    from phasepipe.execution.garbage import collect_rarely
+
+    collect_rarely()
     from phasepipe.execution.workflow import WorkflowRun, run_workflow
     from phasepipe.specification.choice import choose
     from phasepipe.specification.configuration import load_configuration

@@ -79,10 +79,15 @@ def worker_memory(spec: ClusterSpec) -> float:
 
 
 @contextmanager
-def connected_when_needed(spec: ClusterSpec, cores: int | None = None) -> Iterator[Callable[[], Client]]:
-    """A function that connects as :func:`connect` does when first called, and then returns that client."""
+def connected_when_needed(
+    spec: ClusterSpec, cores: int | None = None, here: bool = False
+) -> Iterator[Callable[[], Client]]:
+    """A function that connects as :func:`connect` does when first called, and then returns that client.
+
+    With ``here`` the cluster is one thread of this process instead.
+    """
     with ExitStack() as stack:
-        yield cache(lambda: stack.enter_context(connect(spec, cores)))
+        yield cache(lambda: stack.enter_context(_in_this_process() if here else connect(spec, cores)))
 
 
 @contextmanager
@@ -173,6 +178,25 @@ def _local(workers: int) -> Iterator[Client]:
         # not the default client: this process reads stores itself
         with Client(cluster, security=security, set_as_default=False) as client:
             yield client
+
+
+@contextmanager
+def _in_this_process() -> Iterator[Client]:
+    """A scheduler and a worker of one thread, without sockets: for blocks that take less than a start."""
+    with (
+        dask.config.set(_CONFIG),
+        LocalCluster(
+            protocol="inproc://",
+            processes=False,
+            n_workers=1,
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
 
 
 # in a long stage, jobs that end at their time limit repeatedly interrupt blocks that are not at fault

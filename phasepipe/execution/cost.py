@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from phasepipe.specification.sweep import Sweep
+
 _RUNS_PER_BLOCK = 1024
+_SECONDS_IN_PROCESS = 3.0  # of runs, or of spectra: below, no worker processes are started
+_LONGEST_IN_PROCESS = 1000.0  # t_max: a run up to here takes a few times the evaluations below
 _SECONDS_PER_BLOCK = 3.0  # of the most expensive block; writing a block takes 30 ms
 
 # Speed of the engine on one core (float32, 16 starts, a = 0.01, with records): matrix products, and a fixed
@@ -12,6 +16,8 @@ _SECONDS_PER_BLOCK = 3.0  # of the most expensive block; writing a block takes 3
 _FLOPS_PER_SECOND = 1.3e11
 _SECONDS_PER_EVALUATION = 2e-6
 _EVALUATIONS_PER_RUN = 400
+_SPECTRUM_FLOPS_PER_SECOND = 4e9
+_SECONDS_PER_POINT = 5e-3
 _ALPHA_OF_LONGEST_RUNS = 2.5  # near alpha_50; at larger alpha evaluations per run fall roughly as alpha^-1.5
 
 # Arrays that a block holds in memory: per run of the integrator, and per record before it is measured
@@ -32,6 +38,28 @@ def block_seconds(N: int, M: int, runs: int) -> float:
     """Estimated core-seconds of ``runs`` runs; it affects the order of the blocks, but no result."""
     fall = float(min(1.0, _ALPHA_OF_LONGEST_RUNS * N / M) ** 1.5)
     return runs * _EVALUATIONS_PER_RUN * fall * evaluation_seconds(N, M)
+
+
+def point_seconds(N: int, M: int) -> float:
+    """Estimated core-seconds of a spectrum: M N^2 products for the Hessian, and its eigenvalues."""
+    return (M + 4 * N) * N**2 / _SPECTRUM_FLOPS_PER_SECOND + _SECONDS_PER_POINT
+
+
+def computed_here(sweep: Sweep) -> bool:
+    """Whether stages compute their blocks in their own process, because that is faster than starting workers.
+
+    A worker process needs about two seconds of a core to start. Always with workers: a sweep that names a
+    cluster, their number or a precision, and one whose cost is not that of a flow with the losses known here.
+    """
+    if sweep.cluster.kind != "local" or sweep.cluster.workers is not None or sweep.precision is not None:
+        return False
+    if sweep.dynamics.kind != "flow" or sweep.loss.kind == "custom" or sweep.t_max > _LONGEST_IN_PROCESS:
+        return False
+    starts, kept = len(sweep.start_keys()), sweep.snapshots
+    points = len(sweep.snapshot_indices()) * kept.instances * kept.starts
+    cells = [(N, M, instances) for N in sweep.N for M, instances in sweep.instances_at(N).items()]
+    runs = sum(block_seconds(N, M, instances * starts) for N, M, instances in cells)
+    return max(runs, sum(points * point_seconds(N, M) for N, M, _ in cells)) < _SECONDS_IN_PROCESS
 
 
 def block_bytes(N: int, M: int, starts: int, instances: int, itemsize: int = 4) -> float:

@@ -15,6 +15,7 @@ from distributed import Client
 from phasepipe.errors import UserError
 from phasepipe.execution.blocks import WORKER_PATIENCE, BlockTask, compute_blocks
 from phasepipe.execution.cluster import connected_when_needed
+from phasepipe.execution.cost import computed_here
 from phasepipe.execution.progress import reporting
 from phasepipe.log import logger, logging_to
 from phasepipe.specification.sweep import Sweep
@@ -118,7 +119,7 @@ def fill_stores(
             _settle(opened)
             return
         stores = [store.path for filling in fillings for store in filling.stores]
-        with connected_when_needed(sweep.cluster, cores) as own:
+        with connected_when_needed(sweep.cluster, cores, here=computed_here(sweep)) as own:
             workers = (client or own)()
             # SLURM jobs may wait for days in the queue; execution/slurm.py watches them
             patience = math.inf if sweep.cluster.kind == "slurm" else WORKER_PATIENCE

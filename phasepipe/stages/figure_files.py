@@ -24,6 +24,9 @@ def save(figure: Figure, folder: SweepFolder, name: str, numbers: pd.DataFrame |
 def write_figure(figure: Figure, folder: Path, name: str) -> None:
     """Save a figure in all formats, without the date, so that equal results give equal files."""
     folder.mkdir(parents=True, exist_ok=True)
+    # matplotlib would arrange the figure again, and draw it twice, in every format
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     for extension in FORMATS:
         figure.savefig(folder / f"{name}.{extension}", metadata=metadata[extension])

@@ -114,6 +114,19 @@ def run_descent(
     fill_stores(sweep, [_filling(sweep, N, folder) for N in sweep.N], "runs", cores, log, client)
 
 
+def compute_runs(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
+    """Compute and store all runs of ``sweep``, with the rounds that its key ``precision`` asks for.
+
+    Raises the errors of :func:`run_descent` and :func:`phasepipe.stages.steering.run_rounds`.
+    """
+    if sweep.precision is None:
+        run_descent(sweep, folder, cores, log)
+    else:
+        from phasepipe.stages.steering import run_rounds  # its statistics take long to import
+
+        run_rounds(sweep, folder, cores, log)
+
+
 def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     path = folder.store("runs", N)
     prerequisite = instances.filling(sweep, N, folder)

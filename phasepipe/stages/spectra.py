@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from phasepipe.errors import UserError
 from phasepipe.execution.blocks import BlockTask, Tally
+from phasepipe.execution.cost import point_seconds
 from phasepipe.execution.filling import Filling, fill_stores
 from phasepipe.physics.steps import records_passed
 from phasepipe.simulation.draws import draw_problem
@@ -89,8 +90,7 @@ def _filling(sweep: Sweep, N: int, folder: SweepFolder) -> Filling:
     def task(block: Block, _: Block | None) -> BlockTask:
         M = int(block.keys["measurements"][0])
         description = f"spectra at N = {N}, alpha = {M / N:.4g}, instance {block.keys['instance'][0]}"
-        # forming the Hessian costs M N^2 operations, its eigenvalues about N^3
-        return BlockTask(block, compute, float((M + 4 * N) * N**2), description)
+        return BlockTask(block, compute, block.count * point_seconds(N, M), description)
 
     runs = folder.store("runs", N)
     return Filling(

@@ -31,7 +31,7 @@ from phasepipe.store.tables import require_complete
 
 
 def run_rounds(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None = None) -> None:
-    """Compute and store all runs of ``sweep``, and those of the rounds that its key ``precision`` asks for.
+    """Compute and store all runs of ``sweep``, and of the rounds that its key ``precision`` asks for.
 
     Also raises the errors of :func:`phasepipe.execution.filling.fill_stores`. Finished blocks and decided
     rounds are stored then.
@@ -41,9 +41,7 @@ def run_rounds(sweep: Sweep, folder: SweepFolder, cores: int, log: Path | None =
     SweepError
         If the grid with a round exceeds what a sweep may have.
     """
-    if sweep.precision is None:
-        run_descent(sweep, folder, cores, log)
-        return
+    assert sweep.precision is not None
     goal = Goal(
         sweep.precision.alpha_50, tuple(sorted(sweep.precise_sizes())), 3600 * sweep.precision.core_hours
     )

@@ -102,6 +102,7 @@ def finish() -> None:
     from phasepipe.execution.job import one_sentence
     from phasepipe.report.page import write_report
     from phasepipe.stages.analysis import analyse_runs
+    from phasepipe.stages.scaling import study_scaling
     from phasepipe.stages.theory import predict_thresholds
     from phasepipe.store.folder import SweepFolder
     from tests.chaos.place import make_sweep
@@ -113,6 +114,7 @@ def finish() -> None:
         if not folder.table("theory").exists():
             predict_thresholds(sweep, folder, log)
         analyse_runs(sweep, folder, log)
+        study_scaling(sweep, folder, log)
         write_report(sweep, folder, log)
 
 

@@ -12,9 +12,11 @@ import phasepipe.execution.blocks as blocks_module
 from phasepipe.errors import ClusterError
 from phasepipe.execution.blocks import BlocksFailedError, BlockTask, compute_blocks
 from phasepipe.execution.cluster import connect, worker_memory, write_scheduler_file
-from phasepipe.execution.cost import block_bytes, block_seconds, instances_per_block
+from phasepipe.execution.cost import block_bytes, block_seconds, computed_here, instances_per_block
 from phasepipe.execution.progress import reporting
 from phasepipe.specification.cluster import LocalCluster, SchedulerAddress, SchedulerFile, SlurmCluster
+from phasepipe.stages.runs import run_descent
+from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block
 from phasepipe.store.tables import open_store
 
@@ -171,6 +173,31 @@ def test_same_bits_for_every_size_of_block(run_sweep, reference, tmp_path, block
 def test_same_bits_on_one_worker(run_sweep, reference, tmp_path):
     with connect(LocalCluster(workers=1)) as alone:
         assert_same_bits(results(run_sweep(tmp_path, on=alone, **SWEEP)), reference)
+
+
+def test_same_bits_without_worker_processes(make_sweep, reference, tmp_path, monkeypatch):
+    monkeypatch.setattr("phasepipe.execution.cluster.connect", None)
+    sweep = make_sweep(**SWEEP)
+    assert computed_here(sweep)
+    folder = SweepFolder(tmp_path / sweep.name)
+    run_descent(sweep, folder, cores=2, log=tmp_path / "log")
+    assert_same_bits(results(folder), reference)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"instances": 4000},
+        {"N": [512], "snapshots": {"instances": 8, "starts": 2}},
+        {"cluster": {"kind": "local", "workers": 1}},
+        {"cluster": {"kind": "slurm"}},
+        {"dynamics": {"kind": "descent", "learning_rate": 1e-3}},
+        {"t_max": 1e4},
+        {"starts": SWEEP["starts"][:1], "precision": {"alpha_50": 0.1, "core_hours": 0.001}},
+    ],
+)
+def test_long_sweeps_and_those_that_name_a_cluster_have_workers(make_sweep, changes):
+    assert not computed_here(make_sweep(**SWEEP | changes))
 
 
 def test_same_bits_for_a_sweep_that_grew(run_sweep, reference, tmp_path):

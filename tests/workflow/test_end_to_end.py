@@ -79,7 +79,7 @@ def test_growth_is_seen_whatever_snakemake_remembers(project, configuration, mem
     before = {file: file.read_bytes() for file in project.root.rglob("*.done")}
     code, said = project.snakemake("--dry-run", *triggers)
     assert code == 0
-    for rule in ("run_descent", "predict_thresholds", "analyse_runs", "write_report"):
+    for rule in ("run_descent", "predict_thresholds", "analyse_runs", "study_scaling", "write_report"):
         assert re.search(rf"^{rule} +1$", said, re.MULTILINE)
     # the reason names the grid by its digest, and does not write it out
     assert '"measurements"' not in said

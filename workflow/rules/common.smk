@@ -53,18 +53,27 @@ def hold_results():
 
 
 def all_cores(wildcards):
-    """Workers of a local cluster use all; a cluster elsewhere is only waited for."""
+    """Processes of this machine use all; a cluster elsewhere is only waited for."""
     try:
         return workflow.cores if SWEEP.cluster.kind == "local" else 1
     except WorkflowError:  # --summary, --dag and their like run nothing, and need no --cores
         return 1
 
 
+def cores_of_blocks(wildcards):
+    """All, for workers of a local cluster; one if the blocks are so short that the job computes them itself."""
+    return 1 if computed_here(SWEEP) else all_cores(wildcards)
+
+
 # what the runs at all N depend on: after a change rules run again, and compute only what is new
 GRID = SWEEP.grid_digest()
 HAS_SNAPSHOTS = len(SWEEP.snapshot_indices()) > 0
-# tables that are made from the runs
-ANALYSED = ("success", "scaling", "fate", *(["flow_threshold"] if SWEEP.zero_signal else []))
+HESSIAN_FIGURES = [f"hessian-{name}" for name in ("spectra", "eigenvalues", "overlap", "windows", "phi")]
+DYNAMICS_FIGURES = ["dynamics", "dynamics-success", "dynamics-alpha50", "dynamics-windows"]
+# figures that only some sweeps have
+FIGURES = [*(HESSIAN_FIGURES if HAS_SNAPSHOTS else []), *(DYNAMICS_FIGURES if SWEEP.dynamics_theory else [])]
+# tables of the rule analyse_runs
+ANALYSED = ("success", "fate", *(["flow_threshold"] if SWEEP.zero_signal else []))
 
 
 def receipts(stage):
@@ -88,16 +97,8 @@ def picture(name, category):
     )
 
 
-def hessian_figures():
-    """The figures of the Hessian, if the sweep stores snapshots."""
-    names = ("spectra", "eigenvalues", "overlap", "windows", "phi") if HAS_SNAPSHOTS else ()
-    return [picture(f"hessian-{name}", "Curvature") for name in names]
-
-
-def dynamics_figures():
-    """The figures of the dynamics for N to infinity, if the sweep asks for it."""
-    names = ("", "-success", "-alpha50", "-windows") if SWEEP.dynamics_theory else ()
-    return [picture(f"dynamics{name}", "Dynamics") for name in names]
+def pictures(names, category):
+    return [picture(name, category) for name in names]
 
 
 def flow_threshold_figure():
@@ -112,5 +113,6 @@ def final_outputs(wildcards):
     """
     stages = ["runs", "spectra"] if HAS_SNAPSHOTS else ["runs"]
     asked = [receipts(stage)[-1] for stage in stages]
-    asked += [table_receipts(table)[-1] for table in ("theory", *ANALYSED)]
+    asked += [table_receipts(table)[-1] for table in ("theory", "scaling", *ANALYSED)]
+    asked += [f"{RESULTS}/{{sweep}}/figures/{name}.png" for name in FIGURES]
     return [f"{RESULTS}/{SWEEP.name}/report.html", *(path.format(sweep=SWEEP.name) for path in asked)]

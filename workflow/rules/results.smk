@@ -1,6 +1,6 @@
 # From runs to tables, figures and the report. Tables are always rewritten completely; the outputs of their rules are
-# receipts. One job makes all tables of the runs and another all that the report adds, because starting Python takes
-# longer than most of them.
+# receipts. Rules that take seconds even for a small sweep run side by side; small tables share a job, because starting
+# Python takes longer than they do.
 
 
 rule predict_thresholds:
@@ -59,25 +59,84 @@ rule analyse_runs:
     params:
         grid=GRID,
     message:
-        "Estimate success, scaling and fates of {wildcards.sweep}"
+        "Estimate success and fates of {wildcards.sweep}"
     script:
         "../scripts/analyse_runs.py"
+
+
+rule study_scaling:
+    input:
+        receipts("runs"),
+        table_receipts("theory"),
+    output:
+        table_receipts("scaling"),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/scaling.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/scaling.tsv"
+    # the longest of those that run side by side
+    priority: 1
+    conda:
+        "../envs/phasepipe.yaml"
+    params:
+        grid=GRID,
+    message:
+        "Study the scaling of {wildcards.sweep}"
+    script:
+        "../scripts/study_scaling.py"
+
+
+rule draw_hessian:
+    input:
+        receipts("runs"),
+        receipts("spectra"),
+        table_receipts("theory"),
+    output:
+        *pictures(HESSIAN_FIGURES, "Curvature"),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/hessian.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/hessian.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    message:
+        "Draw the Hessian of {wildcards.sweep}"
+    script:
+        "../scripts/draw_hessian.py"
+
+
+rule draw_dynamics:
+    input:
+        receipts("runs"),
+        *(table_receipts(table) for table in ("theory", "success")),
+        table_receipts("dynamics", SWEEP.dynamics_digest()),
+    output:
+        *pictures(DYNAMICS_FIGURES, "Dynamics"),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/dynamics-figures.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/dynamics-figures.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    message:
+        "Draw the predicted dynamics over the runs of {wildcards.sweep}"
+    script:
+        "../scripts/draw_dynamics.py"
 
 
 rule write_report:
     input:
         receipts("runs"),
-        *(table_receipts(table) for table in ("theory", *ANALYSED)),
+        *(table_receipts(table) for table in ("theory", "scaling", *ANALYSED)),
         receipts("spectra") if HAS_SNAPSHOTS else [],
         table_receipts("dynamics", SWEEP.dynamics_digest()) if SWEEP.dynamics_theory else [],
+        [f"{RESULTS}/{{sweep}}/figures/{name}.png" for name in FIGURES],
     output:
         report(
             f"{RESULTS}/{{sweep}}/report.html",
             caption="../report/page.rst",
             category="Report",
         ),
-        *hessian_figures(),
-        *dynamics_figures(),
     log:
         f"{RESULTS}/{{sweep}}/logs/report.log",
     benchmark:
@@ -85,6 +144,6 @@ rule write_report:
     conda:
         "../envs/phasepipe.yaml"
     message:
-        "Draw the remaining figures of {wildcards.sweep} and write its report"
+        "Write the report of {wildcards.sweep}"
     script:
         "../scripts/write_report.py"

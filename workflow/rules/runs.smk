@@ -11,10 +11,10 @@ rule draw_instances:
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/instances.tsv"
     # rules that use all cores run first; the theory and the tables then share the cores
-    priority: 1
+    priority: 2
     conda:
         "../envs/phasepipe.yaml"
-    threads: all_cores
+    threads: cores_of_blocks
     params:
         grid=GRID,
     message:
@@ -31,10 +31,10 @@ rule run_descent:
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/descent.tsv"
     # rules that use all cores run first; the theory and the tables then share the cores
-    priority: 1
+    priority: 2
     conda:
         "../envs/phasepipe.yaml"
-    threads: all_cores
+    threads: cores_of_blocks
     params:
         grid=GRID,
     message:
@@ -53,10 +53,10 @@ rule diagonalise_snapshots:
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/spectrum.tsv"
     # rules that use all cores run first; the theory and the tables then share the cores
-    priority: 1
+    priority: 2
     conda:
         "../envs/phasepipe.yaml"
-    threads: all_cores
+    threads: cores_of_blocks
     params:
         grid=GRID,
     message:

@@ -1,5 +1,8 @@
 if __name__ == "__main__":  # Dask workers import this file too, but need nothing from it
-    from phasepipe.execution.job import run_blocks
-    from phasepipe.stages.steering import run_rounds
+    from phasepipe.execution.garbage import collect_rarely
 
-    run_blocks(snakemake, run_rounds)
+    collect_rarely()
+    from phasepipe.execution.job import run_blocks
+    from phasepipe.stages.runs import compute_runs
+
+    run_blocks(snakemake, compute_runs)
