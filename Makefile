@@ -13,8 +13,7 @@ BIN := $(VENV)/bin
 .PHONY: run study study-large study-quick test test-slow test-oldest test-wheel test-slurm test-gpu chaos bench docs lint clean
 
 run: $(VENV)/installed
-	@$(BIN)/phasepipe check -- "$$SWEEP"
-	@$(BIN)/phasepipe run "$$SWEEP"
+	@case "$$SWEEP" in -*) $(BIN)/phasepipe check -- "$$SWEEP";; *) $(BIN)/phasepipe run "$$SWEEP";; esac
 
 # every claim of the study, about three hours on two cores; interrupted, it goes on where it was. Ends with docs/evidence/study.md
 study: $(VENV)/installed
@@ -97,6 +96,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	# so that the first sweep need not: bytecode, and the machine code of the loops
+	$(BIN)/python -m compileall -q phasepipe
+	$(BIN)/python -m phasepipe.stages.compile_loops
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
