@@ -104,7 +104,7 @@ def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
     Raises
     ------
     ClusterError
-        If an existing cluster cannot be reached.
+        If an existing cluster cannot be reached, or a local one not started.
     """
     # silence tracebacks of a client that lost its scheduler: the stage reports the error in one sentence
     for name in ("distributed.client", "distributed.batched"):
@@ -159,10 +159,22 @@ def _putting_off_signals() -> Iterator[None]:
 
 
 @contextmanager
+def _starting() -> Iterator[None]:
+    """Report in one sentence that workers of this machine cannot start."""
+    try:
+        yield
+    except (RuntimeError, OSError, TimeoutError) as error:
+        raise ClusterError(
+            f"the workers on this machine did not start ({error.__cause__ or error}); run the same command "
+            "again, and if that does not help, with fewer of them: cluster: {kind: local, workers: 1}"
+        ) from error
+
+
+@contextmanager
 def _local(workers: int) -> Iterator[Client]:
     security = make_credentials().security()
     with _environment(_WORKER_ENVIRONMENT), ExitStack() as started:
-        with _putting_off_signals():
+        with _putting_off_signals(), _starting():
             cluster = started.enter_context(
                 LocalCluster(
                     protocol="tls://",

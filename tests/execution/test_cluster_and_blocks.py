@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 import phasepipe.execution.blocks as blocks_module
+import phasepipe.execution.cluster as cluster_module
 from phasepipe.errors import ClusterError
 from phasepipe.execution.blocks import BlocksFailedError, BlockTask, compute_blocks
 from phasepipe.execution.cluster import connect, worker_memory, write_scheduler_file
@@ -204,6 +205,14 @@ def test_same_bits_for_a_sweep_that_grew(run_sweep, reference, tmp_path):
     run_sweep(tmp_path, instances=2, starts=SWEEP["starts"][:1], alpha=[4])
     found = results(run_sweep(tmp_path, **SWEEP))
     assert_same_bits(found, reference)
+
+
+def test_workers_that_do_not_start_are_reported_in_one_sentence(monkeypatch):
+    monkeypatch.setitem(
+        cluster_module._CONFIG, "distributed.nanny.pre-spawn-environ", {"PYTHONHOME": "/nowhere"}
+    )
+    with pytest.raises(ClusterError, match=r"workers on this machine did not start .* same command again"):
+        connect(LocalCluster(workers=1)).__enter__()
 
 
 def test_an_existing_scheduler_by_its_file(client, tmp_path):
