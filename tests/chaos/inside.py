@@ -132,6 +132,8 @@ def read_again(folder: str, stop: str) -> None:
     """
     from phasepipe.results.tree import open_sweep
 
+    while not list(Path(folder).glob("runs/N*.zarr/zarr.json")):  # a sweep that begins
+        time.sleep(0.05)
     readings, most = 0, 0
     while not Path(stop).exists() or not readings:
         for name, node in open_sweep(folder)["runs"].children.items():

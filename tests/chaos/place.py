@@ -35,6 +35,7 @@ SETTINGS: dict[str, Any] = {
     "block_instances": 1,
     "snapshots": {"instances": 2, "starts": 1, "per_decade": 1},
     "seed": 7,
+    "cluster": {"kind": "local", "workers": 2},  # else so small a sweep has no worker processes to kill
 }
 _STAGES = ("instances", "runs")
 _WITH_INSTANCES = 0.3  # share of cases in which instances are pending too
