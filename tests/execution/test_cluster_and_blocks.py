@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,7 +11,6 @@ import psutil
 import pytest
 
 import phasepipe.execution.blocks as blocks_module
-import phasepipe.execution.cluster as cluster_module
 from phasepipe.errors import ClusterError
 from phasepipe.execution.blocks import BlocksFailedError, BlockTask, compute_blocks
 from phasepipe.execution.cluster import connect, worker_memory, write_scheduler_file
@@ -207,12 +208,26 @@ def test_same_bits_for_a_sweep_that_grew(run_sweep, reference, tmp_path):
     assert_same_bits(found, reference)
 
 
-def test_workers_that_do_not_start_are_reported_in_one_sentence(monkeypatch):
-    monkeypatch.setitem(
-        cluster_module._CONFIG, "distributed.nanny.pre-spawn-environ", {"PYTHONHOME": "/nowhere"}
+UNABLE_TO_START = """
+from phasepipe.execution import cluster
+from phasepipe.specification.cluster import LocalCluster
+
+cluster._CONFIG["distributed.nanny.pre-spawn-environ"] = {"PYTHONHOME": "/nowhere"}
+if __name__ == "__main__":
+    try:
+        cluster.connect(LocalCluster(workers=1)).__enter__()
+    except cluster.ClusterError as error:
+        print(error)
+"""
+
+
+def test_workers_that_do_not_start_are_reported_in_one_sentence():
+    """In a process of its own, because Dask leaves what it sets for such workers in the environment."""
+    ended = subprocess.run(
+        [sys.executable, "-c", UNABLE_TO_START], capture_output=True, text=True, timeout=120, check=False
     )
-    with pytest.raises(ClusterError, match=r"workers on this machine did not start .* same command again"):
-        connect(LocalCluster(workers=1)).__enter__()
+    assert "the workers on this machine did not start" in ended.stdout
+    assert "run the same command again" in ended.stdout
 
 
 def test_an_existing_scheduler_by_its_file(client, tmp_path):
