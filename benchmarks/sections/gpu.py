@@ -19,7 +19,7 @@ ROWS = (16, 128, 1024)
 T_MAX = 60.0
 STARTS = 64
 INSTANCES = {512: 16, 2048: 4}  # of the runs; one at larger N
-ON_ONE_CORE = (512, 2048)  # a run at N = 8192 takes a core a minute
+ON_ONE_CORE = (512, 2048)  # at N = 8192 a batch would take a core minutes
 PRODUCT = 8192  # rows of the square matrices that define the peak
 
 
@@ -60,9 +60,7 @@ def _gradients(problem: pp.Problem, plan: Plan, torch: Any) -> Row:
     for rows in ROWS:
         field = GradientField([problem], LOSS, np.zeros(rows, np.intp), "float32", "gpu")
         points = to_sphere(pp.starts.random(problem, rows, seed=0).astype(np.float32))
-        contestants[str(rows)] = _finished(
-            torch, _evaluate, field, field.arrays.send(points), np.arange(rows)
-        )
+        contestants[str(rows)] = _finished(torch, field, field.arrays.send(points), np.arange(rows))
     found = interleave(contestants, plan.rounds(7))
     row: Row = {"N": problem.N, "matrix, MB": 4e-6 * problem.M * problem.N}
     for rows in ROWS:
@@ -70,10 +68,6 @@ def _gradients(problem: pp.Problem, plan: Plan, torch: Any) -> Row:
         row[f"{rows} runs, 10^6/s"] = 1e-6 * rows / seconds
         row[f"{rows} runs, per cent of the floor"] = 100 * _floor(problem, rows, found, plan) / seconds
     return row
-
-
-def _evaluate(field: GradientField, points: Any, runs: np.ndarray) -> None:
-    field(points, runs)
 
 
 def _floor(problem: pp.Problem, rows: int, found: dict[str, Samples], plan: Plan) -> float:

@@ -98,6 +98,7 @@ def picture(name, category):
 
 
 def pictures(names, category):
+    """The same for several figures."""
     return [picture(name, category) for name in names]
 
 
