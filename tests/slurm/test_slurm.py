@@ -23,13 +23,14 @@ from tests.processes import done, finish
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slurm
-# blocks take about a second, so that the tests can disturb a running sweep
+# 24 blocks of almost a second: blocks are committed together every few seconds, and the tests disturb the sweep
+# between two commits
 SWEEP = {
     "N": [24],
     "alpha": [1.5, 2, 2.5, 3],
     "instances": 6,
     "starts": [{"kind": "random", "count": 4}],
-    "dynamics": {"kind": "descent", "learning_rate": 3e-4},
+    "dynamics": {"kind": "descent", "learning_rate": 1e-4},
     "t_max": 3,
     "block_instances": 1,
 }
@@ -132,7 +133,7 @@ def dask_scenario(root, configuration, certificates):
     (root / "config/config.yaml").write_text(yaml.safe_dump(configuration(**SWEEP, cluster=spec)))
     process = start(root, "--cores", "1")
     try:
-        wait_until(lambda: before < done(root) < 96)
+        wait_until(lambda: len(queue(root)) == 2 and before < done(root) < 96)
         cancelled, hanging = queue(root)
         hang_until_the_time_limit(hanging)
         subprocess.run(["scancel", cancelled], check=True)
