@@ -1,4 +1,4 @@
-"""Time and memory of queries to a sweep of a million runs: opening it, P(recovery), alpha_50, one trajectory.
+"""Time and memory of questions and commands to a sweep of a million runs.
 
 The sweep has the layout, blocks and codecs of the real stage. Fates and times are random with known success
 curves, so the correct answers are known. Every query runs in a new process; its memory includes the imports,
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import yaml
 from scipy.special import expit
 
 from phasepipe.physics.outcomes import Outcome
@@ -65,9 +67,9 @@ print(json.dumps(result))
 """
 
 
-def planned(runs: int) -> Sweep:
+def settings(runs: int) -> dict:
     """A sweep of about ``runs`` runs: 4 N, 25 alphas, 25 starts, and as many instances as necessary."""
-    settings = {
+    sweep = {
         "loss": {"kind": "normalised_quartic", "a": 0.01},
         "N": list(SIZES),
         "alpha": {"start": 1.7, "stop": 4.1, "step": 0.1},
@@ -75,7 +77,7 @@ def planned(runs: int) -> Sweep:
         "starts": [{"kind": "random", "count": STARTS}],
         "t_max": 100,
     }
-    return load_sweep({"sweep": "million", "sweeps": {"million": settings}})
+    return {"sweep": "million", "sweeps": {"million": sweep}}
 
 
 def planted(alpha: float) -> float:
@@ -124,6 +126,17 @@ def ask(folder: Path, question: str) -> dict:
     return json.loads(result.stdout)
 
 
+def timed(folder: Path, *arguments: str) -> str:
+    """Wall and processor seconds of a command of phasepipe, with the processes that it starts."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "phasepipe", *arguments], cwd=folder, check=True, capture_output=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return f"{time.perf_counter() - began:9.2f}{spent:9.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=int, default=1_000_000)
@@ -132,8 +145,10 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        sweep = planned(arguments.runs)
-        folder = SweepFolder((arguments.to or Path(scratch)) / sweep.name)
+        content = settings(arguments.runs)
+        sweep = load_sweep(content)
+        results = (arguments.to or Path(scratch) / "results").absolute()
+        folder = SweepFolder(results / sweep.name)
         began = time.perf_counter()
         blocks = write(sweep, folder)
         if blocks:
@@ -152,6 +167,17 @@ def main() -> None:
                 print(
                     f"  {result['n']} runs; largest |P - planted| at N = 512: {abs(found - true).max():.4f}"
                 )
+        entries = list(folder.root.rglob("*"))
+        files = sum(entry.is_file() for entry in entries)
+        print(f"{files} files, {len(entries) - files} folders")
+        (Path(scratch) / "sweep.yaml").write_text(yaml.safe_dump(content))
+        run = ("run", "sweep.yaml", "--results", str(results), "--cores", "2", "--", "--until", "run_descent")
+        print(f"{'command':26}{'wall, s':>9}{'CPU, s':>9}")
+        print(f"{'status':26}{timed(Path(scratch), 'status', str(folder.root))}", flush=True)
+        for receipt in (folder.root / "runs").glob("*.done"):
+            receipt.unlink()
+        for name in ("run, every block looked at", "run, nothing to do"):
+            print(f"{name:26}{timed(Path(scratch), *run)}", flush=True)
 
 
 if __name__ == "__main__":

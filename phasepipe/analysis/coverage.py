@@ -1,15 +1,8 @@
-"""How often intervals contain the truth, on planted data that were not drawn from what is fitted.
-
-The designs are those of the sweeps of the study: sizes, alphas, instances, starts. Print the table of
-docs/evidence/scaling-coverage.md with ``python -m phasepipe.analysis.coverage --studies 300``.
-"""
+"""How often intervals contain the truth, on planted data that were not drawn from what is fitted."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +10,9 @@ import pandas as pd
 from phasepipe.analysis.curves import CurveFit, curve_table, fit_curves
 from phasepipe.analysis.extrapolation import extrapolate
 from phasepipe.analysis.intervals import interval_from_sums
-from phasepipe.analysis.planted import POPULATIONS, PlantedScaling
+from phasepipe.analysis.planted import PlantedScaling
 
-# near what the sweep at a = 0.01 shows: alpha_50 from 2.22 at N = 64 to 2.74 at N = 2048
+# near what runs at a = 0.01 show within t = 100: alpha_50 from 2.22 at N = 64 to 2.74 at N = 2048
 TRUTH = PlantedScaling(
     alpha_inf=4.436,
     amplitude=-25.3,
@@ -49,27 +42,6 @@ class Design:
             ],
             ignore_index=True,
         )
-
-
-_DEMO = tuple(np.arange(1.5, 4.51, 0.25).tolist())
-DESIGNS = {
-    "scaling": Design(
-        (64, 128, 256, 512, 1024, 2048),
-        (
-            (1.75, 2, 2.25, 2.5, 2.75),
-            (1.75, 2, 2.25, 2.5, 2.75),
-            (2, 2.25, 2.5, 2.75, 3),
-            (2.2, 2.4, 2.6, 2.8, 3),
-            (2.4, 2.6, 2.8, 3),
-            (2.6, 2.8, 3),
-        ),
-        (256, 256, 128, 64, 64, (16, 64, 16)),
-        16,
-    ),
-    "demo": Design((64, 128, 256), (_DEMO,) * 3, (64,) * 3, 16),
-    "starts": Design((128, 256, 512), ((1.25, 1.5, 1.75, 2, 2.25, 2.5, 3),) * 3, (64,) * 3, 2),
-    "control": Design((64, 128, 256, 512), ((2, 2.25, 2.5, 3, 3.5, 4),) * 4, (64,) * 4, 4),
-}
 
 
 def curve_coverage(
@@ -146,31 +118,3 @@ def summary(intervals: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the coverage table in Markdown."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--studies", type=int, default=300)
-    parser.add_argument("--designs", nargs="*", default=list(DESIGNS))
-    options = parser.parse_args(arguments)
-    print("| design | population | quantity | coverage | below | above | by N | bias / interval | open |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name in options.designs:
-        for kind, population in POPULATIONS.items():
-            truth = replace(TRUTH, population=population)
-            found = curve_coverage(
-                DESIGNS[name], truth, options.studies, np.random.default_rng(1), limit=name == "scaling"
-            )
-            for row in summary(found).to_dict("records"):
-                print(_printed(name, kind, row), flush=True)
-
-
-def _printed(design: str, population: str, row: dict[Hashable, Any]) -> str:
-    numbers = f"{row['coverage']:.1f} | {row['below']:.1f} | {row['above']:.1f} | {row['by N']}"
-    bias = f"{row['bias']:+.2f}" if np.isfinite(row["bias"]) else ""
-    return f"| {design} | {population} | {row['quantity']} | {numbers} | {bias} | {row['open']:.0f} % |"
-
-
-if __name__ == "__main__":
-    main()

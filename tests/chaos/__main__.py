@@ -15,7 +15,10 @@ def main() -> None:
         "--workflow", type=int, default=30, help="number of these that disturb Snakemake, not only the stages"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="only kinds of fault whose name contains this text")
+    parser.add_argument("--only", default="", help="only kinds of fault whose name contains this text")
+    parser.add_argument(
+        "--process", type=int, default=30, help="number of these that disturb stages without worker processes"
+    )
     parser.add_argument("--scratch", type=Path, help="folder for the sweeps; default a temporary folder")
     parser.add_argument(
         "--outcomes",
@@ -27,17 +30,17 @@ def main() -> None:
     parser.add_argument("--to", type=Path, help="page whose table of outcomes is replaced")
     asked = parser.parse_args()
 
-    from tests.chaos.campaign import Outcome, campaign
+    from tests.chaos.campaign import Outcome, campaign, kinds_for
     from tests.chaos.commands import warm_up
-    from tests.chaos.faults import KINDS
     from tests.chaos.page import write_page
 
     scratch = asked.scratch or Path(tempfile.mkdtemp(prefix="chaos-"))
     scratch.mkdir(parents=True, exist_ok=True)
     if asked.faults:
         warm_up()
-        for through, faults in (("stages", asked.faults - asked.workflow), ("workflow", asked.workflow)):
-            kinds = [kind for kind in KINDS if (asked.only or "") in kind.name and getattr(kind, through)]
+        stages = asked.faults - asked.workflow - asked.process
+        for through, faults in (("stages", stages), ("process", asked.process), ("workflow", asked.workflow)):
+            kinds = kinds_for(through, asked.only)
             if faults > 0 and not kinds:
                 parser.error(f"no kind of fault for the {through} has {asked.only!r} in its name")
             for outcome in campaign(scratch, faults, asked.seed, through, kinds) if faults > 0 else ():

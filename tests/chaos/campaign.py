@@ -16,6 +16,7 @@ from tests.chaos.faults import KINDS, Kind
 from tests.chaos.place import Place
 
 _REPEATS = 3
+_COMMANDS = ("stages", "workflow", "process")
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Outcome:
     Attributes
     ----------
     kind, through
-        The fault, and the command: ``stages`` or ``workflow``.
+        The fault, and the command: ``stages``, ``process`` or ``workflow``.
     recovered
         The command finally succeeded and stored all blocks.
     commands
@@ -61,9 +62,18 @@ class Outcome:
         return self.recovered and not (self.lost or self.wrong or self.hang or self.traceback or self.remark)
 
 
+def kinds_for(through: str, name: str = "") -> list[Kind]:
+    """Kinds of fault that apply to the command and have ``name`` in their names."""
+    if through == "process":
+        kinds = [kind for kind in KINDS if kind.stages and not kind.workers]
+    else:
+        kinds = [kind for kind in KINDS if getattr(kind, through)]
+    return [kind for kind in kinds if name in kind.name]
+
+
 def make_reference(root: Path, patience: float, through: str) -> Place:
     """Compute the sweep without a fault."""
-    place = Place(root)
+    place = Place(root, through != "process")
     place.make()
     command = Workflow(place) if through == "workflow" else Forked(place, inside.compute)
     if command.wait(patience) != 0:
@@ -112,14 +122,14 @@ def campaign(
     faults, seed
         Number of faults, and seed that selects their kinds and times.
     through
-        ``stages`` or ``workflow``.
+        ``stages`` with worker processes, ``process`` for stages that compute in their own, or ``workflow``.
     kinds
         Kinds of fault; default all that apply to the command. Each occurs at least once if ``faults`` allows.
     patience
         Seconds after which a command counts as hanging.
     """
-    rng = np.random.default_rng([seed, through == "workflow"])
-    chosen = kinds or [kind for kind in KINDS if getattr(kind, through)]
+    rng = np.random.default_rng([seed, _COMMANDS.index(through)])
+    chosen = kinds or kinds_for(through)
     weights = np.array([kind.weight for kind in chosen])
     place = make_reference(root / f"reference-{through}-{seed}", 2 * patience, through)
     reference = place.data()
@@ -127,8 +137,10 @@ def campaign(
     order += list(rng.choice(len(chosen), max(0, faults - len(order)), p=weights / weights.sum()))
     for number, index in enumerate(order):
         kind = chosen[index]
-        scene = Place(root / f"{through}-{seed}-{number}")
-        fresh = not kind.verified and through == "stages" and kind.name != "stale lock" and rng.random() < 0.2
+        scene = Place(root / f"{through}-{seed}-{number}", place.workers)
+        fresh = (
+            not kind.verified and through != "workflow" and kind.name != "stale lock" and rng.random() < 0.2
+        )
         scene.make(None if fresh else place)
         if not (kind.verified or fresh or kind.name.startswith("receipt")):
             scene.take_away(float(rng.uniform(0.3, 1)), rng)

@@ -239,6 +239,7 @@ KINDS = [
         kill_worker,
         "Dask starts another worker; the block is computed again",
         "nothing",
+        workers=True,
         weight=1.5,
     ),
     Kind(
@@ -246,6 +247,7 @@ KINDS = [
         kill_workers,
         "Dask starts other workers; the blocks are computed again",
         "nothing",
+        workers=True,
         weight=1.5,
     ),
     Kind("script killed (kill -9)", kill_script, "finished blocks are kept", weight=2),
@@ -266,6 +268,7 @@ KINDS = [
         STORED,
         "start the scheduler, then the same command",
         workflow=False,
+        workers=True,
     ),
     Kind("disk full", fill_disk, STORED, "free space, then the same command"),
     Kind("disk read-only", make_read_only, STORED, "make it writable, then the same command"),
@@ -278,6 +281,7 @@ KINDS = [
         "all other blocks are computed; the error names the block and its memory",
         "fewer workers, then the same command",
         workflow=False,
+        workers=True,
     ),
     Kind(
         "bit flipped in a store",

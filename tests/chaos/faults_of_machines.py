@@ -129,10 +129,17 @@ KINDS = [
         "the kernel kills a worker; Dask starts another",
         "nothing",
         workflow=False,
+        workers=True,
     ),
     Kind("no inodes", exhaust_inodes, STORED, "free some, then the same command"),
     Kind("EIO, ESTALE, EDQUOT, ENOSPC at random", fail_at_random, STORED, workflow=False, weight=2),
-    Kind("network cut for seconds", cut_network, "workers connect again, or " + STORED, stages=False),
+    Kind(
+        "network cut for seconds",
+        cut_network,
+        "workers connect again, or " + STORED,
+        stages=False,
+        workers=True,
+    ),
     Kind("clock jumped", jump_clock, "nothing", "nothing", stages=False),
     Kind(
         "two containers with equal names",

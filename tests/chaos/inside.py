@@ -44,7 +44,7 @@ def compute(
     from phasepipe.stages import runs
     from phasepipe.stages.success import estimate_success
     from phasepipe.store.folder import SweepFolder
-    from tests.chaos.place import make_sweep
+    from tests.chaos.place import read_sweep
 
     if poisoned is not None:
         runs._compute = partial(poison, poisoned)
@@ -54,7 +54,7 @@ def compute(
     log = Path("log")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with one_sentence(log):
-        sweep = make_sweep(cluster=cluster or {"kind": "local", "workers": 2})
+        sweep = read_sweep(**({"cluster": cluster} if cluster else {}))
         folder = SweepFolder(Path("results") / sweep.name)
         runs.run_descent(sweep, folder, 2, log)
         estimate_success(sweep, folder, log)
@@ -105,11 +105,11 @@ def finish() -> None:
     from phasepipe.stages.scaling import study_scaling
     from phasepipe.stages.theory import predict_thresholds
     from phasepipe.store.folder import SweepFolder
-    from tests.chaos.place import make_sweep
+    from tests.chaos.place import read_sweep
 
     log = Path("log")
     with one_sentence(log):
-        sweep = make_sweep()
+        sweep = read_sweep()
         folder = SweepFolder(Path("results") / sweep.name)
         if not folder.table("theory").exists():
             predict_thresholds(sweep, folder, log)

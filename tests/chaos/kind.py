@@ -29,6 +29,8 @@ class Kind:
         Whether ``phasepipe verify`` runs before the command, because only it may find the damage.
     workflow, stages
         Commands to which the fault applies.
+    workers
+        Whether it needs worker processes.
     weight
         Relative frequency.
     """
@@ -40,6 +42,7 @@ class Kind:
     verified: bool = False
     workflow: bool = True
     stages: bool = True
+    workers: bool = False
     weight: float = 1.0
 
 

@@ -13,8 +13,8 @@ BEGIN, END = "<!-- campaign -->", "<!-- end of campaign -->"
 
 def table(outcomes: list[Outcome]) -> str:
     """Number of outcomes by kind of fault, as Markdown."""
-    head = ["fault", "faults", "through Snakemake", "recovered", "lost", "wrong", "hangs", "tracebacks"]
-    rows = [[*head, "median seconds"], ["---"] + ["---:"] * len(head)]
+    head = ["fault", "faults", "without workers", "through Snakemake", "recovered", "lost", "wrong", "hangs"]
+    rows = [[*head, "tracebacks", "median seconds"], ["---"] + ["---:"] * (len(head) + 1)]
     groups = [(kind.name, [outcome for outcome in outcomes if outcome.kind == kind.name]) for kind in KINDS]
     rows += [_row(name, group) for name, group in groups if group]
     rows.append(_row("all", outcomes))
@@ -24,6 +24,7 @@ def table(outcomes: list[Outcome]) -> str:
 def _row(name: str, group: list[Outcome]) -> list[str]:
     counts = [
         len(group),
+        sum(outcome.through == "process" for outcome in group),
         sum(outcome.through == "workflow" for outcome in group),
         sum(outcome.recovered for outcome in group),
         sum(outcome.lost for outcome in group),

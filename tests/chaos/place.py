@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import yaml
 
-from phasepipe.specification.configuration import load_sweep
+from phasepipe.specification.configuration import load_sweep, read_configuration
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.folder import SweepFolder
@@ -35,22 +35,29 @@ SETTINGS: dict[str, Any] = {
     "block_instances": 1,
     "snapshots": {"instances": 2, "starts": 1, "per_decade": 1},
     "seed": 7,
-    "cluster": {"kind": "local", "workers": 2},  # else so small a sweep has no worker processes to kill
 }
+# without a number of workers the stages of so small a sweep compute it in their own process
+WORKERS = {"kind": "local", "workers": 2}
 _STAGES = ("instances", "runs")
 _WITH_INSTANCES = 0.3  # share of cases in which instances are pending too
 
 
-def make_sweep(**changes: Any) -> Sweep:
-    """The sweep, read from its configuration."""
-    return load_sweep({"sweep": "chaos", "sweeps": {"chaos": SETTINGS | changes}})
+def read_sweep(**changes: Any) -> Sweep:
+    """The sweep of the project in the working directory; keywords change keys."""
+    content = read_configuration(Path("config/config.yaml"))
+    content["sweeps"]["chaos"] |= changes
+    return load_sweep(content)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A project folder with workflow, configuration and results."""
+    """A project folder with workflow, configuration and results.
+
+    ``workers`` tells whether its stages start worker processes or compute in their own.
+    """
 
     root: Path
+    workers: bool = True
 
     @property
     def results(self) -> Path:
@@ -67,7 +74,8 @@ class Place:
         (self.root / "config").mkdir(parents=True)
         for name in ("Snakefile", "workflow", "phasepipe"):
             (self.root / name).symlink_to(ROOT / name)
-        content = yaml.safe_dump({"sweep": "chaos", "sweeps": {"chaos": SETTINGS}})
+        settings = SETTINGS | ({"cluster": WORKERS} if self.workers else {})
+        content = yaml.safe_dump({"sweep": "chaos", "sweeps": {"chaos": settings}})
         (self.root / "config/config.yaml").write_text(content)
         self.results.mkdir()
         if reference is not None:

@@ -23,8 +23,8 @@ from tests.processes import done, finish
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slurm
-# 24 blocks of almost a second: blocks are committed together every few seconds, and the tests disturb the sweep
-# between two commits
+# 24 blocks of almost a second: blocks are committed together every few seconds, and the tests disturb the
+# sweep between two commits
 SWEEP = {
     "N": [24],
     "alpha": [1.5, 2, 2.5, 3],
