@@ -72,7 +72,8 @@ class Population:
     def of_instances(self, threshold: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Success probability of one instance per entry of ``threshold``, its effect drawn at random."""
         effect = self.strength * _quantile(self.instances, rng.random(threshold.shape))
-        return np.asarray(_frozen(self.starts).cdf(threshold - effect))
+        with np.errstate(over="ignore"):  # of an instance that never recovers, whose probability is 0
+            return np.asarray(_frozen(self.starts).cdf(threshold - effect))
 
 
 POPULATIONS = {
