@@ -74,8 +74,10 @@ def with_errors(half_sizes: pd.DataFrame) -> pd.DataFrame:
 def cells_of(sweeps: Sweeps, half_sizes: pd.DataFrame) -> pd.DataFrame:
     """Measured and predicted P of every cell whose budget lies in the range computed.
 
-    Columns ``a, alpha, N, budget, p, error`` (predicted), ``measured, measured_error``. Half sizes are
-    interpolated in alpha, because M / N is rounded and other alphas may have been run.
+    Columns ``a, alpha, N, budget, p, error`` (predicted), ``measured, measured_error`` (half the 95 %
+    interval, as one standard error), ``measured_variance`` (binomial, times the design effect; 0 if no run
+    or every run recovered). Half sizes are interpolated in alpha, because M / N is rounded and other alphas
+    may have been run.
     """
     known = with_errors(half_sizes)
     rows = []
@@ -96,9 +98,12 @@ def cells_of(sweeps: Sweeps, half_sizes: pd.DataFrame) -> pd.DataFrame:
                 error = np.abs(success_at(N, half * np.exp(log_error)) - p)
                 spread = (of_size["upper"] - of_size["lower"]).values / (2 * simultaneous_quantile(1))
                 table = {"a": a, "alpha": alpha, "N": N, "budget": budget, "p": p, "error": error}
-                table |= {"measured": of_size["p"].values, "measured_error": spread}
+                shares, effective = of_size["p"].values, of_size["n"].values / of_size["design_effect"].values
+                table |= {"measured": shares, "measured_error": spread}
+                table |= {"measured_variance": shares * (1 - shares) / effective}
                 rows.append(pd.DataFrame(table))
-    columns = ["a", "alpha", "N", "budget", "p", "error", "measured", "measured_error"]
+    columns = ["a", "alpha", "N", "budget", "p", "error"]
+    columns += ["measured", "measured_error", "measured_variance"]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns, dtype=float)
     return found[np.isfinite(found["p"])].sort_values(columns[:4], ignore_index=True)
 

@@ -1,5 +1,7 @@
 """Every criterion of the study can succeed, fail and stay open: planted data with known answers."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -349,14 +351,35 @@ def predicted_cells(late=0.0, small=0.0, runs=20_000, seed=3):
                     p = 0.3 + 0.1 * alpha - 0.02 * np.log2(N)
                     lower = late + small * (10 - np.log2(N)) if budget > 40 else 0.0
                     measured = rng.binomial(runs, p - lower) / runs
-                    rows.append((a, alpha, N, budget, p, 0.001, measured, 0.003))
-    names = ["a", "alpha", "N", "budget", "p", "error", "measured", "measured_error"]
+                    variance = measured * (1 - measured) / runs
+                    rows.append((a, alpha, N, budget, p, 0.001, measured, variance))
+    names = ["a", "alpha", "N", "budget", "p", "error", "measured", "measured_variance"]
     return pd.DataFrame(rows, columns=names)
 
 
-@pytest.mark.parametrize(("late", "expected"), [(0.0, YES), (0.1, NO), (0.0278, OPEN)])
-def test_an_accurate_prediction(late, expected):
-    assert predicted.accurate(predicted_cells(late), "at all budgets", 0.02).verdict is expected
+@pytest.mark.parametrize(
+    ("late", "runs", "expected"),
+    [(0.0, 20_000, YES), (0.1, 20_000, NO), (0.0285, 20_000, OPEN), (0.0, 500, YES), (0.0, 100, OPEN)],
+)
+def test_an_accurate_prediction(late, runs, expected):
+    """The noise of few runs counts neither against the prediction nor for it."""
+    assert predicted.accurate(predicted_cells(late, runs=runs), "at all budgets", 0.02).verdict is expected
+
+
+@pytest.mark.parametrize(("late", "expected"), [(0.1, NO), (0.0285, OPEN)])
+def test_cells_in_which_nothing_is_tested_do_not_make_a_prediction_accurate(late, expected):
+    cells = predicted_cells(late)
+    trivial = cells.assign(N=cells["N"] * 1000, p=1e-4, measured=0.0, measured_variance=0.0)
+    part = predicted.accurate(pd.concat([cells, *[trivial] * 20], ignore_index=True), "everywhere", 0.02)
+    assert part.verdict is expected
+    assert "over 72 of 1512 cells" in part.found
+
+
+def test_what_is_left_without_the_noise_of_the_runs_is_the_planted_difference():
+    part = predicted.accurate(predicted_cells(0.05, runs=1_000, seed=5), "everywhere", 0.02)
+    beyond, noisy = (float(found) for found in re.findall(r"(0\.\d{4}) \[", part.found))
+    assert beyond == pytest.approx(0.05 / np.sqrt(2), abs=0.003)
+    assert noisy == pytest.approx(np.hypot(beyond, 0.0155), abs=0.001)
 
 
 @pytest.mark.parametrize(("late", "expected"), [(0.05, YES), (-0.05, NO), (0.0, OPEN)])
@@ -369,6 +392,23 @@ def test_a_prediction_that_is_too_high_late(late, expected):
 def test_a_difference_that_falls_with_the_size(small, expected):
     cells = predicted_cells(0.05, small)
     assert predicted.vanishes(cells[cells["budget"] > 40]).verdict is expected
+
+
+@pytest.mark.parametrize(("per_doubling", "expected"), [(-0.01, YES), (0.0, OPEN), (0.01, NO)])
+def test_larger_alphas_at_larger_sizes_do_not_pass_for_a_dependence_on_the_size(per_doubling, expected):
+    """The difference rises with alpha, and larger N have larger alphas."""
+    rng = np.random.default_rng(1)
+    rows = [
+        {"a": a, "N": 64 * 2**step, "alpha": alpha, "p": 0.5, "per": 0.2 * alpha + per_doubling * step}
+        for a in (1.0, 0.01)
+        for step in range(6)
+        for alpha in 2.5 + 0.25 * np.arange(step, step + 4)
+    ]
+    cells = pd.DataFrame(rows)
+    cells["measured"] = cells["p"] - cells["per"] + rng.normal(scale=0.005, size=len(cells))
+    assert predicted.vanishes(cells).verdict is expected
+    at_one_alpha = cells[cells["N"] == 64]
+    assert predicted.vanishes(at_one_alpha).verdict is OPEN
 
 
 def test_cells_are_compared_where_both_are_known():
@@ -391,11 +431,14 @@ def test_cells_are_compared_where_both_are_known():
         {"N": [64], "alpha": alphas, "budget": budgets},
     )
     success["n"] = success["p"].astype(int) + 100
+    success["design_effect"] = 2 * xr.ones_like(success["p"])
     counts = xr.Dataset(attrs={"specification": {"loss": {"kind": "normalised_quartic", "a": 1.0}}})
     cells = predictions.cells_of({"scaling-a1": {"success": success, "counts": counts}}, half)
     assert set(cells["alpha"]) == {3.0, 3.1, 3.25}
     np.testing.assert_allclose(cells["p"], cells["measured"], atol=1e-3)
     np.testing.assert_allclose(cells["measured_error"], 0.0102, rtol=0.01)
+    variance = cells["measured"] * (1 - cells["measured"]) * 2 / 100
+    np.testing.assert_allclose(cells["measured_variance"], variance)
     assert (cells["error"] > 0).all()
 
 
