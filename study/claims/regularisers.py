@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from phasepipe.analysis.text import with_interval
 from phasepipe.figures.style import PAGE_WIDTH, THEORY, new_figure, paper_style, size_colours, size_markers
 from phasepipe.physics.losses import NormalisedQuartic
 from phasepipe.theory.initial import alpha_init
 from phasepipe.theory.threshold import alpha_threshold
 from study.claims.finding import Finding, Part, Sweeps, Verdict, available, regulariser
 from study.claims.recovery import Success, common_counts, group_curves, midpoint, midpoints
-from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
+from study.claims.testing import SIGNIFICANT, holm, signs, simultaneous_quantile, two_sided
+
+Floats = NDArray[np.float64]
 
 SWEEPS = (
     "regulariser-0.001",
@@ -23,6 +29,7 @@ SWEEPS = (
 )
 FEWEST = 3  # values of a that a comparison needs
 SAME = 0.1  # difference of alpha_50 that counts as none: a few per cent of alpha_50
+UNKNOWN = "too few alpha_50 lie within the alphas that were run"
 
 
 def assess(sweeps: Sweeps) -> Finding:
@@ -38,7 +45,8 @@ def assess(sweeps: Sweeps) -> Finding:
     if len(curves) < FEWEST:
         return Finding([])
     sizes = sorted(set.intersection(*(set(of_a) for of_a in curves.values())))
-    parts = [best(N, {a: of_a[N] for a, of_a in curves.items()}, len(sizes)) for N in sizes]
+    gaps = {N: gaps_of({a: of_a[N] for a, of_a in curves.items()}, len(sizes)) for N in sizes}
+    parts = [test(N, gaps[N]) for test in (best, best_by_far) for N in sizes]
     columns = {f"a = {a:g}": [of_a[N] for N in sizes] for a, of_a in curves.items()}
     figure = _figure(curves, sizes)
     caption = (
@@ -75,36 +83,71 @@ def _figure(curves: dict[float, dict[int, Success]], sizes: list[int]) -> Figure
     return figure
 
 
-def best(N: int, fits: dict[float, Success], sizes: int = 1) -> Part:
-    """Whether one value of ``a`` has a lower alpha_50 than all others; the sweeps are independent.
+@dataclass(frozen=True)
+class Gaps:
+    """How far the alpha_50 of other values of ``a`` lie above the lowest one, nearest first."""
 
-    ``sizes`` is the number of N at which the question is asked, for the correction of the p values.
+    values: Floats
+    low: Floats  # simultaneous intervals
+    high: Floats
+    adjusted: Floats  # p values
+    beyond: bool  # an alpha_50 that is not known may be lower
+    words: str
+
+
+def gaps_of(fits: dict[float, Success], sizes: int = 1) -> Gaps | None:
+    """Compare the lowest alpha_50 at one N with all others; the sweeps are independent.
+
+    ``sizes`` is the number of N at which the question is asked, for p values and intervals. None if too few
+    alpha_50 are known.
     """
     known = {a: fit for a, fit in fits.items() if np.isfinite([fit.alpha_50, fit.alpha_50_error]).all()}
     ranking = sorted(known, key=lambda a: known[a].alpha_50)
-    statement = f"N = {N}: one value of a has the lowest alpha_50"
-    criterion = (
-        "the lowest alpha_50 is below every other (p < 0.05 after Holm, times the number of N); not "
-        f"confirmed if it agrees with another within ±{SAME:g} (simultaneous 95 % intervals of the gap)"
-    )
     if len(ranking) < FEWEST:
-        return Part(
-            statement, criterion, Verdict.UNDECIDED, "too few alpha_50 lie within the alphas that were run"
-        )
+        return None
     lowest, others = known[ranking[0]], [known[a] for a in ranking[1:]]
     gap = np.array([fit.alpha_50 - lowest.alpha_50 for fit in others])
     error = np.array([np.hypot(fit.alpha_50_error, lowest.alpha_50_error) for fit in others])
+    reach = simultaneous_quantile(len(gap) * sizes) * error
     adjusted = np.minimum(holm(two_sided(gap, error)) * sizes, 1)
-    beyond = [
-        fit for a, fit in fits.items() if a not in known and not fit.alpha_50_lower > lowest.alpha_50_upper
-    ]
-    holds = signs(gap, adjusted) if not beyond else None
-    if holds is None and (gap + simultaneous_quantile(len(gap) * sizes) * error < SAME).any():
-        holds = False
-    found = ", ".join(f"a = {a:g}: {midpoint(known[a])}" for a in ranking[:3])
+    beyond = [a for a, fit in fits.items() if a not in known and fit.alpha_50_lower <= lowest.alpha_50_upper]
+    words = ", ".join(f"a = {a:g}: {midpoint(known[a])}" for a in ranking[:3])
+    return Gaps(gap, gap - reach, gap + reach, adjusted, bool(beyond), words)
+
+
+def best(N: int, gaps: Gaps | None) -> Part:
+    """Whether one value of ``a`` has a lower alpha_50 than all others."""
+    holds, found = None, UNKNOWN
+    if gaps is not None:
+        equal = (gaps.adjusted >= SIGNIFICANT) & (gaps.high < SAME)
+        holds = signs(gaps.values, gaps.adjusted) if not gaps.beyond else None
+        if holds is None and equal.any():
+            holds = False
+        found = (
+            f"the lowest alpha_50 are those for {gaps.words}; the next is higher with p = "
+            f"{gaps.adjusted[0]:.2g}"
+        )
     return Part(
-        statement,
-        criterion,
+        f"N = {N}: one value of a has the lowest alpha_50",
+        "the lowest alpha_50 is below every other, be it by little (p < 0.05 after Holm, times the number of "
+        f"N); not confirmed if another is not higher in this sense and agrees with it within ±{SAME:g} "
+        "(simultaneous 95 % intervals of the gap)",
         Verdict.of(holds),
-        f"the lowest alpha_50 are those for {found}; the next is higher with p = {adjusted[0]:.2g}",
+        found,
+    )
+
+
+def best_by_far(N: int, gaps: Gaps | None) -> Part:
+    """Whether one value of ``a`` has a lower alpha_50 than all others by more than a margin."""
+    holds, found = None, UNKNOWN
+    if gaps is not None:
+        far = (gaps.low > SAME).all() and not gaps.beyond
+        holds = True if far else (False if (gaps.high < SAME).any() else None)
+        found = f"the next is higher by {with_interval(gaps.values[0], gaps.low[0], gaps.high[0])}"
+    return Part(
+        f"N = {N}: one value of a has the lowest alpha_50 by more than {SAME:g}",
+        f"the simultaneous 95 % intervals of the gaps between the lowest alpha_50 and all others are above "
+        f"{SAME:g}; not confirmed if one is below",
+        Verdict.of(holds),
+        found,
     )

@@ -51,6 +51,38 @@ def simultaneous_quantile(tests: int) -> float:
     return float(stats.norm.isf((1 - LEVEL) / 2 / max(tests, 1)))
 
 
+def simultaneous_student(tests: int, freedom: ArrayLike) -> Floats:
+    """The same of Student's t, for errors estimated with so many degrees of freedom."""
+    return np.asarray(stats.t.isf((1 - LEVEL) / 2 / max(tests, 1), freedom))
+
+
+def welch_freedom(error: ArrayLike, number: ArrayLike, other_error: ArrayLike, other: ArrayLike) -> Floats:
+    """Degrees of freedom of the difference of two means of so many values (Welch, Satterthwaite)."""
+    first, second = np.asarray(error, float) ** 2, np.asarray(other_error, float) ** 2
+    return np.asarray(
+        (first + second) ** 2 / (first**2 / (np.asarray(number) - 1) + second**2 / (np.asarray(other) - 1))
+    )
+
+
+def within(low: ArrayLike, high: ArrayLike, margin: float) -> bool | None:
+    """Whether intervals of differences are within a margin: all inside it, or one outside, or neither."""
+    lower, upper = np.asarray(low, float), np.asarray(high, float)
+    if ((lower > margin) | (upper < -margin)).any():
+        return False
+    return True if lower.size and ((lower > -margin) & (upper < margin)).all() else None
+
+
+def undetected(adjusted: ArrayLike, low: ArrayLike, high: ArrayLike, margin: float) -> bool | None:
+    """Whether no difference is detected: one significant (False), none and all intervals within the margin.
+
+    A difference smaller than the margin is detected with enough runs: whether it matters is what
+    :func:`within` says.
+    """
+    if (np.asarray(adjusted, float) < SIGNIFICANT).any():
+        return False
+    return True if within(low, high, margin) else None
+
+
 def share_interval(count: float, runs: float, level: float = LEVEL) -> tuple[float, float]:
     """Clopper-Pearson interval of a share; both numbers may be fractions, of effective runs."""
     tail = (1 - level) / 2

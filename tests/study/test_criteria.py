@@ -6,10 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy.stats import norm
+from scipy.stats import norm, ttest_ind
 
+from phasepipe.physics.outcomes import Outcome
 from study import predictions
-from study.claims import control, decision, dynamics, initial, predicted, regularisers, trap, window
+from study.claims import (
+    control,
+    decision,
+    dynamics,
+    initial,
+    predicted,
+    regularisers,
+    trap,
+    universality,
+    window,
+)
 from study.claims.finding import Verdict
 from study.claims.recovery import Success, group_curves, midpoint
 from study.claims.testing import (
@@ -20,6 +31,9 @@ from study.claims.testing import (
     share_interval,
     signs,
     two_sided,
+    undetected,
+    welch_freedom,
+    within,
 )
 from tests.study.planted import planted_counts
 
@@ -221,31 +235,112 @@ def test_growth_of_the_auc_and_its_height(late, half, grows, decided):
 
 
 @pytest.mark.parametrize(
-    ("random", "error", "expected"), [(0.2, 0.0005, YES), (0.18, 0.002, NO), (0.2, 0.02, OPEN)]
+    ("low", "high", "expected"),
+    [
+        ([-0.5, 0.2], [0.5, 0.9], True),  # the second excludes 0, which does not matter
+        ([-0.5, 1.1], [0.5, 1.3], False),
+        ([-0.5, -1.3], [0.5, -1.1], False),
+        ([-0.5, 0.2], [0.5, 1.2], None),
+        ([], [], None),
+    ],
 )
-def test_energies_with_and_without_a_signal(random, error, expected):
-    rows = pd.DataFrame(
-        {
-            "N": [128],
-            "alpha": [2.5],
-            "zero": 0.2,
-            "zero_error": error,
-            "random": random,
-            "random_error": error,
-        }
-    )
-    assert control.same_energy(rows).verdict is expected
+def test_intervals_within_a_margin(low, high, expected):
+    assert within(low, high, 1.0) is expected
 
 
 @pytest.mark.parametrize(
-    ("others", "runs", "expected"), [((2.9, 3.2), 2000, YES), ((2.5, 3.2), 4000, NO), ((2.53, 3.2), 60, OPEN)]
+    ("p_value", "high", "expected"), [(0.5, 0.5, True), (0.01, 0.5, False), (0.5, 2, None), (np.nan, 2, None)]
 )
-def test_the_best_regulariser(others, runs, expected):
+def test_differences_that_are_not_detected(p_value, high, expected):
+    assert undetected([p_value], [-0.5], [high], 1.0) is expected
+
+
+def test_degrees_of_freedom_are_those_of_welch():
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=4), rng.normal(scale=3, size=11)
+    errors = [values.std(ddof=1) / np.sqrt(len(values)) for values in (first, second)]
+    expected = ttest_ind(first, second, equal_var=False).df
+    assert welch_freedom(errors[0], 4, errors[1], 11) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("random", "errors", "instances", "detected", "same"),
+    [
+        (0.2, (0.0005, 0.0005), 24, YES, YES),
+        (0.18, (0.001, 0.001), 24, NO, NO),
+        (0.198, (0.0002, 0.0002), 24, NO, YES),  # many runs see 1 %
+        (0.196, (0.0005, 0.0005), 24, NO, OPEN),
+        (0.2, (0.02, 0.02), 24, OPEN, OPEN),
+        (0.2, (0.001, 0.0001), 24, YES, YES),
+        (0.2, (0.001, 0.0001), 3, OPEN, OPEN),  # an error from three instances is uncertain
+    ],
+)
+def test_energies_with_and_without_a_signal(random, errors, instances, detected, same):
+    rows = pd.DataFrame({"N": [128], "alpha": 2.5, "zero": 0.2, "zero_instances": 32, "random": random})
+    rows = rows.assign(random_error=errors[0], zero_error=errors[1], random_instances=instances)
+    gaps = control.relative_differences(rows)
+    assert control.no_gap(gaps).verdict is detected
+    assert control.same_energy(gaps).verdict is same
+
+
+def test_instances_behind_an_energy_are_those_with_a_run_that_ends_there():
+    """Of four instances of two starts, two have a run that does not recover, one of them two."""
+    T, R = Outcome.TRAPPED, Outcome.RECOVERED
+    outcome = np.array([[T, Outcome.UNDECIDED], [R, R], [R, T], [Outcome.PENDING, R]])
+    fates = ["all", "recovered", "not recovered"]
+    dims, coords = ("N", "alpha", "start_group"), {"N": [64], "alpha": [2.5], "fate": fates}
+    cells = {
+        name: ((*dims, "fate"), np.full((1, 1, 1, 3), 0.2)) for name in ("energy", "energy_error", "runs")
+    }
+    kinds = {"start_kind": ("start_group", [0]), "start_m0": ("start_group", [np.nan])}
+    theory = xr.Dataset({"threshold_energy": ("alpha", [0.1])}, {"alpha": [2.5]})
+    recovery = {"outcome": ((*dims, "instance", "start"), outcome[None, None, None].astype(np.uint8))}
+    tables = {
+        "window": xr.Dataset(cells, coords | kinds),
+        "recovery": xr.Dataset(recovery, {"N": [64], "alpha": [2.5]}),
+        "theory": theory,
+    }
+    found = control.energies(tables, tables).iloc[0]
+    assert (found["random_instances"], found["zero_instances"]) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("others", "runs", "expected", "by_far"),
+    [
+        ((2.9, 3.2), 2000, YES, YES),
+        ((2.5, 3.2), 4000, NO, NO),
+        ((2.56, 3.2), 12000, YES, NO),  # many runs see a small gap
+        ((2.53, 3.2), 60, OPEN, OPEN),
+    ],
+)
+def test_the_best_regulariser(others, runs, expected, by_far):
     fits = {
         a: group_curves(planted_counts({128: middle}, runs, seed))[0]
         for seed, (a, middle) in enumerate(zip((0.01, 0.1, 1.0), (2.5, *others), strict=True))
     }
-    assert regularisers.best(128, fits).verdict is expected
+    gaps = regularisers.gaps_of(fits)
+    assert regularisers.best(128, gaps).verdict is expected
+    assert regularisers.best_by_far(128, gaps).verdict is by_far
+    assert regularisers.best(128, regularisers.gaps_of({0.01: fits[0.01]})).verdict is OPEN
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "detected", "same"),
+    [
+        (0.0, 0.004, YES, YES),
+        (0.01, 0.002, NO, YES),
+        (0.017, 0.005, NO, OPEN),
+        (0.0, 0.02, OPEN, OPEN),
+        (0.06, 0.005, NO, NO),
+    ],
+)
+def test_a_difference_that_is_detected_need_not_be_large(difference, error, detected, same):
+    p_value = 2 * norm.sf(abs(difference) / error)
+    shift = pd.DataFrame({"N": [128], "difference": difference, "difference_error": error})
+    shift = shift.assign(difference_lower=difference - 2 * error, difference_upper=difference + 2 * error)
+    shift = shift.assign(adjusted=p_value)
+    assert universality.same("ensemble-sphere", shift).verdict is detected
+    assert universality.same_within("ensemble-sphere", shift).verdict is same
 
 
 def test_differences_are_paired_by_instance():
