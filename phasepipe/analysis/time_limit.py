@@ -7,7 +7,7 @@ Stat. Assoc. 101 (2006) 270, fit a truncated Pareto law). Each of them represent
 where q is the share of late recoveries after T; their total never exceeds the number of runs that are not
 certified trapped. The interval averages over gamma and c, weighted by their quasi-likelihood with instances
 as independent units, and over ``t0``. With too few late recoveries for a fit, the interval reaches from all
-undecided runs recovering to none of them.
+undecided runs recovering to none of them. :func:`if_all_recover` gives the former end without any assumption.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ NAMES = {column: f"budget_{column}" for column in (*COLUMNS, "undecided")} | {
     "gamma_upper": "tail_exponent_upper",
     "tail": "tail_recoveries",
 }  # of the columns in the stored table
-SUMS = 201  # number of quantiles of each normal distribution in the mixture
+SUMS = 201  # number of quantiles of each distribution in the mixture
+UNBOUNDED = (
+    f"the exponent of late recoveries is not bounded above: its posterior reaches the last one tried, "
+    f"{GAMMAS[-1]:g}"
+)
 
 Row = dict[str, Any]  # one value or message per column
 
@@ -70,7 +74,8 @@ def alpha_50_over_time(
         Dim ``budget``, whose last entry is infinite: ``alpha_50, alpha_50_lower, alpha_50_upper,
         alpha_50_error, width, width_lower, width_upper, undecided`` (maximum over alpha) and
         ``message``; scalars ``gamma, gamma_lower, gamma_upper, tail`` (number of recoveries in the fit of
-        gamma). A limit that cannot be estimated is NaN, with the reason in ``message``.
+        gamma). A limit that cannot be estimated is NaN, with the reason in ``message``. Where the interval
+        of gamma reaches the last exponent that was tried, its end is infinite, and ``message`` says so.
 
     Raises
     ------
@@ -152,9 +157,7 @@ def _limit(runs: RecoveryTimes, level: float, steered: bool) -> tuple[Row, dict[
             continue
         gamma, share, weight = _unseen(runs, late, start * horizon, horizon)
         if not tail["tail"]:
-            ends = weighted_quantiles(gamma.ravel(), weight.ravel(), [(1 - level) / 2, 0.5, (1 + level) / 2])
-            tail = dict(zip(("gamma_lower", "gamma", "gamma_upper"), map(float, ends), strict=True))
-            tail["tail"] = float(late.sum())
+            tail = _exponent(gamma, weight, level) | {"tail": float(late.sum())}
         middles = ((np.arange(QUANTILES) + 0.5) / QUANTILES).tolist()
         fits += [
             fit_curve(_eventual(runs, late, start * horizon, float(unseen)), level=level, steered=steered)
@@ -163,7 +166,7 @@ def _limit(runs: RecoveryTimes, level: float, steered: bool) -> tuple[Row, dict[
     if not fits:
         reason = f"fewer than {LEAST_TAIL} recoveries after t = {TAIL_STARTS[0] * horizon:g}: no tail to fit"
         return _without_tail(runs, level, steered) | {"undecided": undecided, "message": reason}, tail
-    row = {"undecided": undecided, "message": ""}
+    row = {"undecided": undecided, "message": UNBOUNDED if np.isinf(tail["gamma_upper"]) else ""}
     for name in ("alpha_50", "width"):
         value, lower, upper, known = _mixture(fits, name, level)
         row |= {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
@@ -176,15 +179,34 @@ def _limit(runs: RecoveryTimes, level: float, steered: bool) -> tuple[Row, dict[
     return row, tail
 
 
+def _exponent(gamma: FloatArray, weight: FloatArray, level: float) -> dict[str, float]:
+    """Median and interval of gamma; open where the posterior reaches the last exponents that were tried."""
+    shares = [(1 - level) / 2, 0.5, (1 + level) / 2]
+    lower, middle, upper = map(float, weighted_quantiles(gamma.ravel(), weight.ravel(), shares))
+    return {
+        "gamma": middle,
+        "gamma_lower": 0.0 if lower <= GAMMAS[0] else lower,
+        "gamma_upper": np.inf if upper >= GAMMAS[-1] else upper,
+    }
+
+
+def if_all_recover(runs: RecoveryTimes, *, level: float = 0.95, steered: bool = False) -> CurveFit:
+    """The success curve if every undecided run recovered, which no tail can exceed.
+
+    That of none of them is the curve at the longest budget.
+    """
+    every = runs.counted & np.isfinite(runs.time)
+    return fit_curve(runs.cells(every.astype(float)), level=level, steered=steered)
+
+
 def _without_tail(runs: RecoveryTimes, level: float, steered: bool) -> Row:
     """Row of the limit where no tail can be fitted: between all undecided runs recovering and none.
 
     Unknown unless both extremes are known; alpha_50 is then at most that of the recoveries seen.
     """
-    every, seen = (
-        fit_curve(runs.cells(kind.astype(float)), level=level, steered=steered)
-        for kind in (runs.counted & np.isfinite(runs.time), runs.counted & runs.recovered)
-    )
+    every = if_all_recover(runs, level=level, steered=steered)
+    recovered = (runs.counted & runs.recovered).astype(float)
+    seen = fit_curve(runs.cells(recovered), level=level, steered=steered)
     row: Row = dict.fromkeys(COLUMNS, np.nan) | {
         "alpha_50_lower": -np.inf,
         "alpha_50_upper": seen.alpha_50_upper,
@@ -234,13 +256,16 @@ def _eventual(runs: RecoveryTimes, late: NDArray[np.bool_], start: float, unseen
 
 
 def _mixture(fits: list[CurveFit], name: str, level: float) -> tuple[float, float, float, float]:
-    """Median, interval and share of finite values of an equal-weight mixture of normals, one for each fit."""
-    normal = stats.norm.ppf((np.arange(SUMS) + 0.5) / SUMS)
+    """Median, interval and share of finite values of an equal-weight mixture of one law for each fit.
+
+    The law is a normal one on either side of the value, with the interval of the fit, which may be skewed.
+    """
+    steps = stats.norm.ppf((np.arange(SUMS) + 0.5) / SUMS) / stats.norm.isf((1 - level) / 2)
     draws = []
     for fit in fits:
-        value, error = getattr(fit, name), getattr(fit, f"{name}_error")
-        if np.isfinite(value) and np.isfinite(error):
-            draws.append(value + error * normal)
+        value, lower, upper = (getattr(fit, f"{name}{end}") for end in ("", "_lower", "_upper"))
+        if np.isfinite([value, lower, upper]).all():
+            draws.append(value + steps * np.where(steps < 0, value - lower, upper - value))
     known = len(draws) / len(fits)
     if not draws:
         return np.nan, -np.inf, np.inf, 0.0

@@ -15,7 +15,7 @@ from phasepipe.analysis.counts import counts_from_xarray
 from phasepipe.analysis.curves import CurveFit, CurveStatus, fit_curves
 from phasepipe.analysis.recovery_times import RecoveryTimes, kept_runs
 from phasepipe.analysis.text import with_interval
-from phasepipe.analysis.time_limit import alpha_50_over_time
+from phasepipe.analysis.time_limit import alpha_50_over_time, if_all_recover
 from phasepipe.figures.scaling_tables import success_curves_table
 from phasepipe.figures.style import THEORY, size_colours, size_markers
 from phasepipe.physics.outcomes import Outcome
@@ -118,16 +118,18 @@ def _counts_within(tables: Tables, budget: float) -> xr.Dataset | None:
 def over_time(tables: Tables, group: int = 0) -> pd.DataFrame:
     """alpha_50 within ``BUDGETS``, within ``t_max`` and for unlimited time (``budget`` infinite).
 
-    Columns ``N, budget, alpha_50, alpha_50_lower, alpha_50_upper, alpha_50_error, undecided`` (share of the
-    runs at alpha_50, for unlimited time those undecided at ``t_max``) and ``message``. Without kept recovery
-    times there are only the rows of ``t_max``. Sizes with a single alpha are left out.
+    Columns ``N, budget, alpha_50, alpha_50_lower, alpha_50_upper, alpha_50_error, width, width_lower,
+    width_upper, undecided`` (share of the runs at alpha_50, for unlimited time those undecided at ``t_max``),
+    ``message`` and ``every`` (alpha_50 with its interval if all undecided runs recovered, as text, the same
+    in all rows of a size). Without kept recovery times there are only the rows of ``t_max``, and ``every`` is
+    a dash. Sizes with a single alpha are left out.
     """
     counts, last = tables["counts"], longest_time(tables)
     if "recovery" not in tables:
         fits = group_curves(counts, group)
-        columns = ("N", *_MIDPOINT, "undecided", "message")
+        columns = ("N", *_ESTIMATES, "undecided", "message")
         rows = pd.DataFrame([[getattr(fit, name) for name in columns] for fit in fits], columns=columns)
-        return rows.assign(budget=last)
+        return rows.assign(budget=last, every="–")
     sizes = []
     for N in counts["N"].values.tolist():
         kept = kept_runs(tables["recovery"], N, group)
@@ -136,8 +138,10 @@ def over_time(tables: Tables, group: int = 0) -> pd.DataFrame:
             continue
         longest = min(last, runs.longest)
         budgets = sorted({*(budget for budget in BUDGETS if budget < longest), longest})
-        table = alpha_50_over_time(runs, budgets, steered=N in steered_sizes(counts))
-        rows = table[[*_MIDPOINT, "message"]].to_dataframe().reset_index()
+        steered = N in steered_sizes(counts)
+        table = alpha_50_over_time(runs, budgets, steered=steered)
+        rows = table[[*_ESTIMATES, "message"]].to_dataframe().reset_index()
+        rows["every"] = _estimate(if_all_recover(runs, steered=steered))
         shares = [runs.undecided_share(min(budget, longest)) for budget in rows["budget"]]
         rows["undecided"] = [
             np.interp(alpha, runs.alpha, share) for alpha, share in zip(rows["alpha_50"], shares, strict=True)
@@ -146,7 +150,18 @@ def over_time(tables: Tables, group: int = 0) -> pd.DataFrame:
     return pd.concat(sizes, ignore_index=True)
 
 
-_MIDPOINT = ("alpha_50", "alpha_50_lower", "alpha_50_upper", "alpha_50_error")
+_ESTIMATES = (
+    *("alpha_50", "alpha_50_lower", "alpha_50_upper", "alpha_50_error"),
+    *("width", "width_lower", "width_upper"),
+)
+
+
+def _estimate(fit: CurveFit) -> str:
+    """alpha_50 with its interval, or the end of the alphas that were run beyond which its estimate lies."""
+    if fit.status is CurveStatus.NOT_BRACKETED:
+        alpha = fit.cells.alpha
+        return f"< {alpha[0]:.3f}" if fit.probability(alpha[:1])[0] > 0.5 else f"> {alpha[-1]:.3f}"
+    return with_interval(fit.alpha_50, fit.alpha_50_lower, fit.alpha_50_upper)
 
 
 def limits(times: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from phasepipe.analysis.recovery_times import RecoveryTimes, kept_runs, recovery
 from phasepipe.analysis.sizes import join_groups, join_sizes
 from phasepipe.analysis.success import counts_at_budget
 from phasepipe.analysis.time_coverage import PlantedTimes
-from phasepipe.analysis.time_limit import alpha_50_over_time, time_limit_dataset
+from phasepipe.analysis.time_limit import alpha_50_over_time, if_all_recover, time_limit_dataset
 from phasepipe.physics.outcomes import Outcome
 
 N, HORIZON = 256, 100.0
@@ -158,6 +158,39 @@ def test_all_decided_needs_no_tail():
     table = alpha_50_over_time(RecoveryTimes.of(outcome, recovery_time, end_time), [HORIZON])
     assert table["alpha_50"][0] == table["alpha_50"][1]
     assert np.isnan(table["gamma"])
+
+
+def steep():
+    """Late recoveries that stop long before the horizon, and some runs that are undecided all the same."""
+    outcome, recovery_time, end_time = planted(np.random.default_rng(11), gamma=30.0, trapped=0.9)
+    fast = (outcome == Outcome.RECOVERED) & (recovery_time > 0)
+    slow = fast & (np.arange(outcome.sizes["start"]) % 4 == 0)
+    late = recovery_time.where(~slow, 3 + 4 * (recovery_time / recovery_time.max()))
+    return RecoveryTimes.of(outcome, late, end_time)
+
+
+def test_an_exponent_at_the_end_of_its_range_has_no_upper_bound_and_says_so():
+    table = alpha_50_over_time(steep(), [HORIZON])
+    assert table["gamma_upper"] == np.inf
+    assert 0.5 < table["gamma_lower"] <= table["gamma"] <= 6
+    assert "not bounded above" in str(table["message"].values[-1])
+    rng = np.random.default_rng(2)
+    bounded = alpha_50_over_time(RecoveryTimes.of(*planted(rng)), [HORIZON])
+    assert np.isfinite(bounded["gamma_upper"])
+    assert not str(bounded["message"].values[-1])
+
+
+def test_a_tail_without_unseen_recoveries_leaves_the_interval_at_the_horizon_as_it_is():
+    last, limit = (alpha_50_over_time(steep(), [HORIZON]).isel(budget=index) for index in (0, 1))
+    for name in ("alpha_50_lower", "alpha_50", "alpha_50_upper", "width_upper"):
+        assert float(limit[name]) == pytest.approx(float(last[name]), abs=2e-3)
+
+
+def test_no_tail_exceeds_what_all_undecided_runs_could_do():
+    runs = RecoveryTimes.of(*planted(np.random.default_rng(2), trapped=0.95))
+    every, table = if_all_recover(runs), alpha_50_over_time(runs, [HORIZON])
+    last, limit = table["alpha_50"].values
+    assert every.alpha_50 < limit - 0.03 < last - 0.05
 
 
 def test_without_late_recoveries_there_is_no_limit_and_the_reason_is_given():

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from PIL import Image
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from phasepipe.analysis.text import with_interval
 from study.__main__ import app
-from study.claims import shift, universality
+from study.claims import forms, shift, universality
 from study.claims.finding import Verdict
 from study.claims.recovery import common_counts, limits, over_time
 from study.literature import STATED
@@ -93,8 +94,8 @@ def test_headings_are_where_the_tables_point_to(page):
 
 def test_the_sentence_names_both_thresholds(page):
     sentence = between((page / "study.md").read_text(), "sentence")
-    assert "alpha_init = 1.1349" in sentence
-    assert "alpha_threshold = 7.0939" in sentence
+    assert "alpha_init = 1.135" in sentence
+    assert "in 1RSB, an approximation, alpha_threshold = 7.094" in sentence
     assert "at N = 24" in sentence
 
 
@@ -133,14 +134,76 @@ def planted_study(midpoints, **times):
     return {"scaling-a0.01": tables}
 
 
-@pytest.mark.parametrize(("omega", "expected"), [(0.1, Verdict.CONFIRMED), (0.9, Verdict.NOT_CONFIRMED)])
-def test_slow_and_fast_shifts_are_distinguished(omega, expected):
-    midpoints = {N: 4.436 - 2.0 * (N / 64) ** -omega for N in (64, 128, 256, 512)}
-    parts = shift.assess(planted_study(midpoints)).parts
-    below, slow, _, grows, decided = parts
-    assert below.verdict is Verdict.CONFIRMED
-    assert slow.verdict is expected
-    assert grows.verdict is decided.verdict is Verdict.UNDECIDED
+SIZES = np.array([64.0, 128, 256, 512, 1024, 2048])
+
+
+@pytest.mark.parametrize(
+    ("limit", "amplitude", "omega", "precise", "expected"),
+    [
+        (4.436, 2.0, 0.1, 1, Verdict.CONFIRMED),
+        (4.436, 2.0, 0.9, 1, Verdict.NOT_CONFIRMED),
+        (2.41, 0.22, 1.0, 1, Verdict.NOT_CONFIRMED),  # with alpha_threshold imposed omega is tiny
+        (3.0, 0.8, 0.2, 10, Verdict.NOT_CONFIRMED),  # slow, but to another limit
+        (2.5, 0.3, 0.5, 1, Verdict.UNDECIDED),
+    ],
+)
+def test_a_slow_shift_to_the_threshold_is_told_from_a_fast_one_and_from_other_limits(
+    limit, amplitude, omega, precise, expected
+):
+    """The errors are those of the study at a = 0.01."""
+    error = np.array([0.017, 0.016, 0.018, 0.020, 0.026, 0.067]) / precise
+    rows = pd.DataFrame(
+        {"N": SIZES, "alpha_50": limit - amplitude * (SIZES / 64) ** -omega, "alpha_50_error": error}
+    )
+    part = forms.slow("a", forms.extrapolated(rows, 4.436, 600))
+    assert part.verdict is expected
+    assert "alpha_threshold against a free limit: p = " in part.found
+
+
+def shifted(values, error):
+    rows = pd.DataFrame({"N": SIZES, "alpha_50": values, "alpha_50_error": error + 0 * SIZES})
+    return forms.extrapolated(rows, 4.436, 600)
+
+
+def test_what_it_takes_to_tell_the_forms_apart_is_said():
+    far = 4.436 - 20 / (np.log(SIZES / 64) + 10)  # N0 far below the sizes: nearly a power law
+    close = shifted(far, 0.02)
+    assert forms.distinction(close) < 1
+    assert "times as many runs" in forms.form("a", close).found
+    # a hundredth of the error is ten thousand times as many runs
+    assert forms.distinction(shifted(far, 0.0002)) == pytest.approx(1e4 * forms.distinction(close), rel=0.02)
+    near = shifted(4.436 - 9.0 / np.log(SIZES), 0.005)
+    assert forms.distinction(near) > forms.APART
+    assert "times as many runs" not in forms.form("a", near).found
+
+
+def test_a_form_without_a_limit_says_so():
+    table = forms.form_table("a", shifted(2.2 + 0.05 * np.log(SIZES / 64), 0.02))
+    assert table["limit"].tolist().count("no limit") == 1
+    assert "[∞, ∞]" not in " ".join(table["limit"])
+    assert "of at least" in forms.form("a", shifted(2.2 + 0.05 * np.log(SIZES / 64), 0.02)).found
+
+
+@pytest.mark.parametrize(("moved", "fits"), [(0.0, True), (0.3, False)])
+def test_the_prediction_without_a_fit_is_one_of_the_forms(moved, fits):
+    known = forms.predictions(0.01)
+    known = known[np.isclose(known["budget"], 100)].head(5)
+    times = pd.DataFrame(
+        {"N": known["N"], "budget": 100.0, "alpha_50": known["alpha_50"] + moved, "alpha_50_error": 0.02}
+    )
+    (row,) = forms.predicted_row("a = 0.01", 0.01, times).to_dict("records")
+    assert row["χ²/dof"].endswith("/5")
+    assert (float(row["p"]) > 0.05) is fits
+    assert forms.predicted_row("a = 0.01", 0.01, times.head(1)).empty
+
+
+@pytest.mark.parametrize(
+    ("midpoint", "expected"),
+    [(3.0, Verdict.CONFIRMED), (4.25, Verdict.NOT_CONFIRMED), (3.99, Verdict.UNDECIDED)],
+)
+def test_well_below_is_below_nine_tenths(midpoint, expected):
+    latest = limits(over_time(planted_study({64: midpoint, 128: midpoint})["scaling-a0.01"]))
+    assert shift.below("a", latest, 4.436, 2.85).verdict is expected
 
 
 def test_a_logarithmic_shift_is_recognised():
@@ -171,6 +234,13 @@ def test_the_shift_is_that_of_unlimited_time(trapped):
     sentence = shift.quotable(study)
     assert "in unlimited time at alpha_50 = " in sentence
     assert all(f"{alpha:.3f}" in sentence for alpha in last["alpha_50"])
+    assert printed["width, t → ∞"].str.contains("[", regex=False).all()
+    every = printed["if all undecided runs recover"]
+    assert f"or {every.iloc[-1]} there if all undecided runs recover" in sentence
+    if trapped:
+        assert (every.str.split(" ").str[0].astype(float) < last["alpha_50"]).all()
+    else:  # all runs that are left over
+        assert every.str.startswith("< ").all()
 
 
 def test_sweeps_of_different_length_are_compared_at_the_shorter_time():
