@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from statsmodels.stats.proportion import proportion_confint
 
 from phasepipe.analysis.extrapolation import extrapolate
-from phasepipe.analysis.text import with_error, with_interval
+from phasepipe.analysis.text import interval, with_error
 from phasepipe.figures.style import (
     PAGE_WIDTH,
     THEORY,
@@ -28,6 +28,7 @@ from study.claims.testing import holm, signs, simultaneous_quantile, two_sided
 
 SWEEPS = ("initial-a0.01", "initial-a1", "initial-a2")
 BELOW, ABOVE = 0.8, 1.25  # in units of alpha_init; in between, finite N smooths the transition
+NOTHING = 0.02  # q_0 below which an eigenvector counts as one without information
 AGREEMENT = 0.1  # relative difference from the theory that counts as agreement
 _POINTS = 14  # alphas at which the theory is drawn, denser near alpha_init
 
@@ -85,14 +86,19 @@ def _alphas(start: xr.Dataset) -> Iterator[float]:
 
 
 def below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
-    """Whether q_0 falls with N below alpha_init, as a power law or as 1/log N."""
+    """Whether q_0 falls with N below alpha_init, to a limit that is bounded next to 0.
+
+    That it falls, and that a form with the limit 0 fits, holds at these sizes above alpha_init too, where
+    the limit is not 0: it is the interval of the limit that decides.
+    """
     criterion = (
         f"at every alpha up to {BELOW:g} alpha_init, q_0 falls with N (slope against log N, p < 0.05 after "
-        "Holm), and a power law N^-omega or c / log(N / N0), both with the limit 0, fits (p > 0.01); not "
-        "confirmed if q_0 rises at any alpha in the same sense, or neither form fits"
+        "Holm), and the 95 % confidence interval of its limit for N to infinity, over a power law and "
+        f"c / log(N / N0) with free limits, contains 0 and ends below {NOTHING:g}; not confirmed if q_0 "
+        f"rises at any alpha in the same sense, or such an interval is above {NOTHING:g}"
     )
     statement = f"{label}: below alpha_init the lowest eigenvector carries no information about the signal"
-    falls, errors, fitting, seen = [], [], [], []
+    falls, errors, limits, seen = [], [], [], []
     for alpha in _alphas(start):
         sizes, value, error = _cells(start, "lowest_overlap", alpha)
         if alpha > BELOW * alpha_init or len(sizes) < 2:
@@ -101,20 +107,22 @@ def below(label: str, start: xr.Dataset, alpha_init: float) -> Part:
         falls.append(-slope)
         errors.append(slope_error)
         # at a smooth edge the overlap of the lowest eigenvector is expected to fall as 1/log N
-        forms = extrapolate(
-            sizes, value, error, imposed_limit=0.0, forms=["power", "inverse_log"], quantity="q_0"
-        )
-        imposed = {fit.form: fit for fit in forms.fits if fit.imposed}
-        fitting.append(any(fit.believable for fit in imposed.values()))
+        forms = extrapolate(sizes, value, error, forms=["power", "inverse_log"], quantity="q_0")
+        limits.append(forms.limit_range)
         seen.append(
-            f"alpha = {alpha:.2f}: {value[-1]:.4f} at N = {sizes[-1]}, "
-            + ", ".join(f"{fit.formula} chi2 = {fit.chi2:.1f}" for fit in imposed.values())
-            + f", omega {with_interval(imposed['power'].omega, *imposed['power'].omega_interval, digits=2)}"
+            f"alpha = {alpha:.2f}: {with_error(value[-1], error[-1])} at N = {sizes[-1]}, "
+            f"limit {interval(*limits[-1])}"
         )
     adjusted = holm(two_sided(falls, errors))
-    holds = False if not all(fitting) else signs(falls, adjusted)
+    holds = _vanishing(signs(falls, adjusted), limits)
     found = "; ".join(f"{text}, fall p = {p:.2g}" for text, p in zip(seen, adjusted, strict=True))
     return Part(statement, criterion, Verdict.of(holds), found or "no alpha in this range was run")
+
+
+def _vanishing(falls: bool | None, limits: Sequence[tuple[float, float]]) -> bool | None:
+    if falls is False or any(low > NOTHING for low, _ in limits):
+        return False
+    return True if falls and all(low <= 0 and high < NOTHING for low, high in limits) else None
 
 
 def _slope(x: np.ndarray, value: np.ndarray, error: np.ndarray) -> tuple[float, float]:

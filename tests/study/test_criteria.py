@@ -9,6 +9,8 @@ import xarray as xr
 from scipy.stats import norm, ttest_ind
 
 from phasepipe.physics.outcomes import Outcome
+from phasepipe.store.folder import SweepFolder
+from phasepipe.store.tables import open_store
 from study import predictions
 from study.claims import (
     control,
@@ -168,28 +170,41 @@ def test_states_above_the_threshold_are_unstable(share, expected):
     assert trap.unstable("a", states((0, 0, 1), (0, 0, share)), 7.0).verdict is expected
 
 
-@pytest.mark.parametrize(
-    ("overlap", "expected", "words"),
-    [
-        (lambda N: 0.5 / np.log(N / 16), YES, "c/log"),
-        (lambda N: 2 * N**-0.7, YES, "omega 0.70"),
-        (lambda N: 0.02 + 2e-4 * N, NO, ""),
-        (lambda N: 0.05 + 0 * N, OPEN, ""),
-    ],
-)
-def test_overlaps_below_alpha_init_fall_as_a_power_or_a_logarithm(overlap, expected, words):
+def overlaps_at_the_start(overlap, error):
     sizes = np.array([128, 256, 512, 1024])
     values = overlap(sizes.astype(float))[:, None]
-    start = xr.Dataset(
-        {
-            "lowest_overlap": (("N", "alpha"), values),
-            "lowest_overlap_error": (("N", "alpha"), 0 * values + 0.004),
-        },
-        {"N": sizes, "alpha": [0.5]},
-    )
-    part = initial.below("a", start, 1.0)
-    assert part.verdict is expected
-    assert words in part.found
+    columns = {"lowest_overlap": values, "lowest_overlap_error": 0 * values + error}
+    cells = {name: (("N", "alpha"), column) for name, column in columns.items()}
+    return xr.Dataset(cells, {"N": sizes, "alpha": [0.5]})
+
+
+@pytest.mark.parametrize(
+    ("overlap", "error", "expected"),
+    [
+        (lambda N: 2 * N**-0.7, 2e-4, YES),
+        (lambda N: 0.5 / np.log(N / 16), 2e-4, YES),
+        (lambda N: 2 * N**-0.7, 0.004, OPEN),  # it falls, but the limit is not bounded
+        (lambda N: 0.1 + 2 * N**-0.7, 2e-4, NO),  # it falls, to a limit that is not 0
+        (lambda N: 0.1 + 2 * N**-0.7, 0.004, OPEN),
+        (lambda N: 0.02 + 2e-4 * N, 0.004, NO),
+        (lambda N: 0.05 + 0 * N, 0.004, OPEN),
+    ],
+)
+def test_overlaps_below_alpha_init_fall_to_zero(overlap, error, expected):
+    assert initial.below("a", overlaps_at_the_start(overlap, error), 1.0).verdict is expected
+
+
+@pytest.mark.parametrize("sweep", initial.SWEEPS)
+def test_eigenvectors_that_carry_information_are_not_said_to_carry_none(sweep):
+    """Above alpha_init, where the theory gives q_0 > 0, no cell of the reference meets the criterion."""
+    folder = SweepFolder(predictions.REFERENCE / sweep)
+    start = open_store(folder.archive("curvature")).load().isel(time=0).sel(fate="all")
+    theory = open_store(folder.archive("theory")).load()
+    above = start["alpha"][start["alpha"] > theory["alpha_init"]].values
+    assert len(above) >= 5
+    for alpha in above:
+        near = start.sel(alpha=np.abs(start["alpha"] - alpha) < 0.005)
+        assert initial.below(sweep, near, 100.0).verdict is not YES
 
 
 @pytest.mark.parametrize(
