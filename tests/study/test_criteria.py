@@ -8,7 +8,9 @@ import pytest
 import xarray as xr
 from scipy.stats import norm, ttest_ind
 
+from phasepipe.analysis.summaries import clustered_mean
 from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.starts import StartKind
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store
 from study import predictions
@@ -17,6 +19,8 @@ from study.claims import (
     decision,
     dynamics,
     initial,
+    initialisation,
+    medians,
     predicted,
     regularisers,
     trap,
@@ -393,15 +397,41 @@ def test_undecided_runs_stand_beside_alpha_50():
 def gains(**columns):
     row = {"a": 1.0, "alpha": 3.0, "t_max": 10.0, "t_bbp": 1.75, "t_bbp_error": 0.03, "ever": True}
     row |= {"window": 1.0, "window_error": 0.01, "end": 1.5, "end_error": 0.01, "later": 0.5}
-    return pd.DataFrame([row | {"later_error": 0.02, "outlier": 1.0, "outlier_error": 0.01} | columns])
+    row |= {"later_error": 0.02, "outlier": 1.0, "outlier_error": 0.01}
+    return pd.DataFrame([row | {"parting": -0.1, "parting_error": 0.02} | columns])
+
+
+LASTING = {"t_bbp": np.inf, "t_bbp_error": 0.03}
 
 
 @pytest.mark.parametrize(
     ("columns", "expected"),
-    [({}, YES), ({"t_bbp": np.inf}, NO), ({"t_bbp": 9.9, "t_bbp_error": 0.5}, OPEN)],
+    [
+        ({}, YES),
+        ({"t_bbp": 9.9, "t_bbp_error": 0.5}, OPEN),
+        (LASTING, OPEN),  # it approaches the bulk, and may end later
+        (LASTING | {"parting": 0.02}, OPEN),
+        (LASTING | {"parting": 0.1}, NO),
+        (LASTING | {"parting": np.nan, "parting_error": np.nan}, OPEN),
+    ],
 )
 def test_a_finite_window(columns, expected):
-    assert dynamics.finite(gains(**columns)).verdict is expected
+    part = dynamics.finite(pd.concat([gains(), gains(alpha=4.0, **columns)], ignore_index=True))
+    assert part.verdict is expected
+    assert "at a = 1 up to alpha = 4 (alpha_threshold 7.09)" in part.statement
+
+
+def test_an_outlier_parts_from_the_bulk_or_does_not():
+    """Its distance from the edge at the last time less that at half of it, for series with a known one."""
+    time = np.linspace(0, 10, 21)
+    series = pd.DataFrame({"a": 1.0, "alpha": 3.0, "time": time, "t_bbp": np.inf, "t_bbp_error": np.nan})
+    series = series.assign(
+        edge=-1 + 0.05 * time, edge_error=0.01, outlier=-1 - 0.02 * time, outlier_error=0.02
+    )
+    series = series.assign(amplification=1.0, amplification_error=0.01)
+    found = dynamics.gains_of(series).iloc[0]
+    assert found["parting"] == pytest.approx(0.07 * 5)
+    assert found["parting_error"] == pytest.approx(np.sqrt(2) * np.hypot(0.01, 0.02))
 
 
 @pytest.mark.parametrize(
@@ -411,14 +441,32 @@ def test_amplification_after_the_window(later, error, expected):
     assert dynamics.after(gains(later=later, later_error=error)).verdict is expected
 
 
-@pytest.mark.parametrize(("end", "error", "expected"), [(1.5, 0.02, NO), (0.0, 0.02, YES), (0.1, 0.2, OPEN)])
+@pytest.mark.parametrize(
+    ("end", "error", "expected"),
+    [
+        (1.5, 0.02, NO),
+        (0.0, 0.02, YES),
+        (-0.5, 0.02, YES),  # it becomes smaller
+        (0.05, 0.005, YES),  # larger than 1, but not to speak of
+        (0.1, 0.2, OPEN),
+        (0.12, 0.02, OPEN),
+    ],
+)
 def test_amplification_without_an_outlier(end, error, expected):
     without = gains(ever=False, t_bbp=np.nan, end=end, end_error=error)
     assert dynamics.needs_outlier(without).verdict is expected
 
 
 @pytest.mark.parametrize(
-    ("outlier", "error", "expected"), [(2.1, 0.02, NO), (1.0, 0.01, YES), (1.05, 0.2, OPEN)]
+    ("outlier", "error", "expected"),
+    [
+        (2.1, 0.02, NO),
+        (0.1, 0.02, NO),
+        (1.0, 0.01, YES),
+        (1.05, 0.01, YES),
+        (1.12, 0.01, OPEN),
+        (1.05, 0.2, OPEN),
+    ],
 )
 def test_growth_along_the_outlier(outlier, error, expected):
     assert dynamics.from_outlier(gains(outlier=outlier, outlier_error=error)).verdict is expected
@@ -428,10 +476,78 @@ def test_growth_along_the_outlier(outlier, error, expected):
     ("median", "error", "expected"), [(1.8, 0.02, YES), (2.5, 0.05, NO), (1.8, 0.3, OPEN)]
 )
 def test_medians_near_the_limit(median, error, expected):
-    medians = pd.DataFrame(
+    table = pd.DataFrame(
         {"a": [1.0], "alpha": 3.0, "N": 2048, "runs": 100, "median": median, "error": error, "limit": 1.75}
-    ).assign(limit_error=0.03)
-    assert dynamics.approached(medians).verdict is expected
+    ).assign(limit_error=0.03, design_effect=1.5)
+    assert dynamics.approached(table).verdict is expected
+
+
+def planted_window(loss_times, name):
+    """Tables of a sweep in which no run recovers, and outliers are lost at these times (instance, start)."""
+    dims, where = ("N", "alpha", "start_group"), {"N": [512], "alpha": [3.0]}
+    times = np.linspace(0, 4, 81)
+    share = (loss_times[..., None] > times).astype(float)
+    mean, error, _ = clustered_mean(share, np.ones(loss_times.shape, bool))
+    quartiles = np.quantile(loss_times, [0.25, 0.5, 0.75])
+    cell = dict(zip(("t_bbp_lower", "t_bbp_median", "t_bbp_upper"), quartiles, strict=True))
+    cell |= {"runs": loss_times.size}
+    window = {name: ((*dims, "fate"), np.full((1, 1, 1, 1), value)) for name, value in cell.items()}
+    records = {"outlier_share": mean, "outlier_share_error": error}
+    course = {
+        name: ((*dims, "time", "fate"), row[None, None, None, :, None]) for name, row in records.items()
+    }
+    fate, loss = {"fate": ["not recovered"]}, {"loss": {"kind": "normalised_quartic", "a": 1.0}}
+    outcome = np.full((1, 1, 1, *loss_times.shape), Outcome.TRAPPED, np.uint8)
+    return {
+        name: {
+            "window": xr.Dataset(window, where | fate),
+            "course": xr.Dataset(course, where | fate | {"time": times}),
+            "counts": xr.Dataset(attrs={"specification": loss}),
+            "recovery": xr.Dataset({"outcome": ((*dims, "instance", "start"), outcome)}, where),
+        }
+    }
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_the_error_of_a_median_accounts_for_the_correlation_of_starts(share):
+    """``share`` of the variance of t_BBP is that between instances of 8 starts."""
+    rng = np.random.default_rng(2)
+
+    def loss_times():
+        common = rng.normal(size=(400, 1))
+        return 2 + 0.3 * (np.sqrt(share) * common + np.sqrt(1 - share) * rng.normal(size=(400, 8)))
+
+    at = gains(t_bbp=2.0)
+    scatter = np.std([np.median(loss_times()) for _ in range(200)])
+    sweeps = planted_window(loss_times(), "window-a1")
+    found = medians.measured_medians(sweeps, at).iloc[0]
+    assert found["error"] == pytest.approx(scatter, rel=0.25)
+    assert found["design_effect"] == pytest.approx(1 + 7 * 2 / np.pi * np.arcsin(share), rel=0.25)
+    # a sweep without records takes the correlation of others; without others every instance counts once
+    other = planted_window(loss_times(), "scaling-a1")
+    del other["scaling-a1"]["course"]
+    assert medians.measured_medians(other, at)["design_effect"].tolist() == [8]
+    both = medians.correlation_of_starts([sweeps["window-a1"], other["scaling-a1"]])
+    assert both == medians.correlation_of_starts([sweeps["window-a1"]])
+
+
+def test_warm_starts_are_tested_where_they_are_ahead_of_random_ones():
+    """With m0 = 0.1 that is from N = 512 on; at N = 128 they may recover no better."""
+    warm = {128: 2.5, 512: 2.2, 1024: 2.2}
+    groups = [planted_counts({128: 2.5, 512: 2.5, 1024: 2.5}, 100), planted_counts(warm, 100, seed=4)]
+    counts = xr.concat(
+        [group.drop_vars(["start_kind", "start_m0"]) for group in groups],
+        "start_group",
+        join="outer",
+        fill_value=0,
+    ).assign_coords(
+        start_kind=("start_group", [int(StartKind.RANDOM), int(StartKind.WARM)]),
+        start_m0=("start_group", [np.nan, 0.1]),
+    )
+    for m0, tested in ((0.1, [512, 1024]), (0.01, []), (0.3, [128, 512, 1024])):
+        counts["start_m0"][1] = m0
+        tests = initialisation.paired_tests({"starts-a1": {"counts": counts}})
+        assert tests["N"].tolist() == tested
 
 
 def test_the_stored_dynamics_follow_from_the_code(monkeypatch):
