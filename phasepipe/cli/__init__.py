@@ -6,6 +6,7 @@ so that ``phasepipe --help`` does not load NumPy.
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -22,7 +23,7 @@ from phasepipe.cli.run import HandsOver, run
 from phasepipe.cli.status import status
 from phasepipe.cli.theory import phase_diagram, theory
 from phasepipe.cli.verify import verify
-from phasepipe.errors import UserError
+from phasepipe.errors import UserError, reason_of
 
 app = typer.Typer(
     help="At which signal-to-noise ratio does gradient descent recover the signal?", no_args_is_help=True
@@ -46,7 +47,13 @@ app.command(name="schema")(print_schema)
 
 def main() -> None:
     """Entry point; an error that the user can fix gives one sentence on standard error and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no text
     try:
         app()
     except UserError as error:
         sys.exit(f"phasepipe: {error}")
+    except OSError as error:  # of a file or folder that no command has looked at
+        name = "" if error.filename is None else f"{error.filename} cannot be read or written: "
+        sys.exit(f"phasepipe: {name}{reason_of(error)}")

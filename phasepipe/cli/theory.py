@@ -17,6 +17,8 @@ from phasepipe.errors import SweepError
 if TYPE_CHECKING:
     from phasepipe.physics.losses import Loss
 
+_SMALLEST_ALPHA, _LARGEST_ALPHA = 0.01, 1000.0  # of spectra and states
+
 
 def theory(
     a: Annotated[float | None, typer.Option(help="Regulariser of the normalised quartic loss.")] = None,
@@ -43,11 +45,17 @@ def theory(
         return
     if not t_max is samples is accuracy is None:
         raise SweepError("--t-max, --samples and --accuracy belong to --dynamics; add it or leave them out")
+    if alpha is not None and not _SMALLEST_ALPHA <= alpha <= _LARGEST_ALPHA:
+        raise SweepError(
+            f"--alpha = {alpha:g} lies outside [{_SMALLEST_ALPHA:g}, {_LARGEST_ALPHA:g}], where spectra and "
+            "states are computed; take for example --alpha 3"
+        )
+    from phasepipe.theory.quadrature import ConvergenceError
     from phasepipe.theory.summary import summary
 
     try:
         entries = summary(_named_loss(a, loss), alpha)
-    except ValueError as error:
+    except (ValueError, ConvergenceError) as error:
         raise SweepError(str(error)) from error
     if as_json:
         typer.echo(json.dumps(entries, indent=2))
@@ -150,11 +158,18 @@ def _readable(name: str) -> str:
 
 def _named_loss(a: float | None, path: str | None) -> Loss:
     from phasepipe.physics.losses import NormalisedQuartic, Quartic
-    from phasepipe.specification.loss import CustomLossSpec
+    from phasepipe.specification.loss import LARGEST_A, SMALLEST_A, CustomLossSpec
 
     if path is not None:
         return CustomLossSpec(kind="custom", path=path).trusted().build()
-    return Quartic() if a is None else NormalisedQuartic(a)
+    if a is None:
+        return Quartic()
+    if not SMALLEST_A <= a <= LARGEST_A:
+        raise SweepError(
+            f"a = {a:g} lies outside [{SMALLEST_A:g}, {LARGEST_A:g}]; take for example --a 0.01, or "
+            "--quartic for a = infinity"
+        )
+    return NormalisedQuartic(a)
 
 
 def phase_diagram(

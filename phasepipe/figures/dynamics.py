@@ -17,6 +17,7 @@ from phasepipe.figures.style import (
     COLUMN_WIDTH,
     PAGE_WIDTH,
     new_figure,
+    note,
     paper_style,
     size_colours,
     size_markers,
@@ -30,6 +31,7 @@ _PANELS = (
     ("overlap_variance", r"$N\,\mathrm{E}[m^2]$"),
 )
 _LARGEST_SIZE = 1e8
+_NO_BUDGET = "no time budget is both predicted and measured"
 _FEW_DECADES = 100.0  # range of N below which its axis has a tick at every N that was run
 
 
@@ -88,10 +90,13 @@ def predicted_success_figure(predicted: xr.Dataset, success: xr.Dataset, budgets
     success
         ``p``, ``lower``, ``upper`` with dimensions (N, alpha, budget).
     budgets
-        Time budgets to draw, among those of both.
+        Time budgets to draw, among those of both; without one, a note says so.
     """
     figure = new_figure(PAGE_WIDTH, 0.42)
-    panels = np.atleast_1d(figure.subplots(1, len(budgets), sharey=True))
+    panels = np.atleast_1d(figure.subplots(1, max(len(budgets), 1), sharey=True))
+    if not budgets:
+        note(panels[0], _NO_BUDGET)
+        return figure
     sizes = [int(N) for N in success["N"].values]
     colours, markers = size_colours(sizes), size_markers(sizes)
     fine = np.linspace(float(predicted["alpha"][0]), float(predicted["alpha"][-1]), 200)
@@ -134,12 +139,15 @@ def predicted_alpha_50_figure(
     measured
         Columns ``N, budget, alpha_50, lower, upper``.
     budgets
-        Time budgets to draw.
+        Time budgets to draw; without one, a note says so.
     band
         Where marginal minima turn unstable towards the signal for N to infinity, drawn as a band.
     """
     figure = new_figure(COLUMN_WIDTH, 0.8)
     axes = figure.subplots()
+    if not budgets:
+        note(axes, _NO_BUDGET)
+        return figure
     colours = size_colours(range(len(budgets)))
     sizes = np.geomspace(32, _largest_size(predicted, measured), 200)
     for row, budget in enumerate(budgets):

@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -74,6 +75,12 @@ def small() -> float:
 def new_figure(width: float = COLUMN_WIDTH, aspect: float = 0.75) -> Figure:
     """Empty figure of the given width in inches and the given aspect ratio, height / width."""
     return Figure(figsize=(width, width * aspect), layout="constrained")
+
+
+def note(axes: Axes, text: str) -> None:
+    """Say why ``axes`` are empty, in place of what would be drawn there."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
 def size_colours(sizes: Iterable[int]) -> dict[int, str]:

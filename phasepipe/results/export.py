@@ -7,6 +7,7 @@ Every export is a folder that is ready to be uploaded to a data repository: data
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -18,11 +19,11 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from phasepipe.errors import UserError
+from phasepipe.errors import UserError, reason_of
 from phasepipe.results.descriptor import Field, describe, table_field
 from phasepipe.results.tree import STAGES, TABLES, open_sweep
 from phasepipe.store.atomic import replacing
-from phasepipe.store.folder import SweepFolder
+from phasepipe.store.folder import SweepFolder, obstacle, shown
 from phasepipe.store.history import HISTORY
 
 # dimensions of points, labels and states; in netCDF and Zarr only
@@ -68,25 +69,34 @@ def export_sweep(
     Raises
     ------
     ExportError
-        If ``target`` exists, or if the folder holds no sweep.
+        If ``target`` exists or cannot be written, or if the folder holds no sweep.
     """
     folder.stores("runs")  # raises an error if the folder cannot be read
-    if target.exists():
+    if os.path.lexists(target):
         raise ExportError(f"{target} exists; choose another folder with --output, or remove it")
+    if reason := obstacle(target):
+        raise _not_written(target, reason)
     try:
         tree = open_sweep(folder.root)
     except FileNotFoundError as error:
         raise ExportError(str(error)) from error
-    with replacing(target) as draft:
-        draft.mkdir()
-        columns = _WRITERS[to](tree, folder, draft)
-        notes = (
-            {"left_out": f"variables along {', '.join(LEFT_OUT_OF_CSV)}; netCDF and Zarr hold them"}
-            if to is Format.CSV
-            else {}
-        )
-        describe(tree, folder, draft, columns, licence, creators, notes)
+    notes = (
+        {"left_out": f"variables along {', '.join(LEFT_OUT_OF_CSV)}; netCDF and Zarr hold them"}
+        if to is Format.CSV
+        else {}
+    )
+    try:
+        with replacing(target) as draft:
+            draft.mkdir()
+            columns = _WRITERS[to](tree, folder, draft)
+            describe(tree, folder, draft, columns, licence, creators, notes)
+    except OSError as error:
+        raise _not_written(target, reason_of(error)) from error
     return target
+
+
+def _not_written(target: Path, reason: str) -> ExportError:
+    return ExportError(f"{shown(target)} cannot be written ({reason}); choose another folder with --output")
 
 
 def _write_netcdf(tree: xr.DataTree, folder: SweepFolder, target: Path) -> Columns:

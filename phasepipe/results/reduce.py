@@ -23,7 +23,7 @@ from phasepipe.analysis.summaries import (
     signal_curvature,
     window_table,
 )
-from phasepipe.errors import UserError
+from phasepipe.errors import UserError, reason_of
 from phasepipe.log import logger
 from phasepipe.results.history import read_history
 from phasepipe.results.rerun import stored_problem
@@ -31,7 +31,7 @@ from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.fate import fate_table
 from phasepipe.store.attributes import ATTRIBUTES
-from phasepipe.store.folder import SweepFolder
+from phasepipe.store.folder import SweepFolder, obstacle, shown
 from phasepipe.store.history import HISTORY, commit
 from phasepipe.store.tables import (
     asked_alphas,
@@ -82,6 +82,10 @@ class OtherReductionError(UserError):
     """The target holds tables that this reduction does not replace."""
 
 
+class ReductionError(UserError):
+    """The tables cannot be written; the message says why."""
+
+
 def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) -> None:
     """Write the tables of the finished sweep in ``folder`` into ``target``.
 
@@ -108,12 +112,16 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
         If requested runs are not computed.
     OtherReductionError
         If ``target`` holds tables that would not be replaced.
+    ReductionError
+        If ``target`` cannot be written.
     """
     stores = [open_store(path) for path in folder.stores("runs").values()]
     if not stores:
         raise NothingToReduceError(
             f"{folder.root} holds no runs; give the folder of a sweep, for example results/demo"
         )
+    if reason := obstacle(target.root):
+        raise _not_written(target.root, reason)
     sweep = last_asked(store.attrs for store in stores)
     sweep = sweep.trusted() if trust else sweep
     newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
@@ -132,9 +140,16 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
         kept = {key: value for key, value in table.attrs.items() if key not in origin}
         whole[target.archive(name)] = table.assign_attrs(kept | origin)
     _refuse_other_tables(target, whole.keys())
-    write_archives(whole)
+    try:
+        write_archives(whole)
+    except OSError as error:
+        raise _not_written(target.root, reason_of(error)) from error
     size = sum(target.archive(name).stat().st_size for name in tables)
     logger.info("%s: %s, %.0f kB", target.root, ", ".join(sorted(tables)), size / 1e3)
+
+
+def _not_written(target: Path, reason: str) -> ReductionError:
+    return ReductionError(f"{shown(target)} cannot be written ({reason}); choose another folder with --to")
 
 
 def _refuse_other_tables(target: SweepFolder, written: Collection[Path]) -> None:

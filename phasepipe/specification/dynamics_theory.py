@@ -7,7 +7,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from phasepipe.specification.base import Model, Real, Whole, shown
-from phasepipe.specification.grid import AlphaList
+
+PredictedAlpha = Annotated[Real, Field(ge=1e-3, le=100)]  # the largest that the theory takes
 
 
 class DynamicsTheory(Model):
@@ -16,13 +17,13 @@ class DynamicsTheory(Model):
     One alpha takes some 20 seconds of one core, and up to a few minutes at t_max = 100 and small a.
     """
 
-    alpha: AlphaList | None = Field(
+    alpha: Annotated[list[PredictedAlpha], Field(min_length=1)] | None = Field(
         default=None,
         description="Signal-to-noise ratios to predict; default those of the grid",
         examples=[[2, 2.5, 3]],
     )
     t_max: Real = Field(
-        default=3.2, gt=0, le=100, description="Longest time and budget to predict", examples=[3.2]
+        default=3.2, ge=0.01, le=100, description="Longest time and budget to predict", examples=[3.2]
     )
     accuracy: Real = Field(
         default=0.03, ge=1e-4, le=0.2, description="Target relative error", examples=[0.03]

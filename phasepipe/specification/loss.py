@@ -23,6 +23,7 @@ from phasepipe.specification.base import Model, Real, shown
 from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.time_limit import TooSlow, time_limit
 
+SMALLEST_A, LARGEST_A = 1e-12, 1e6  # below, the thresholds at a random start cannot be computed
 # time limit for importing and evaluating a custom loss; importing PyTorch from a slow disk takes half of it
 _PROCESSOR_SECONDS, _SECONDS = 8, 60
 
@@ -35,7 +36,9 @@ class NormalisedQuarticSpec(Model):
     """The normalised quartic loss of docs/explanation/physics.md §2."""
 
     kind: Literal["normalised_quartic"] = Field(default="normalised_quartic", description="Kind of the loss")
-    a: Real = Field(gt=0, le=1e6, description="Regulariser of the denominator", examples=[0.01])
+    a: Real = Field(
+        ge=SMALLEST_A, le=LARGEST_A, description="Regulariser of the denominator", examples=[0.01]
+    )
 
     def build(self) -> Loss:
         """The loss."""

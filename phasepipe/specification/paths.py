@@ -20,9 +20,9 @@ def expanded(text: str) -> str:
     Raises
     ------
     ValueError
-        If the path is empty, or contains an unknown environment variable or user.
+        If the path is empty or no file system can hold it, or contains an unknown variable or user.
     """
-    if not text.strip() or "\0" in text or "\n" in text:
+    if not text.strip() or "\n" in text or not _is_encoded(text):
         raise ValueError(f"{shown(text)} is not a file or folder; write for example 'results'")
 
     def value(found: re.Match[str]) -> str:
@@ -48,6 +48,14 @@ def expanded(text: str) -> str:
                 f"{shown(text)}: {user} is not a user of this machine; write the full path"
             ) from error
     return path
+
+
+def _is_encoded(text: str) -> bool:
+    """Whether a file can have this name: no NUL, and no half of a pair of surrogates."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _expanded_if_text(value: Any) -> Any:

@@ -98,6 +98,7 @@ def _series(runs: dict[int, xr.Dataset], predicted: xr.Dataset) -> pd.DataFrame:
 
 def _success_rows(predicted: xr.Dataset, success: xr.Dataset, budgets: list[float]) -> pd.DataFrame:
     """Measured and predicted P of every cell that was predicted."""
+    columns = ["budget", "N", "alpha", "p", "lower", "upper", "predicted"]
     rows = []
     for T in budgets:
         half = predicted["half_size"].sel(budget=T, method="nearest")
@@ -117,7 +118,7 @@ def _success_rows(predicted: xr.Dataset, success: xr.Dataset, budgets: list[floa
                             "predicted": success_at(N, size),
                         }
                     )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _alpha_50(runs: dict[int, xr.Dataset], budgets: list[float], steered: list[int]) -> pd.DataFrame:
@@ -139,7 +140,7 @@ def _alpha_50(runs: dict[int, xr.Dataset], budgets: list[float], steered: list[i
             }
             for fit in fit_curves(pd.concat(tables, ignore_index=True), steered=steered)
         ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["N", "budget", "alpha_50", "lower", "upper"])
 
 
 def _windows(runs: dict[int, xr.Dataset]) -> pd.DataFrame:

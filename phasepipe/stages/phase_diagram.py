@@ -25,6 +25,7 @@ from phasepipe.stages.figure_files import write_figure
 from phasepipe.theory import alpha_init, branch_change, phase_point
 
 SMALLEST, LARGEST = 1e-3, 100.0  # of the regulariser a
+_MOST_POINTS = 10_000  # some hours of one core
 
 
 class PhaseDiagramError(UserError):
@@ -46,13 +47,15 @@ def draw_phase_diagram(to: Path, points: int, flow: Path | None = None) -> None:
     Raises
     ------
     PhaseDiagramError
-        If there are fewer than two points, if the file of measured thresholds cannot be used, or if a
-        transition is not found to a relative accuracy of 1e-6.
+        If there are fewer than two points or more than 10,000, if the file of measured thresholds cannot be
+        used, or if a transition is not found to a relative accuracy of 1e-6.
     """
     if points < 2:
         raise PhaseDiagramError(
             f"--points {points} is too small to draw a line; use at least 2, for example 61"
         )
+    if points > _MOST_POINTS:
+        raise PhaseDiagramError(f"--points {points} is too many; use at most {_MOST_POINTS}, for example 61")
     measured = None if flow is None else _measured(flow)
     to.mkdir(parents=True, exist_ok=True)
     with logging_to(to / "phase_diagram.log"), connect(LocalCluster()) as client:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from phasepipe.errors import SweepError
+from phasepipe.errors import SweepError, reason_of
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.identity import check_identity
 
@@ -67,12 +67,27 @@ def _entries(root: Path, place: Path) -> list[str]:
             f"{wrong} is not a folder; give the folder of a sweep, for example results/demo"
         ) from None
     except OSError as error:
-        raise SweepError(f"{_shown(place)} cannot be read ({error.strerror})") from None
+        raise SweepError(f"{shown(place)} cannot be read ({error.strerror})") from None
 
 
-def _shown(path: Path) -> str:
-    shown = str(path)
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
+def shown(path: Path) -> str:
+    """A path as messages show it: shortened."""
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def obstacle(folder: Path) -> str | None:
+    """Why nothing can be written into a folder, which need not exist; None if nothing is in the way."""
+    for existing in (folder, *folder.parents):
+        try:
+            existing.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            return reason_of(error)
+        writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+        return None if writable else f"{shown(existing)} is not a writable folder"
+    return None
 
 
 def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
@@ -86,12 +101,9 @@ def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
         If it holds another sweep.
     """
     folder = SweepFolder(results / sweep.name)
-    existing = folder.root
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+    if reason := obstacle(folder.root):
         raise SweepError(
-            f"results folder {folder.root} cannot be written ({existing} is not a writable folder); "
+            f"results folder {shown(folder.root)} cannot be written ({reason}); "
             "choose another folder with the key results"
         )
     for N in sweep.N:

@@ -1,6 +1,9 @@
 """Every mistake on the command line: a non-zero exit code, one sentence, nothing touched."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -43,6 +46,10 @@ MISTAKES = {
     "points are a word": (["phase-diagram", "--to", "figures", "--points", "many"], ["--points", "integer"]),
     "points 0": (["phase-diagram", "--to", "figures", "--points", "0"], ["points"]),
     "points negative": (["phase-diagram", "--to", "figures", "--points", "-3"], ["points"]),
+    "too many points": (
+        ["phase-diagram", "--to", "figures", "--points", "100000000"],
+        ["--points 100000000", "at most 10000"],
+    ),
     "one point": (["phase-diagram", "--to", "figures", "--points", "1"], ["points"]),
     "phase diagram to nowhere": (["phase-diagram"], ["--to"]),
     "phase diagram into a file": (["phase-diagram", "--to", "config.yaml", "--points", "2"], ["config.yaml"]),
@@ -70,6 +77,26 @@ MISTAKES = {
     "a = -1": (["theory", "--a", "-1"], ["a = -1"]),
     "a nan": (["theory", "--a", "nan"], ["a = nan"]),
     "a infinite": (["theory", "--a", "inf"], ["a = inf"]),
+    "a beyond measure": (["theory", "--a", "1e-300"], ["a = 1e-300", "[1e-12, 1e+06]", "--a 0.01"]),
+    "alpha beyond measure": (
+        ["theory", "--quartic", "--alpha", "1e308"],
+        ["--alpha = 1e+308", "[0.01, 1000]", "--alpha 3"],
+    ),
+    "alpha next to nothing": (["theory", "--quartic", "--alpha", "1e-10"], ["--alpha = 1e-10"]),
+    "results of 300 letters": (
+        ["run", "config.yaml", "--results", "x" * 300, "-n"],
+        ["results folder xxx", "File name too long", "key results"],
+    ),
+    "results in a file": (
+        ["run", "config.yaml", "--results", "config.yaml", "-n"],
+        ["results folder config.yaml/small", "config.yaml is not a writable folder"],
+    ),
+    "init of 300 letters": (["init", "x" * 300], ["File name too long", "choose another folder"]),
+    "cluster file of 300 letters": (
+        ["cluster", "--scheduler-file", "x" * 300, "--config", "config.yaml"],
+        ["File name too long", "choose another folder"],
+    ),
+    "schema of what": (["schema", "x"], ["x"]),
     "alpha 0": (["theory", "--a", "1", "--alpha", "0"], ["alpha"]),
     "alpha negative": (["theory", "--a", "1", "--alpha", "-2"], ["alpha"]),
     "alpha nan": (["theory", "--a", "1", "--alpha", "nan"], ["alpha"]),
@@ -136,3 +163,14 @@ def test_a_mistake_is_one_sentence_and_touches_nothing(place, monkeypatch, capsy
         told = " ".join(told.replace("│", " ").split())
     for word in words:
         assert word in told
+
+
+def test_a_file_whose_name_is_no_text_is_named_by_its_bytes(place, tmp_path):
+    """In a process of its own, whose standard output is strict as that of a user."""
+    name = os.fsencode(tmp_path) + b"/\xff.yaml"
+    Path(os.fsdecode(name)).write_bytes((place / "config.yaml").read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "phasepipe", "check", name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert r"\udcff.yaml)" in done.stdout

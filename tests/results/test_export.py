@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -164,6 +165,25 @@ def test_an_export_overwrites_nothing(folder, exported):
     with pytest.raises(ExportError, match="exists; choose another folder"):
         export_sweep(folder, Format.CSV, exported[Format.CSV])
     assert sorted(exported[Format.CSV].iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("x" * 300, "File name too long"), ("file/new", "file is not a writable folder"), ("link", "exists")],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(folder, tmp_path, place, reason):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ExportError, match=reason) as refused:
+        export_sweep(folder, Format.CSV, tmp_path / place)
+    assert "choose another folder with --output" in str(refused.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "link"}
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs the folder /proc of Linux")
+def test_a_place_that_the_system_refuses_is_one_sentence(folder):
+    with pytest.raises(ExportError, match=r"/proc/none cannot be written \(No such file or directory\)"):
+        export_sweep(folder, Format.CSV, Path("/proc/none"))
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path):

@@ -14,7 +14,13 @@ from phasepipe.analysis.summaries import clustered_mean, signal_curvature
 from phasepipe.physics.hessian import tangent_hessian
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.results.history import read_history
-from phasepipe.results.reduce import NothingToReduceError, OtherReductionError, core_minutes, reduce_sweep
+from phasepipe.results.reduce import (
+    NothingToReduceError,
+    OtherReductionError,
+    ReductionError,
+    core_minutes,
+    reduce_sweep,
+)
 from phasepipe.results.selection import QueryError
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
@@ -218,6 +224,25 @@ def test_tables_of_another_reduction_are_not_left_beside_new_ones(reduced, tmp_p
     pp.open_sweep(copy.root)
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("x" * 300, "File name too long"),
+        ("file", "file is not a writable folder"),
+        ("link/small", "link is not a writable folder"),
+        ("/proc/none", "No such file or directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_by_one_sentence(reduced, tmp_path, place, reason):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ReductionError, match=reason) as refused:
+        reduce_sweep(reduced[1], SweepFolder(tmp_path / place))
+    assert "choose another folder with --to" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "link"}
+
+
 def test_an_archive_is_one_file_of_the_same_bytes_for_the_same_table(tmp_path):
     table = xr.Dataset({"p": ("alpha", [0.5, np.nan])}, {"alpha": [2.0, 3.0], "fate": ["lost", "found"]})
     for name in ("one", "other"):
@@ -254,7 +279,7 @@ def test_tables_of_two_reductions_do_not_open_together(reduced, tmp_path, monkey
         return replace(path, goal)
 
     monkeypatch.setattr(Path, "replace", killed)
-    with pytest.raises(OSError, match="killed"):
+    with pytest.raises(ReductionError, match="killed"):
         reduce_sweep(folder, copy)
     monkeypatch.undo()
     assert len(renamed) == 2

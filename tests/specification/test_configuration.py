@@ -65,6 +65,18 @@ REFUSED = {
         {"dynamics_theory": {"t_max": "3"}},
         ["dynamics_theory.t_max = '3'", "without quotes"],
     ),
+    "theory at an alpha beyond measure": (
+        {"dynamics_theory": {"alpha": [2, 1e6]}},
+        ["dynamics_theory.alpha.1 = 1000000.0", "less than or equal to 100"],
+    ),
+    "theory at next to no alpha": (
+        {"dynamics_theory": {"alpha": [1e-6]}},
+        ["dynamics_theory.alpha.0 = 1e-06", "greater than or equal to 0.001"],
+    ),
+    "theory to next to no time": (
+        {"dynamics_theory": {"t_max": 1e-300}},
+        ["dynamics_theory.t_max = 1e-300", "greater than or equal to 0.01"],
+    ),
     "theory of true samples": (
         {"dynamics_theory": {"samples": True}},
         ["dynamics_theory.samples = True", "give a number"],
@@ -136,7 +148,18 @@ REFUSED = {
     "two lines in one": (slurm(queue="a\nrm"), ["cluster.queue"]),
     "half of TLS": (slurm(security={"ca_file": "ca.pem"}), ["security.cert' is missing"]),
     "unknown loss": ({"loss": {"kind": "cubic"}}, ["loss.kind = 'cubic'", "'quartic'"]),
-    "negative a": ({"loss": {"kind": "normalised_quartic", "a": -1}}, ["loss.a = -1", "greater than 0"]),
+    "negative a": (
+        {"loss": {"kind": "normalised_quartic", "a": -1}},
+        ["loss.a = -1", "greater than or equal"],
+    ),
+    "next to no a": (
+        {"loss": {"kind": "normalised_quartic", "a": 1e-300}},
+        ["loss.a = 1e-300", "greater than or equal to 0.000000000001"],
+    ),
+    "folder that no file system can hold": (
+        {"loss": {"kind": "custom", "path": "x.y", "directory": "\ud800"}},
+        [r"loss.directory: '\ud800' is not a file or folder"],
+    ),
     "infinite a": (
         {"loss": {"kind": "normalised_quartic", "a": math.inf}},
         ["loss.a = inf", "less than or equal to 1000000"],
@@ -319,6 +342,8 @@ def test_a_path_that_names_no_loss_is_refused(configuration, tmp_path, path):
         ({"sweep": "a", "sweeps": {"b": {}}}, ["no sweep 'a'", "the sweeps are b"]),
         ({"sweep": "a", "sweeps": {"a": None}}, ["sweeps.a = None", "mapping"]),
         ({"sweep": "a", "sweeps": {1: {}}}, ["sweeps.1", "in quotes"]),
+        ({"sweep": "a", "sweeps": {"a": {}}, "results": "\ud800"}, [r"results: '\ud800' is not a file"]),
+        ({"sweep": "a", "sweeps": {"a": {}}, "results": "a\0"}, [r"results: 'a\x00' is not a file"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "result": "x"}, ["unknown key 'result'", "'results'"]),
     ],
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import phasepipe as pp
 from phasepipe.stages.dynamics import CACHE, SEEDS, DynamicsError, predict_dynamics
+from phasepipe.stages.dynamics_figures import FIGURES, draw_dynamics
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store, write_table
 from phasepipe.variables import DYNAMICS
@@ -90,3 +94,18 @@ def test_a_loss_that_is_not_even_is_refused_with_its_alpha(tmp_path, predict):
     with pytest.raises(DynamicsError, match=r"alpha = 4: the value of .* changes with the sign"):
         predict(tmp_path, "small", loss=loss)
     assert not kept(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_figures_without_a_common_budget_say_so(tmp_path, finished, predict):
+    short = SETTINGS | {"t_max": 0.5, "accuracy": 0.2, "samples": 256}
+    sweep, folder = finished[0].model_copy(update={"dynamics_theory": None}), SweepFolder(tmp_path / "small")
+    shutil.copytree(finished[1].root, folder.root)
+    predict(tmp_path, "small", short)
+    draw_dynamics(sweep, folder)
+    for name in FIGURES:
+        assert (folder.root / "figures" / f"{name}.png").exists()
+        note = "no time budget is both predicted and measured"
+        text = (folder.root / "figures" / f"{name}.svg").read_text()
+        assert (note in text) == (name in ("dynamics-success", "dynamics-alpha50"))
+    assert pd.read_csv(folder.root / "figures" / "dynamics-alpha50.csv").empty
