@@ -261,3 +261,13 @@ def draw_level(axes: Axes, alpha: float, name: str, *, vertical: bool = False) -
             1.0, alpha, f"{name} = {alpha:.3f}", fontsize=6.5, va="bottom", ha="right", clip_on=True,
             transform=axes.get_yaxis_transform(),
         )  # fmt: skip
+
+
+def draw_band(axes: Axes, theory: xr.Dataset, *, vertical: bool = False) -> None:
+    """Shade the alphas at which marginal minima become unstable, from the most numerous to the lowest ones.
+
+    alpha_threshold is that of states in 1RSB, an approximation in which their complexity is negative.
+    """
+    ends = [float(theory[name]) for name in ("alpha_most_numerous", "alpha_lowest") if name in theory]
+    if len(ends) == 2 and np.isfinite(ends).all():
+        (axes.axvspan if vertical else axes.axhspan)(*ends, color="0.92", linewidth=0, zorder=0)

@@ -5,7 +5,7 @@ The second half is in :mod:`study.claims.decision`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from phasepipe.analysis.text import enumerated, with_interval
 from phasepipe.figures.extrapolation import FORM_COLOURS, FORM_LABELS
 from phasepipe.figures.scaling_tables import sizes_towards_infinity
 from phasepipe.figures.style import CYCLE, MARKERS, PAGE_WIDTH, new_figure, paper_style
+from study.claims import window
 from study.claims.decision import decided, draw_decision, fates_at_the_window, grows, printed
 from study.claims.finding import (
     Finding,
@@ -32,6 +33,7 @@ from study.claims.finding import (
 from study.claims.forms import extrapolated, form, form_table, predicted_row, predictions, slow
 from study.claims.recovery import (
     BUDGETS,
+    draw_band,
     draw_curves,
     draw_level,
     group_curves,
@@ -52,7 +54,13 @@ def assess(sweeps: Sweeps) -> Finding:
     """Success curves, alpha_50(N) and its extrapolation, and the time from which |m| predicts the fate."""
     found = available(sweeps, SWEEPS, ("counts", "theory", "fate", "window", "decision"))
     parts: list[Part] = []
-    forms, fates, within = [], [], []
+    forms, within = [], []
+    fates: dict[str, pd.DataFrame] = {}
+    others = available(sweeps, window.SWEEPS, ("theory", "fate", "window", "decision")).values()
+    with_window = {
+        name: [tables, *(other for other in others if _same_loss(tables, other))]
+        for name, tables in found.items()
+    }
     times = {name: over_time(tables) for name, tables in found.items()}
     extrapolations: dict[str, Extrapolation] = {}
     for name, tables in found.items():
@@ -66,9 +74,9 @@ def assess(sweeps: Sweeps) -> Finding:
             extrapolations[name] = extrapolated(rows, limit, float(run.sum()))
             parts += [slow(label, extrapolations[name]), form(label, extrapolations[name])]
             forms += [form_table(label, extrapolations[name]), predicted_row(label, a, times[name])]
-        moments = fates_at_the_window(tables)
+        moments = fates_at_the_window(with_window[name])
         parts += [grows(label, moments), decided(label, moments)]
-        fates.append(moments.assign(a=f"{a:g}"))
+        fates[name] = moments.assign(a=f"{a:g}")
     tables_out = {
         "alpha_50 within a time t and for unlimited time, with 95 % intervals": pd.concat(
             within, ignore_index=True
@@ -81,20 +89,25 @@ def assess(sweeps: Sweeps) -> Finding:
     )
     if forms:
         tables_out[f"Forms of the shift of alpha_50 {when.rstrip(',')}"] = pd.concat(forms, ignore_index=True)
-    tables_out["How well |m| predicts the fate, at the alpha whose P is nearest to 1/2"] = printed(
-        pd.concat(fates, ignore_index=True)
+    tables_out["How well |m| predicts the fate, above alpha_init"] = printed(
+        pd.concat(fates.values(), ignore_index=True)
     )
-    figure = _figure(found, times, extrapolations)
+    figure = _figure(found, times, extrapolations, with_window, fates)
     caption = (
         f"From top to bottom: success probability at t = {longest:g} with 95 % confidence intervals and "
         "monotone curves; alpha_50 against N within the times stated, and where the dynamics for N to "
         f"infinity predict it without a fit (dashed); alpha_50 {when} against 1/log N with every form "
         "extrapolated to N = infinity (solid: free limit; dashed: limit of the theory imposed; pale: "
         "rejected); AUC of |m| at time t, that is the probability that a recovered run has a larger |m| "
-        "than another run, at the alpha whose P is nearest to 1/2, with time in units of the median t_BBP, "
-        "colours as at the top, points with 95 % confidence intervals."
+        "than another run, above alpha_init (also in the sweeps of claim 2), with time in units of t_loss, "
+        "the median t_BBP of all runs there, colours as at the top, points with 95 % confidence intervals. "
+        "Pale: where marginal minima become unstable, between the most numerous and the lowest ones."
     )
     return Finding(parts, figure, caption, tables_out)
+
+
+def _same_loss(tables: Tables, other: Tables) -> bool:
+    return regulariser(tables) == regulariser(other)
 
 
 @paper_style()
@@ -102,6 +115,8 @@ def _figure(
     found: Mapping[str, Tables],
     times: Mapping[str, pd.DataFrame],
     extrapolations: Mapping[str, Extrapolation],
+    with_window: Mapping[str, Sequence[Tables]],
+    fates: Mapping[str, pd.DataFrame],
 ) -> Figure:
     figure = new_figure(PAGE_WIDTH, 0.33 * 4)
     grid = figure.subplots(4, len(found), squeeze=False)
@@ -111,7 +126,7 @@ def _figure(
         column[0].legend(fontsize=6, handletextpad=0.2)
         _draw_times(column[1], times[name], regulariser(tables))
         _draw_shift(column[2], tables, extrapolations.get(name))
-        draw_decision(column[3], tables)
+        draw_decision(column[3], with_window[name], fates[name])
     return figure
 
 
@@ -247,6 +262,7 @@ def _when(budget: float) -> str:
 def _draw_shift(axes: Axes, tables: Tables, extrapolation: Extrapolation | None) -> None:
     theory = tables["theory"]
     limit = float(theory["alpha_threshold"])
+    draw_band(axes, theory)
     draw_level(axes, limit, "$α_{threshold}$")
     draw_level(axes, float(theory["alpha_init"]), "$α_{init}$")
     sizes = tables["counts"]["N"].values.astype(float)

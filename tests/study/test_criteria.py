@@ -28,6 +28,7 @@ from study.claims import (
     window,
 )
 from study.claims.finding import Verdict
+from study.claims.outliers import share_design_effect
 from study.claims.recovery import Success, group_curves, midpoint
 from study.claims.testing import (
     holm,
@@ -106,6 +107,33 @@ def test_having_an_outlier(never, expected):
     assert window.had("a", ends(never=never), THEORY).verdict is expected
 
 
+@pytest.mark.parametrize("alpha", [0.9, 1.05, 6.5])
+def test_a_cell_next_to_a_transition_does_not_decide_about_the_window(alpha):
+    near = pd.concat([ends(), ends(alpha=alpha, never=0.3, lasting=0.3)])
+    assert window.had("a", near, THEORY).verdict is YES
+    assert window.lost("a", near, THEORY).verdict is YES
+
+
+def test_starts_of_one_instance_count_less():
+    """Instances whose eight starts all have an outlier or none: each instance is one run."""
+    rng = np.random.default_rng(3)
+    share = np.repeat(rng.random((40, 1, 3)) < [0.95, 0.5, 0.02], 8, axis=1)
+    alone = rng.random((40, 8, 3)) < [0.95, 0.5, 0.02]
+    for runs, low, high in ((share, 6.5, 9.5), (alone, 1.0, 1.7)):
+        of_instance = runs.mean(1)
+        error = of_instance.std(0, ddof=1) / np.sqrt(40)
+        dims = ("N", "alpha", "time")
+        course = xr.Dataset(
+            {
+                "outlier_share": (dims, of_instance.mean(0)[None, None]),
+                "outlier_share_error": (dims, error[None, None]),
+                "runs": (("N", "alpha"), [[320]]),
+            }
+        )
+        assert low <= share_design_effect(course) <= high
+        assert np.isnan(share_design_effect(course.isel(time=[2])))
+
+
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
@@ -117,7 +145,12 @@ def test_having_an_outlier(never, expected):
     ],
 )
 def test_marginal_states(columns, expected):
-    assert window.marginal("a", ends(**columns)).verdict is expected
+    assert window.marginal("a", ends(**columns), THEORY).verdict is expected
+
+
+def test_end_states_below_alpha_init_do_not_count():
+    assert window.marginal("a", pd.concat([ends(), ends(alpha=0.9, lowest=0.3)]), THEORY).verdict is YES
+    assert window.marginal("a", ends(alpha=0.9), THEORY).verdict is OPEN
 
 
 def test_sweeps_without_spectra_count_for_the_window():
@@ -141,7 +174,7 @@ def test_sweeps_without_spectra_count_for_the_window():
     few = ends(runs=10)
     assert window.lost("a", few, THEORY).verdict is OPEN
     assert window.lost("a", pd.concat([few, table]), THEORY).verdict is YES
-    assert "from 8 spectra" in window.marginal("a", pd.concat([few, table])).found
+    assert "from 8 spectra" in window.marginal("a", pd.concat([few, table]), THEORY).found
 
 
 def states(small, large, error=0.03):
@@ -161,6 +194,8 @@ def states(small, large, error=0.03):
         ((0.2, 0.1, 1), (0.0, 0.5, 1), NO, False),
         ((0.2, 0.5, 1), (0.2, 0.1, 1), OPEN, False),
         ((0.0, 0.0, 1), (0.0, 0.0, 1), OPEN, True),
+        ((0.01, 0.5, 1), (0.0, 0.1, 1), YES, True),  # 1 state of 128 cannot fall significantly
+        ((0.04, 0.5, 1), (0.04, 0.1, 1), OPEN, False),  # but ten states stay in
     ],
 )
 def test_the_share_of_unstable_states_falls(small, large, expected, left_out):
@@ -235,7 +270,8 @@ def moments(early, late, half=0.02):
     table = pd.DataFrame({"N": [64, 128], "early": early, "late": late, "growth": growth})
     for name in ("early", "late", "growth"):
         table = table.assign(**{f"{name}_low": table[name] - half, f"{name}_high": table[name] + half})
-    return table.assign(time_predictable=3.0, moment=1.0, lowest_fifth=0.1, highest_fifth=0.9)
+    table = table.assign(time_predictable=3.0, moment=1.0, lowest_fifth=0.1, highest_fifth=0.9)
+    return table.assign(alpha=2.0, outlier=0.9)
 
 
 @pytest.mark.parametrize(
@@ -687,3 +723,36 @@ def test_the_stored_predictions_follow_from_the_code(monkeypatch):
     midpoints = pd.read_csv(predictions.REFERENCE / predictions.ALPHA_50)
     for _, at in midpoints.groupby(["a", "budget"]):
         assert (np.diff(at["alpha_50"]) > 0).all()
+
+
+def fates(alphas, shares, never):
+    """A sweep of one size with planted shares of recovered runs and of runs that never have an outlier."""
+    dims, number = ("N", "alpha"), len(alphas)
+    auc = xr.DataArray([[[0.6, 0.9]] * number], dims=(*dims, "quantity"))
+    fate = xr.Dataset({f"auc{end}": auc for end in ("", "_low", "_high")})
+    fate = fate.assign({f"auc_growth{end}": (dims, [[0.3] * number]) for end in ("", "_low", "_high")})
+    fate = fate.assign(share_recovered=(dims, [shares]), moment=(dims, [[1.0] * number]))
+    fate = fate.assign(probability=auc.expand_dims(bin=2))
+    at = {"N": [256], "alpha": alphas}
+    lost = xr.Dataset({"never": ((*dims, "start_group", "fate"), np.reshape(never, (1, -1, 1, 1)))})
+    times = xr.Dataset({"auc": ((*dims, "start_group", "time"), np.ones((1, number, 1, 1)))})
+    return {
+        "fate": fate.assign_coords(at | {"quantity": ["initial_overlap", "overlap"]}),
+        "window": lost.assign_coords(at | {"fate": ["all"]}),
+        "decision": times.assign_coords(at | {"time": [2.0]}),
+        "theory": THEORY,
+    }
+
+
+def test_only_cells_with_a_window_tell_when_the_fate_is_decided():
+    """alpha_init is 1: below it, and where most runs never have an outlier, there is no window."""
+    scaling = fates([0.9, 1.2, 1.4], [0.5, 0.6, 0.7], [0.1, 0.7, 0.4])
+    (row,) = decision.fates_at_the_window([scaling]).to_dict("records")
+    assert (row["alpha"], row["outlier"], row["sweep"]) == (1.4, pytest.approx(0.6), 0)
+    nearer = fates([1.3, 2.0], [0.45, 0.9], [0.2, 0.0])  # of another sweep at the same N
+    (row,) = decision.fates_at_the_window([scaling, nearer]).to_dict("records")
+    assert (row["alpha"], row["sweep"]) == (1.3, 1)
+    none = decision.fates_at_the_window([fates([0.9, 1.2], [0.5, 0.6], [0.1, 0.7])])
+    assert none.empty
+    assert decision.grows("a", none).verdict is decision.decided("a", none).verdict is OPEN
+    assert "no window" in decision.grows("a", none).found

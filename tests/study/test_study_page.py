@@ -129,7 +129,9 @@ def planted_study(midpoints, **times):
     )
     theory = xr.Dataset({"alpha_init": 2.8508, "alpha_threshold": 4.436})
     tables = {"counts": planted_counts(midpoints), "theory": theory, "fate": empty}
-    tables |= {"window": empty, "decision": empty.expand_dims(start_group=1, time=[0.0])}
+    never = empty["share_recovered"].expand_dims(start_group=1, fate=["all"])
+    tables |= {"window": xr.Dataset({"never": never})}
+    tables |= {"decision": empty.expand_dims(start_group=1, time=[0.0])}
     tables |= planted_times(tables["counts"], **times) if times else {}
     return {"scaling-a0.01": tables}
 
