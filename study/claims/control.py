@@ -17,6 +17,7 @@ from phasepipe.physics.outcomes import Outcome
 from study.claims.finding import Finding, Part, Sweeps, Tables, Verdict, available, regulariser, rows_of
 from study.claims.recovery import (
     Success,
+    draw_band,
     draw_level,
     draw_midpoints,
     group_curves,
@@ -69,7 +70,8 @@ def assess(sweeps: Sweeps) -> Finding:
     caption = (
         "alpha_50 from random starts and from planted threshold states, which skip the part of the descent "
         "in which curvature points to the signal, with 95 % confidence intervals. Open triangles are bounds "
-        "where alpha_50 lies outside the alphas that were run. Last panel: energy at the end of runs that do "
+        "where alpha_50 lies outside the alphas that were run; where marginal minima become unstable is "
+        "shaded. Last panel: energy at the end of runs that do "
         "not recover and of runs without a signal (standard errors), and of the threshold states for N to "
         "infinity (dashed)."
     )
@@ -91,6 +93,7 @@ def _figure(
         size_axis(axis, [fit.N for fit in curves[name]["random"]])
         axis.set_ylabel(r"$\alpha_{50}$")
         axis.set_title(f"a = {regulariser(tables):g}", loc="left")
+        draw_band(axis, tables["theory"])
         draw_level(axis, float(tables["theory"]["alpha_threshold"]), "$α_{threshold}$")
         axis.legend(fontsize=6, loc="upper left", bbox_to_anchor=(0, 0.9))
     for rows in energy_tables:
