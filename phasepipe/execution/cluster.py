@@ -23,6 +23,7 @@ from distributed.system import MEMORY_LIMIT
 from phasepipe.errors import ClusterError
 from phasepipe.execution.credentials import Credentials, credentials_from, make_credentials
 from phasepipe.execution.slurm import slurm_client
+from phasepipe.files import read_regular
 from phasepipe.specification.cluster import (
     ClusterSpec,
     SchedulerAddress,
@@ -290,7 +291,7 @@ def _warning_without_workers(client: Client, where: str) -> Iterator[None]:
 def _read_scheduler_file(path: Path) -> tuple[str, Credentials | None]:
     """Address and credentials in a scheduler file of ``phasepipe cluster``, or the address in one of Dask."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_regular(path))
     except FileNotFoundError:
         raise ClusterError(
             f"cluster.path = {str(path)!r} does not exist; "

@@ -6,10 +6,12 @@ error, which is better reported here than by running out of memory.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+T = TypeVar("T", bound=Hashable)
 _WIDEST = 60  # maximal number of characters of a value in a message
 
 
@@ -20,6 +22,16 @@ def shown(value: object) -> str:
     except ValueError:  # Python refuses to print integers with thousands of digits
         text = "a number of thousands of digits"
     return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+
+
+def repeated(values: Iterable[T]) -> T | None:
+    """The first value that occurs a second time, or None."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
 
 
 def _number(value: Any) -> Any:

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from phasepipe.errors import SweepError
+from phasepipe.files import open_regular
 from phasepipe.specification.base import shown
 from phasepipe.specification.messages import sentence
 from phasepipe.specification.paths import ExpandedPath
@@ -179,11 +180,12 @@ def read_configuration(path: Path) -> dict[str, Any]:
         If the file is missing or is not a YAML mapping.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             stored = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = getattr(error, "strerror", None) or error
         raise SweepError(
-            f"configuration {path} cannot be read ({error.strerror}); name another file, or write one with "
+            f"configuration {path} cannot be read ({reason}); name another file, or write one with "
             "phasepipe init"
         ) from error
     if len(stored) > _LARGEST_FILE:
@@ -214,7 +216,7 @@ def _with_refinement(content: dict[str, Any], overlay: dict[str, Any], path: Pat
             "by phasepipe refine; put all other keys of a sweep into the first file"
         )
     if not isinstance(sweeps, dict) or not changes.keys() <= sweeps.keys():
-        unknown = ", ".join(map(str, changes.keys() - set(sweeps or ())))
+        unknown = ", ".join(map(str, changes.keys() - (set(sweeps) if isinstance(sweeps, dict) else set())))
         raise SweepError(f"configuration {path} refines {unknown}, which the first file does not contain")
     merged = {
         name: {**settings, **changes.get(name, {})} if isinstance(settings, dict) else settings

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from phasepipe.specification.base import Model, Real, Whole, shown
+from phasepipe.specification.base import Model, Real, Whole, repeated, shown
 
 PredictedAlpha = Annotated[Real, Field(ge=1e-3, le=100)]  # the largest that the theory takes
 
@@ -35,8 +35,7 @@ class DynamicsTheory(Model):
     @field_validator("alpha")
     @classmethod
     def _distinct(cls, alphas: list[float] | None) -> list[float] | None:
-        if alphas and len(set(alphas)) < len(alphas):
-            twice = next(alpha for alpha in alphas if alphas.count(alpha) > 1)
+        if (twice := repeated(alphas or [])) is not None:
             raise ValueError(
                 f"= {shown(alphas)} is not valid; it contains {twice:g} twice, list every alpha once"
             )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from phasepipe.specification.base import Dimension, Model, Real
+from phasepipe.specification.base import Dimension, Model, Real, repeated, shown
 
 
 class Precision(Model):
@@ -28,9 +28,8 @@ class Precision(Model):
     @field_validator("N")
     @classmethod
     def _distinct(cls, sizes: list[int] | None) -> list[int] | None:
-        for N in sizes or []:
-            if sizes and sizes.count(N) > 1:
-                raise ValueError(f"= {sizes} is not valid; it contains {N} twice, list every N once")
+        if (N := repeated(sizes or [])) is not None:
+            raise ValueError(f"= {shown(sizes)} is not valid; it contains {N} twice, list every N once")
         return sizes
 
     def sizes(self, N: Sequence[int]) -> list[int]:

@@ -25,7 +25,7 @@ from phasepipe.physics.flow import Descent, Flow, RunProtocol
 from phasepipe.physics.problem import measurement_count
 from phasepipe.physics.records import nested_times
 from phasepipe.physics.starts import StartKind
-from phasepipe.specification.base import Count, Dimension, Model, Real, Time, Whole
+from phasepipe.specification.base import Count, Dimension, Model, Real, Time, Whole, repeated
 from phasepipe.specification.cluster import ClusterSpec, LocalCluster
 from phasepipe.specification.dynamics import DescentSpec, DynamicsSpec, FlowSpec
 from phasepipe.specification.dynamics_theory import OptionalDynamicsTheory, true_as_defaults
@@ -159,9 +159,8 @@ class Sweep(Model):
     @field_validator("N")
     @classmethod
     def _distinct_sizes(cls, sizes: list[int]) -> list[int]:
-        for N in sizes:
-            if sizes.count(N) > 1:
-                raise ValueError(f"N = {N} occurs twice; list every N once")
+        if (N := repeated(sizes)) is not None:
+            raise ValueError(f"N = {N} occurs twice; list every N once")
         return sizes
 
     @model_validator(mode="after")
@@ -202,12 +201,11 @@ class Sweep(Model):
 
     def _check_starts(self) -> None:
         keys = [(start.kind, getattr(start, "m0", None)) for start in self.starts]
-        for kind, m0 in keys:
-            if keys.count((kind, m0)) > 1:
-                raise ValueError(
-                    f"starts of kind {kind} occur twice{'' if m0 is None else f' with m0 = {m0}'}; "
-                    "add their counts"
-                )
+        if (twice := repeated(keys)) is not None:
+            kind, m0 = twice
+            which = f"starts of kind {kind}" + ("" if m0 is None else f" with m0 = {m0}")
+            raise ValueError(f"{which} occur twice; add their counts")
+        for kind, _ in keys:
             if kind in ("warm", "threshold") and self.zero_signal:
                 raise ValueError(f"{kind} starts need a signal; remove them or set zero_signal: false")
             if kind == "threshold" and not isinstance(self.sensing, GaussianSensing):

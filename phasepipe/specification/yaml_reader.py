@@ -219,9 +219,9 @@ def _disputed(text: str) -> str | None:
     """Replacement for a value that YAML 1.1 and 1.2 interpret differently, or None."""
     if _OLD_TRUTH.fullmatch(text):
         return "true" if text.lower() in ("yes", "on") else "false"
-    plain = text.replace("_", "")
-    if len(plain) > _MOST_DIGITS:
+    if len(text) > _MOST_DIGITS:  # the expressions below take a time that grows with its square
         return None
+    plain = text.replace("_", "")
     if _LEADING_ZERO.fullmatch(text):
         return str(int(text))
     if _OCTAL.fullmatch(text) or _BINARY.fullmatch(text):

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
+from phasepipe.files import open_regular, read_regular
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.store.arrays import StoredArray
 from phasepipe.store.codec import fill_value
@@ -130,11 +131,11 @@ class GuardedFiles:
                 if content is None:
                     raise FileNotFoundError
                 return BytesIO(content)
-        return (self.path / array.key(file)).open("rb")
+        return open_regular(self.path / array.key(file))
 
     def _status_now(self, file: Place) -> bytes | None:
         try:
-            return (self.path / self.arrays[_STATUS].key(file)).read_bytes()
+            return read_regular(self.path / self.arrays[_STATUS].key(file))
         except FileNotFoundError:
             return None
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.files import NotRegularError, read_regular
 from phasepipe.store.arrays import StoredArray
 from phasepipe.store.codec import fill_value
 from phasepipe.store.layout import Block, Status
@@ -70,10 +71,10 @@ class OpenedStore:
         }
 
     def file(self, array: StoredArray, file: Place) -> bytes | None:
-        """Content of a file of an array, or None if it is not there."""
+        """Content of a file of an array, or None if there is none."""
         try:
-            return (self.path / array.key(file)).read_bytes()
-        except FileNotFoundError:
+            return read_regular(self.path / array.key(file))
+        except (FileNotFoundError, NotADirectoryError, NotRegularError):
             return None
 
     def chunks_of(self, array: StoredArray, block: Place) -> Iterator[tuple[Place, bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.files import open_regular
 from phasepipe.log import logger
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.store.arrays import StoredArray
@@ -26,9 +27,17 @@ from phasepipe.store.metadata_copy import (
 )
 from phasepipe.store.packing import remove_blocks, write_records
 from phasepipe.store.publishing import ROOT, publish, root_content
-from phasepipe.store.records import RECORDED, complaint, make_record, read_records, stored_chunks
+from phasepipe.store.records import (
+    RECORDED,
+    Record,
+    complaint,
+    done_of,
+    make_record,
+    read_records,
+    stored_chunks,
+)
 from phasepipe.store.shards import Place
-from phasepipe.store.unpacked import read_unpacked, unpacked_files
+from phasepipe.store.unpacked import block_of, read_unpacked, unpacked_files
 
 Blocks = set[Place]
 
@@ -97,10 +106,23 @@ def check_chunks(store: Path, found: Findings) -> None:
                 wrong = f"its record is malformed ({type(error).__name__})"
             if wrong is not None:
                 found.blocks[block] = wrong
+    for block in sorted(_unmarked(opened, done, records) - found.blocks.keys()):
+        found.blocks[block] = "status: entries that were computed are not marked as done"
     for file in unpacked_files(store):
         found.chunks += 1
         if read_unpacked(file) is None:
             found.files.append(f"{file.parent.name}/{file.name}")
+
+
+def _unmarked(store: OpenedStore, done: NDArray[np.bool_], records: Mapping[Place, Record]) -> Blocks:
+    """Blocks whose records state entries as done that are not; those being packed are left out."""
+    unmarked = set()
+    for block in records.keys() - set(map(block_of, unpacked_files(store.path))):
+        if all(index < size for index, size in zip(block, store.status.grid, strict=True)):
+            here = done[store.status.region(block)]
+            if (done_of(records[block], here.shape) & ~here).any():
+                unmarked.add(block)
+    return unmarked
 
 
 def write_missing_records(store: Path, found: Findings) -> None:
@@ -127,7 +149,10 @@ def write_missing_records(store: Path, found: Findings) -> None:
 
 
 def find_incomplete_blocks(store: Path) -> Blocks:
-    """Blocks marked as done that lack a chunk or an outcome: a quick check that decodes few chunks."""
+    """Blocks that were computed but lack a chunk, an outcome or their status.
+
+    The check is quick: it decodes few chunks, and compares none with its digest.
+    """
     opened = OpenedStore.at(store)
     found = Findings()
     done = _readable_status(opened, found)
@@ -139,6 +164,7 @@ def find_incomplete_blocks(store: Path) -> Blocks:
                 if array.contains(place := array.place_at(file, slot)):
                     present[place] = True
         incomplete |= {opened.block_of(array, place) for place in _missing(done, array, present)}
+    incomplete |= _unmarked(opened, done, read_records(store))
     if "outcome" in opened.arrays:
         unread = Findings()
         outcomes = _readable(opened, opened.arrays["outcome"], unread)
@@ -151,9 +177,9 @@ def _index(store: OpenedStore, array: StoredArray, file: Place) -> Iterable[Plac
     """Places of the chunks in a file whose index can be read."""
     size = array.index_bytes
     try:
-        with (store.path / array.key(file)).open("rb") as opened:
+        with open_regular(store.path / array.key(file)) as opened:
             return array.index(opened.read(size)).keys()
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return ()
 
 

@@ -80,7 +80,7 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
 def holder(path: Path) -> dict[str, Any] | None:
     """The process that holds the lock file ``path`` (pid, host, since), or None if there is none."""
     try:
-        file = os.open(path, os.O_RDONLY)
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would wait for its writer
     except FileNotFoundError:
         return None
     except OSError:
@@ -185,7 +185,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR)  # flock needs write access on network file systems
     except PermissionError:  # a lock of another user
-        return os.open(path, os.O_RDONLY)
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
 
 def _is_dead(file: int, owner: dict[str, Any] | None, now: float) -> bool:

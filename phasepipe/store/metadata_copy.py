@@ -14,7 +14,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from phasepipe.store.atomic import replace_bytes
+from phasepipe.files import read_regular
+from phasepipe.store.atomic import remove, replace_bytes
 from phasepipe.store.publishing import ROOT
 
 
@@ -38,7 +39,7 @@ def write_skeleton(store: Path, coordinates: Iterable[str] = (), root: bytes | N
     text = json.dumps({"digest": _digest(content), "files": content})
     for path in skeleton_files(store):
         if _content(path) != text.encode():
-            replace_bytes(path, text.encode())
+            _put(path, text.encode())
 
 
 def read_skeleton(store: Path) -> dict[str, bytes] | None:
@@ -63,12 +64,12 @@ def repair_copies(store: Path) -> None:
         if whole is None:
             path.unlink(missing_ok=True)
         else:
-            replace_bytes(path, whole.read_bytes())
+            _put(path, whole.read_bytes())
 
 
 def _read(path: Path) -> dict[str, bytes] | None:
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(read_regular(path))
         content = stored["files"]
         if stored["digest"] != _digest(content):
             return None
@@ -89,12 +90,19 @@ def restore(store: Path, skeleton: dict[str, bytes]) -> None:
     for name in differing_files(store, skeleton):
         path = store / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_bytes(path, skeleton[name])
+        _put(path, skeleton[name])
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file, also where a folder has taken its place."""
+    if path.is_dir():
+        remove(path)
+    replace_bytes(path, content)
 
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError:
         return None
 

@@ -12,6 +12,7 @@ from zarr.abc.store import Store
 from zarr.storage import LocalStore, ZipStore
 
 from phasepipe.errors import UserError
+from phasepipe.files import open_regular, read_regular
 from phasepipe.store.backend import BlockStoreBackend
 from phasepipe.store.publishing import DIGEST, ROOT, metadata_digest
 from phasepipe.store.reading import DamagedStoreError, GuardedStore, cure
@@ -40,7 +41,7 @@ def read_root(path: Path) -> dict[str, Any]:
     try:
         if not path.is_dir():
             raise DamagedStoreError(f"{path} is a file, not a store of phasepipe; {cure(path)}")
-        content = (path / ROOT).read_bytes()
+        content = read_regular(path / ROOT)
     except FileNotFoundError:
         raise DamagedStoreError(
             f"{path} is not a store of phasepipe: it has no {ROOT}, so it is empty or its metadata are lost; "
@@ -83,6 +84,7 @@ def _opened(path: Path) -> xr.Dataset:
     arrays: dict[str, dict[str, Any]] = {}
     consolidated = False
     if path.suffix == ".zip":
+        open_regular(path).close()
         store = ZipStore(path, mode="r")
     else:
         root = read_root(path)
@@ -107,7 +109,7 @@ def array_metadata(path: Path, root: Mapping[str, Any]) -> dict[str, dict[str, A
     for folder in sorted(path.iterdir()):
         if folder.is_dir():
             try:
-                found[folder.name] = dict(json.loads((folder / ROOT).read_text()))
+                found[folder.name] = dict(json.loads(read_regular(folder / ROOT)))
             except (OSError, ValueError, TypeError):
                 raise DamagedStoreError(f"{folder / ROOT} is lost or damaged; {cure(path)}") from None
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from phasepipe.log import logger
-from phasepipe.store.atomic import flush_all
+from phasepipe.store.atomic import flush_all, remove
 from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.codec import encode
 from phasepipe.store.layout import Block, Status
@@ -146,6 +146,17 @@ def _read(
         yield file, block, record, chunks
 
 
+def _clear_way(store: OpenedStore, path: Path) -> None:
+    """Remove a folder in the place of a file, or a file in the place of one of its folders."""
+    if path.is_dir():
+        remove(path)
+    for folder in path.parents:
+        if folder == store.path.parent:
+            return
+        if folder.exists() and not folder.is_dir():
+            remove(folder)
+
+
 def _merged(store: OpenedStore, changes: Chunks) -> Contents:
     """New content of the files of these chunks."""
     by_file: dict[tuple[str, Place], dict[Place, bytes | None]] = defaultdict(dict)
@@ -172,6 +183,7 @@ def _replace(store: OpenedStore, contents: Contents) -> None:
                 draft.write_bytes(content)
         flush_all([*written.values()])
         for path, content in contents.items():
+            _clear_way(store, path)
             if content is None:
                 path.unlink(missing_ok=True)
             else:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from phasepipe.files import read_regular
 from phasepipe.store.atomic import replace_bytes
 from phasepipe.store.digests import digest_of
 
@@ -21,13 +22,13 @@ DIGEST = "metadata_digest"  # root attribute
 
 def root_content(store: Path, attributes: Mapping[str, Any] | None = None) -> bytes:
     """Root metadata with the current metadata of every array; ``attributes`` are added or changed."""
-    root = json.loads((store / ROOT).read_text())
+    root = json.loads(read_regular(store / ROOT))
     found = sorted(store.glob(f"*/{ROOT}"))
     root["attributes"] = root.get("attributes", {}) | dict(attributes or {})
     root["consolidated_metadata"] = {
         "kind": "inline",
         "must_understand": False,
-        "metadata": {file.parent.name: json.loads(file.read_text()) for file in found},
+        "metadata": {file.parent.name: json.loads(read_regular(file)) for file in found},
     }
     root["attributes"][DIGEST] = metadata_digest(root)
     return json.dumps(root, indent=1).encode()
@@ -36,7 +37,7 @@ def root_content(store: Path, attributes: Mapping[str, Any] | None = None) -> by
 def publish(store: Path, content: bytes | None = None) -> None:
     """Replace the root metadata by ``content`` (default: the current state of the arrays)."""
     content = root_content(store) if content is None else content
-    if (store / ROOT).read_bytes() != content:
+    if read_regular(store / ROOT) != content:
         replace_bytes(store / ROOT, content)
 
 

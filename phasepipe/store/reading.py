@@ -53,6 +53,9 @@ class GuardedStore(WrapperStore["Store"]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """The content of a file of the store, or None if it is not there."""
+        file = self._path / key
+        if file.exists() and not (file.is_file() or file.is_dir()):  # a named pipe would block for ever
+            raise DamagedStoreError(f"{file} is not a regular file; {cure(self._path)}")
         try:
             content = await self._store.get(key, prototype, byte_range)
         except Exception as error:  # a failing disk or a damaged ZIP file

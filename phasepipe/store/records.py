@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.files import NotRegularError, read_regular
 from phasepipe.store.atomic import remove
 from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.digests import digest, digest_of
@@ -75,7 +76,7 @@ def read_records(store: Path) -> dict[Place, Record]:
     """The intact records of a store, by their blocks."""
     found: dict[Place, Record] = {}
     for file in sorted(records_folder(store).glob("*.json")):  # of an earlier version, one for each block
-        found |= _parsed([file.read_text(errors="replace")])
+        found |= _parsed([_text(file)])
     for file in sorted(records_folder(store).glob("*.jsonl")):
         found |= read_file(file)
     return found
@@ -83,10 +84,14 @@ def read_records(store: Path) -> dict[Place, Record]:
 
 def read_file(file: Path) -> dict[Place, Record]:
     """The intact records in a file; none if it is not there."""
+    return _parsed(_text(file).splitlines())
+
+
+def _text(file: Path) -> str:
     try:
-        return _parsed(file.read_text(errors="replace").splitlines())
-    except FileNotFoundError:
-        return {}
+        return read_regular(file).decode(errors="replace")
+    except (FileNotFoundError, NotRegularError):
+        return ""
 
 
 def _parsed(texts: Iterable[str]) -> dict[Place, Record]:

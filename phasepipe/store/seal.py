@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from phasepipe.files import read_regular
 from phasepipe.store.digests import digest
 from phasepipe.store.opening import read_attributes
 from phasepipe.store.publishing import ROOT
@@ -54,7 +55,7 @@ def sources_of(path: Path) -> dict[str, str]:
 def _digests(folder: Path) -> dict[str, str]:
     """Digests of all files except the root metadata, which hold the seal and have their own digest."""
     return {
-        file.relative_to(folder).as_posix(): digest(file.read_bytes())
+        file.relative_to(folder).as_posix(): digest(read_regular(file))
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file != folder / ROOT
     }

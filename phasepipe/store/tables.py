@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from phasepipe.errors import UserError
+from phasepipe.files import read_regular
 from phasepipe.physics.outcomes import unfinished
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import replacing
@@ -81,11 +82,11 @@ def _whole_table(path: Path) -> xr.Dataset:
     """A consistent state of a table: if it is replaced during reading, it is read again."""
     for attempt in range(_ATTEMPTS):
         try:
-            before = (path / ROOT).read_bytes()
+            before = read_regular(path / ROOT)
             data = open_guarded(path).load()
             seal = data.attrs.pop(SEAL, None)
             complaint = None if seal is None else broken(path, seal)
-            if (path / ROOT).read_bytes() == before and complaint is None:
+            if read_regular(path / ROOT) == before and complaint is None:
                 return data
             error = DamagedStoreError(f"{path} is damaged: {complaint}; {cure(path)}")
         except (OSError, DamagedStoreError) as failed:

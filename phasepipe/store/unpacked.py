@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from phasepipe.files import open_regular
 from phasepipe.store.atomic import draft_of, flush, flush_folder
 from phasepipe.store.digests import digest
 from phasepipe.store.records import Record, is_intact
@@ -62,7 +63,7 @@ def block_of(file: Path) -> Place | None:
 def read_unpacked(file: Path) -> tuple[Record, dict[str, bytes]] | None:
     """Record and chunks of a block; None if the file is damaged or was moved meanwhile."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             header: Any = json.loads(opened.readline())
             record, lengths = header["record"], header["lengths"]
             chunks = {key: opened.read(length) for key, length in zip(record["chunks"], lengths, strict=True)}

@@ -3,15 +3,18 @@
 import importlib
 import json
 import math
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasepipe.errors import SweepError
-from phasepipe.specification.configuration import load_sweep, read_configuration, schema
+from phasepipe.specification.configuration import load_configuration, load_sweep, read_configuration, schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -437,6 +440,31 @@ def test_file_refused_by_one_sentence(tmp_path, content, words):
     with pytest.raises(SweepError) as refused:
         read_configuration(path)
     assert_sentence(str(refused.value), f"configuration {path} ", words)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "a\0b.yaml"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, name):
+    path = tmp_path / name
+    if "\0" not in name:
+        os.mkfifo(path)
+    with pytest.raises(SweepError, match="cannot be read"):
+        read_configuration(path)
+
+
+@pytest.mark.parametrize("sweeps", [5, [{"a": 1}], "text", None])
+def test_a_refinement_of_no_sweeps_is_refused(tmp_path, sweeps):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(yaml.safe_dump({"sweep": "t", "sweeps": sweeps}))
+    second.write_text(yaml.safe_dump({"sweeps": {"t": {"refine": []}}}))
+    with pytest.raises(SweepError, match="refines t, which the first file does not contain"):
+        load_configuration([first, second])
+
+
+def test_many_sizes_are_compared_soon(configuration):
+    began = time.process_time()
+    with pytest.raises(SweepError, match="N = 2 occurs twice"):
+        load_sweep(configuration(N=[*range(2, 60_000), 2]))
+    assert time.process_time() - began < 5
 
 
 def test_loading_fills_in_what_a_user_may_leave_out(make_sweep):

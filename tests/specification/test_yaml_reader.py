@@ -132,6 +132,13 @@ def test_hostile_text_is_refused_by_one_sentence_and_soon(text, words):
         assert word in str(refused.value)
 
 
+def test_a_long_word_of_underscores_takes_no_time():
+    text = "1" + "_" * 200_000 + "x"
+    began = time.process_time()
+    assert parse_yaml(f"a: {text}") == {"a": text}
+    assert time.process_time() - began < 3
+
+
 def test_the_largest_file_is_read_in_ten_seconds(tmp_path):
     path = tmp_path / "long.yaml"
     cells = "".join(f"      - {{N: 64, alpha: {1 + i / 1e5}, instances: 256}}\n" for i in range(10_000))

@@ -1,17 +1,23 @@
 """Damage is found, marked pending and computed again to the same bits."""
 
 import json
+import os
 import pickle
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import zarr
 from numcodecs import Pickle
 
+from phasepipe.errors import UserError
+from phasepipe.results.tree import open_sweep
 from phasepipe.results.verify import verify
 from phasepipe.store.chunks import OpenedStore
+from phasepipe.store.codec import encode
 from phasepipe.store.folder import SweepFolder
+from phasepipe.store.integrity import remove_stale_receipts
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, skeleton_files, write_skeleton
 from phasepipe.store.packing import write_records
 from phasepipe.store.publishing import root_content
@@ -81,8 +87,54 @@ def test_flipped_bits_are_found_and_repaired(folder, finished, run_sweep):
 @pytest.mark.parametrize("array", ["outcome", "recovery_time", "t_bbp", "outlier", "status"])
 def test_a_lost_chunk_is_found_and_repaired(folder, finished, run_sweep, array):
     replace_chunk(folder.store("runs", 12), f"{array}/c/0/0/0{'/0' if array == 'outlier' else ''}", None)
-    damaged = verify(folder, sample=0, repair=True)["runs/N12"].damaged
-    assert damaged or array == "status"  # without status the block is pending anyway
+    assert verify(folder, sample=0, repair=True)["runs/N12"].damaged
+    run_sweep(folder.root.parent, **SWEEP)
+    assert content(folder.root) == content(finished.root)
+
+
+@pytest.mark.parametrize("what", ["lost", "older"])
+@pytest.mark.parametrize("stage", ["instances", "runs"])
+def test_a_status_that_knows_less_than_the_records_is_found(folder, finished, run_sweep, stage, what):
+    store = folder.store(stage, 12)
+    receipt = folder.root / stage / "N12.done"
+    receipt.touch()
+    if what == "lost":
+        shutil.rmtree(store / "status/c")
+    else:
+        status = OpenedStore.at(store).status
+        nothing = encode(np.zeros(status.chunks, status.dtype))
+        replace_chunk(store, status.key((0,) * status.ndim), nothing)
+    remove_stale_receipts(folder.root)
+    assert not receipt.exists()
+    found = verify(folder, sample=0, repair=True)[f"{stage}/N12"]
+    assert "status: entries that were computed are not marked as done" in found.blocks.values()
+    run_sweep(folder.root.parent, **SWEEP)
+    assert content(folder.root) == content(finished.root)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runs/N12.records/0-0-0.jsonl",
+        "runs/N12.zarr/outcome/c/0/0/0",
+        "runs/N12.zarr/status/c/0/0/0",
+        "runs/N12.zarr/zarr.json",
+        "runs/N12.skeleton.json",
+        "success.zarr/p/c/0/0/0/0",
+        "success.zarr/zarr.json",
+    ],
+)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_blocks_nobody_and_is_replaced(folder, finished, run_sweep, name, make):
+    """Opening a named pipe for reading would wait for its writer for ever."""
+    file = folder.root / name
+    file.unlink()
+    make(file)
+    read = "records" not in name and "skeleton" not in name
+    with pytest.raises(UserError) if read else nullcontext():
+        open_sweep(folder.root).load()
+    found = verify(folder, sample=0, repair=True)
+    assert any(findings.damaged for findings in found.values())
     run_sweep(folder.root.parent, **SWEEP)
     assert content(folder.root) == content(finished.root)
 
