@@ -157,11 +157,17 @@ def _readable(name: str) -> str:
 
 
 def _named_loss(a: float | None, path: str | None) -> Loss:
+    from pydantic import ValidationError
+
     from phasepipe.physics.losses import NormalisedQuartic, Quartic
     from phasepipe.specification.loss import LARGEST_A, SMALLEST_A, CustomLossSpec
+    from phasepipe.specification.messages import sentence
 
     if path is not None:
-        return CustomLossSpec(kind="custom", path=path).trusted().build()
+        try:
+            return CustomLossSpec(kind="custom", path=path).trusted().build()
+        except ValidationError as error:
+            raise SweepError(sentence("--loss", error, CustomLossSpec)) from error
     if a is None:
         return Quartic()
     if not SMALLEST_A <= a <= LARGEST_A:

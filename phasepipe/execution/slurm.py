@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import shlex
 import shutil
 import signal
 import subprocess
@@ -122,7 +123,7 @@ def _arguments(
             *(f"export {key}={value}" for key, value in (environment | _SETTINGS).items()),
             *spec.job_script_prologue,
         ],
-        "python": spec.python or sys.executable,
+        "python": spec.python or shlex.quote(sys.executable),
         "log_directory": spec.log_directory,
         # workers stop one after another, the last one `margin` before SLURM would kill it
         "worker_extra_args": [

@@ -9,6 +9,7 @@ all that Snakemake offers is available after ``--``.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _OURS = {  # options that would run something other than what was checked
     "--snakefile": "snakemake itself",
     "-s": "snakemake itself",
 }
+_CORES = re.compile(r"[1-9][0-9]{0,4}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class WorkflowRun:
     further: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.cores not in (None, "all") and not (self.cores.isdecimal() and 0 < int(self.cores) < 10**5):
+        if self.cores not in (None, "all") and not _CORES.fullmatch(self.cores):
             raise SweepError(f"--cores {self.cores} is not valid; give a number from 1, or all")
         profile(self.profile)
         if self.profile == "slurm" and find_spec("snakemake_executor_plugin_slurm") is None:

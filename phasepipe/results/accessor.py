@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ from phasepipe.results.estimates import (
 from phasepipe.results.rerun import repeat_run, stored_problem
 from phasepipe.results.selection import (
     QueryError,
+    asked_integer,
+    asked_number,
+    asked_sizes,
+    asked_times,
     at_alpha,
     at_run,
     group_named,
@@ -112,13 +117,14 @@ class PhaseAccessor:
 
     def _sizes(self, N: int | Sequence[int] | None) -> list[int]:
         if N is not None:
-            return [int(size) for size in np.atleast_1d(np.array(N))]
+            return asked_sizes(N)
         if self._of_node is not None:
             return [self._of_node]
         return [size for size in estimated_sizes(self._tree) if size in self.sweep.N]
 
     def _budget(self, T: float | None) -> float:
         t_max = self.sweep.t_max
+        T = None if T is None else asked_number("T", T, t_max)
         if T is not None and not 0 < T <= t_max:
             raise QueryError(
                 f"T = {T:g} lies outside (0, t_max = {t_max:g}], the range of time budgets of this sweep"
@@ -161,7 +167,9 @@ class PhaseAccessor:
         >>> bool(((curve["lower"] <= curve["p"]) & (curve["p"] <= curve["upper"])).all())
         True
         """
-        group = group_named(self.sweep, start)
+        group, level = group_named(self.sweep, start), asked_number("level", level, 0.95)
+        if not 0 < level < 1:
+            raise QueryError(f"level = {level:g} is not between 0 and 1; take for example level = 0.95")
         table = success_at(self._tree, self.sweep, group, self._sizes(N), self._budget(T), level)
         return table.assign_attrs(start=group.name)
 
@@ -227,7 +235,7 @@ class PhaseAccessor:
         (inf, ('N',))
         """
         group = group_named(self.sweep, start)
-        if T is not None and np.isposinf(T):
+        if T is not None and asked_number("T", T, self.sweep.t_max) == math.inf:
             return limit_at(self._tree, self.sweep, group, self._sizes(N)).assign_attrs(start=group.name)
         try:
             table = curve_table(fit_curves(self.counts(T, start, N), steered=self.sweep.precise_sizes()))
@@ -368,6 +376,10 @@ class PhaseAccessor:
         ('yes', (2, 16))
         """
         starts = at_run(runs_at(self._tree, N), alpha, instance, start)
+        if records_per_decade is not None:
+            records_per_decade = asked_integer("records_per_decade", records_per_decade, 32)
+        if not isinstance(snapshots, bool):
+            snapshots = asked_times("snapshots", snapshots)
         loaded = starts.drop_vars([name for name in ("snapshot",) if name in starts]).compute()
         try:
             return repeat_run(self.sweep, self.folder, loaded, start, records_per_decade, snapshots)
@@ -390,7 +402,7 @@ class PhaseAccessor:
         (64, 16)
         """
         cell = at_alpha(runs_at(self._tree, N), alpha)
-        numbers = cell["instance"].values
+        numbers, instance = cell["instance"].values, asked_integer("instance", instance, 0)
         if instance not in numbers:
             raise QueryError(f"instance = {instance} is not in the sweep; it has {listed(numbers.tolist())}")
         return stored_problem(self.sweep, self.folder, N, int(cell["measurements"]), instance)

@@ -23,6 +23,7 @@ from phasepipe.execution.interruption import workflow_variable
 from phasepipe.execution.progress import Reporter, reporting
 from phasepipe.execution.workflow import WorkflowRun
 from phasepipe.results.tree import open_sweep
+from phasepipe.specification.base import shown
 from phasepipe.specification.configuration import load_configuration
 from phasepipe.store.folder import check_folder
 
@@ -83,13 +84,17 @@ def sweep(
     ... )
     >>> tree.phase.alpha_50()  # doctest: +SKIP
     """
+    if not isinstance(name, str):
+        raise SweepError(f"name = {shown(name)} is not text; use for example name='demo'")
+    if not isinstance(results, str | Path):
+        raise SweepError(f"results = {shown(results)} is not a folder; use for example results='results'")
     settings = {key: _plain(key, value) for key, value in keys.items()}
     if client is not None and "cluster" in settings:
         raise SweepError("client and cluster are both given; give one")
     with tempfile.TemporaryDirectory(prefix="phasepipe-") as scratch:
         if client is not None:
             settings["cluster"] = _cluster_of(client, Path(scratch))
-        content = {"sweep": name, "results": os.fspath(results), "sweeps": {name: settings}}
+        content = {"sweep": name, "results": str(results), "sweeps": {name: settings}}
         file = Path(scratch) / "sweep.json"  # JSON is YAML, and keeps every number
         try:
             file.write_text(json.dumps(content))

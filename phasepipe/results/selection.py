@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,6 +12,7 @@ import xarray as xr
 from phasepipe.errors import UserError
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import measurement_count
+from phasepipe.specification.base import shown
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.attributes import ATTRIBUTES
@@ -24,6 +27,49 @@ def listed(values: Sequence[object]) -> str:
     """Values as text, without the middle of a long list."""
     shown = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
+
+
+def asked_number(name: str, value: object, example: float) -> float:
+    """A number that a query names; a coordinate without dimensions is one.
+
+    Raises
+    ------
+    QueryError
+        If it is none.
+    """
+    value = _plain(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise QueryError(f"{name} = {shown(value)} is no number; take for example {name} = {example:g}")
+    return value if isinstance(value, int) else float(value)  # messages show an integer as one
+
+
+def asked_integer(name: str, value: object, example: int) -> int:
+    """An integer that a query names; errors as above."""
+    value = _plain(value)
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise QueryError(f"{name} = {shown(value)} is no integer; take for example {name} = {example}")
+    return int(value)
+
+
+def asked_sizes(N: object) -> list[int]:
+    """One or more dimensions that a query names; errors as above."""
+    several = isinstance(N, Iterable) and not isinstance(N, str | bytes) and getattr(N, "ndim", True)
+    sizes: Iterable[object] = N if several else [N]  # type: ignore[assignment]
+    found = [asked_integer("N", size, 64) for size in sizes]
+    if not found:
+        raise QueryError("N is empty; name at least one")
+    return found
+
+
+def asked_times(name: str, times: object) -> list[float]:
+    """Times that a query names; errors as above."""
+    if isinstance(times, str | bytes) or not isinstance(times, Iterable):
+        raise QueryError(f"{name} = {shown(times)} is no list of times; take for example {name} = [0, 1]")
+    return [asked_number(name, time, 1) for time in times]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def is_reduced(tree: xr.DataTree) -> bool:
@@ -59,7 +105,7 @@ def size_of_node(tree: xr.DataTree) -> int | None:
 
 def require_size(sizes: Sequence[int], N: int) -> None:
     """Raise a QueryError if ``N`` is not one of the stored ``sizes``."""
-    if N not in sizes:
+    if asked_integer("N", N, 64) not in sizes:
         nearest = min(sizes, key=lambda size: abs(size - N))
         raise QueryError(f"N = {N} is not in the sweep; the nearest is N = {nearest} (of {listed(sizes)})")
 
@@ -85,6 +131,7 @@ def at_alpha(runs: xr.Dataset, alpha: float) -> xr.Dataset:
         If ``alpha`` is not in the grid at this N.
     """
     N, alphas = int(runs["N"]), runs["alpha"].values
+    alpha = asked_number("alpha", alpha, 3)
     try:
         row = np.flatnonzero(runs["measurements"].values == measurement_count(N, alpha))
     except ValueError as error:
@@ -112,6 +159,7 @@ def at_run(runs: xr.Dataset, alpha: float, instance: int, start: int) -> xr.Data
         If alpha, instance or start is not in the sweep, or the run is not computed yet.
     """
     cell = at_alpha(runs, alpha)
+    instance, start = asked_integer("instance", instance, 0), asked_integer("start", start, 0)
     if instance not in cell["instance"].values:
         last = int(cell["instance"].max())
         raise QueryError(
@@ -148,6 +196,7 @@ def at_snapshots(tree: xr.DataTree, N: int, alpha: float, instance: int, start: 
         raise QueryError(f"sweep {tree.name!r} holds no spectra; {cure}")
     require_size(sizes, N)
     cell = at_alpha(tree[f"spectra/N{N}"].to_dataset(), alpha)
+    instance, start = asked_integer("instance", instance, 0), asked_integer("start", start, 0)
     if instance not in cell["instance"].values or not 0 <= start < cell.sizes["start"]:
         raise QueryError(
             f"the run of instance {instance}, start {start} has no snapshots; the sweep stores them for "
@@ -167,7 +216,7 @@ def near_time(run: xr.Dataset, t: float) -> int:
     QueryError
         If there is no snapshot at this time.
     """
-    times = run["time"].values
+    times, t = run["time"].values, asked_number("t", t, 1)
     found = np.flatnonzero(np.isclose(times, t, rtol=1e-3, atol=0))
     if not found.size:
         nearest = times[np.argmin(abs(times - t))]
@@ -188,12 +237,12 @@ def group_named(sweep: Sweep, name: str | None) -> StartGroup:
     if name is None:
         return groups[0]
     exact = [group for group in groups if group.name == name]
-    found = exact or [group for group in groups if group.name.startswith(name)]
+    found = exact or [group for group in groups if group.name.startswith(str(name))]
     if len(found) == 1:
         return found[0]
     names = ", ".join(repr(group.name) for group in groups)
     problem = "matches several kinds of start" if found else "matches no kind of start of the sweep"
-    raise QueryError(f"start = {name!r} {problem}; choose one of {names}")
+    raise QueryError(f"start = {shown(name)} {problem}; choose one of {names}")
 
 
 def outcome_named(name: str) -> Outcome:
@@ -205,6 +254,6 @@ def outcome_named(name: str) -> Outcome:
         If there is no such outcome.
     """
     known = {outcome.name.lower(): outcome for outcome in Outcome}
-    if name not in known:
-        raise QueryError(f"outcome = {name!r} is unknown; choose one of {', '.join(known)}")
+    if not isinstance(name, str) or name not in known:
+        raise QueryError(f"outcome = {shown(name)} is unknown; choose one of {', '.join(known)}")
     return known[name]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import xarray as xr
 
+from phasepipe.errors import SweepError
 from phasepipe.results.summary import SweepTree
+from phasepipe.specification.base import shown
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_chunked, refuse_mixture
 
@@ -41,7 +43,7 @@ def open_sweep(path: str | Path, trust: bool = False) -> xr.DataTree:
     FileNotFoundError
         If the folder holds no sweep.
     DamagedStoreError, SweepError
-        If it holds a sweep that cannot be read.
+        If it holds a sweep that cannot be read, or ``path`` is not a path.
 
     Examples
     --------
@@ -51,6 +53,8 @@ def open_sweep(path: str | Path, trust: bool = False) -> xr.DataTree:
     >>> tree["runs/N16"]["outcome"].dims
     ('alpha', 'instance', 'start')
     """
+    if not isinstance(path, str | Path):
+        raise SweepError(f"{shown(path)} is not a path; give that of a sweep, for example 'results/demo'")
     folder = SweepFolder(Path(path))
     if not os.path.isdir(folder.root):
         raise FileNotFoundError(_no_sweep(folder))

@@ -10,7 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from phasepipe.specification.base import Few, Model, Whole, shown
 from phasepipe.specification.paths import ExpandedPath
 
-_LINE = r"^[^\n]*$"  # text that becomes one line of a job script
+_CONTROL = r"\x00-\x08\x0a-\x1f\x7f"  # all control characters but the tabulator
+_LINE = rf"^[^{_CONTROL}]*$"  # text that becomes one line of a job script
+_WORD = r"^[^\s\x00-\x1f\x7f;&|<>()'\"`\\*?!#]+$"  # text that becomes one word of its command
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _LEAST_MEMORY, _MOST_MEMORY = 1e8, 1e14  # bytes
 _LONGEST_JOB = 366 * 24 * 3600  # seconds
@@ -56,7 +58,7 @@ class SchedulerAddress(Model):
 
     kind: Literal["address"] = Field(description="Kind of the cluster")
     address: str = Field(
-        pattern=r"^(tcp|tls|ucx|ws|wss)://[^/\s@]+:\d+$",
+        pattern=r"^(tcp|tls|ucx|ws|wss)://[^/\s@]+:[0-9]+$",
         description="Protocol, host and port",
         examples=["tcp://10.0.0.1:8786"],
     )
@@ -97,13 +99,13 @@ class SlurmCluster(Model):
     )
     memory: str = Field(
         default="4GB",
-        pattern=r"^\d+(\.\d+)? ?([kKMGT]i?)?B$",
+        pattern=r"^[0-9]+(\.[0-9]+)? ?([kKMGT]i?)?B$",
         description="Memory per job: a number and a unit",
         examples=["4GB"],
     )
     walltime: str = Field(
         default="01:00:00",
-        pattern=r"^(\d+-)?\d+:\d\d:\d\d$",
+        pattern=r"^([0-9]+-)?[0-9]+:[0-5][0-9]:[0-5][0-9]$",
         description="[days-]hours:minutes:seconds, in quotes",
         examples=["04:00:00"],
     )
@@ -118,11 +120,11 @@ class SlurmCluster(Model):
     )
     interface: str | None = Field(
         default=None,
-        pattern=r"^\S+$",
+        pattern=_WORD,
         description="Network interface of scheduler and workers",
         examples=["ib0"],
     )
-    job_extra_directives: list[Annotated[str, Field(pattern=r"^-[^\n]*$")]] = Field(
+    job_extra_directives: list[Annotated[str, Field(pattern=rf"^-[^{_CONTROL}]*$")]] = Field(
         default=[], description="Further #SBATCH lines", examples=[["--constraint=avx512"]]
     )
     job_script_prologue: list[Annotated[str, Field(pattern=_LINE)]] = Field(
@@ -130,13 +132,13 @@ class SlurmCluster(Model):
     )
     python: str | None = Field(
         default=None,
-        pattern=r"^\S+$",
+        pattern=_WORD,
         description="Python interpreter of the workers; default the current one",
         examples=["/opt/python/bin/python"],
     )
     log_directory: ExpandedPath = Field(
         default="slurm-logs",
-        pattern=r"^\S+$",
+        pattern=_WORD,
         description="Folder for the output of the jobs, on a shared file system",
         examples=["slurm-logs"],
     )
@@ -149,7 +151,7 @@ class SlurmCluster(Model):
     @field_validator("memory")
     @classmethod
     def _memory_of_a_machine(cls, memory: str) -> str:
-        number, unit = re.match(r"([\d.]+) ?([kKMGT]?)", memory).groups()  # type: ignore[union-attr]
+        number, unit = re.match(r"([0-9.]+) ?([kKMGT]?)", memory).groups()  # type: ignore[union-attr]
         if not _LEAST_MEMORY <= float(number) * _UNITS[unit] <= _MOST_MEMORY:
             raise ValueError(
                 f"= {shown(memory)} is not valid; a job needs between 100MB and 100TB, for example 4GB"

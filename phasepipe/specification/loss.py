@@ -59,7 +59,9 @@ class CustomLossSpec(Model):
     """A custom loss: a class or object with value, slope and curvature as functions of (yhat, y)."""
 
     kind: Literal["custom"] = Field(description="Kind of the loss")
-    path: str = Field(description="Dotted path of a class or object", examples=["my_losses.Amplitude"])
+    path: str = Field(
+        max_length=300, description="Dotted path of a class or object", examples=["my_losses.Amplitude"]
+    )
     parameters: dict[str, float | int | str | bool] = Field(
         default_factory=dict, description="Keyword arguments of the class", examples=[{"width": 2.0}]
     )
@@ -150,8 +152,8 @@ class CustomLossSpec(Model):
                 return target(**self.parameters)
             except (Exception, SystemExit) as error:
                 raise SweepError(
-                    f"loss.path = {shown(self.path)} cannot be called with parameters {self.parameters}: "
-                    f"{_reason(error)}"
+                    f"loss.path = {shown(self.path)} cannot be called with parameters "
+                    f"{shown(self.parameters)}: {_reason(error)}"
                 ) from error
         return target
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -36,6 +37,12 @@ def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
     key, kind, context = ".".join(path), first["type"], first.get("ctx", {})
     if kind == "extra_forbidden":
         return f"unknown key {key!r}{_suggestion(path[-1], parent)}"
+    if kind == "invalid_key" or (kind == "string_type" and first["loc"][-1] == "[key]"):
+        name = first["input"]
+        written = json.dumps(name) if name is None or isinstance(name, bool) else shown(name)
+        return (
+            f"{'.'.join(path[:-1]) or 'the file'} has the key {written}, which is not text; put it in quotes"
+        )
     if kind == "missing":
         return f"key {key!r} is missing"
     if kind == "union_tag_not_found":
@@ -51,11 +58,17 @@ def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
         return message if not key or message.startswith(key) else f"{key}: {message}"
     if kind == "string_pattern_mismatch":
         return f"{key} = {shown(first['input'])} is not valid; {_example(path, parent)}"
+    if kind == "float_type" and path[-1] == "float":  # first branch of a union, which no file names
+        return f"{'.'.join(path[:-1])} {_wrong(first['input'])}; give a number, text, true or false"
     if kind == "string_type" and isinstance(first["input"], int | float):
-        return f"{key} = {shown(first['input'])} is not valid; it should be text, in quotes"
+        return f"{key} {_wrong(first['input'])}; it should be text, in quotes"
     cure = "a mapping of keys to values" if kind in _MAPPING_TYPES else None
     message = f"it should be {cure}" if cure else re.sub(r"^.*?should", "it should", first["msg"])
-    return f"{key} = {shown(first['input'])} is not valid; {message}"
+    return f"{key} {_wrong(first['input'])}; {message}"
+
+
+def _wrong(value: object) -> str:
+    return "is empty" if value is None else f"= {shown(value)} is not valid"
 
 
 def _example(path: list[str], parent: type[BaseModel]) -> str:

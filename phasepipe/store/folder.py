@@ -51,7 +51,7 @@ class SweepFolder:
         return self.root / f"{name}.zarr.zip"
 
 
-_STORE = re.compile(r"N([1-9]\d{0,8})\.zarr")
+_STORE = re.compile(r"N([1-9][0-9]{0,8})\.zarr")
 
 
 def _entries(root: Path, place: Path) -> list[str]:

@@ -83,6 +83,8 @@ MISTAKES = {
         ["--alpha = 1e+308", "[0.01, 1000]", "--alpha 3"],
     ),
     "alpha next to nothing": (["theory", "--quartic", "--alpha", "1e-10"], ["--alpha = 1e-10"]),
+    "cores in another script": (["run", "config.yaml", "--cores", "٣"], ["--cores ٣ is not valid"]),
+    "loss of endless letters": (["theory", "--loss", "x." * 3000 + "y"], ["--loss: path", "300 characters"]),
     "results of 300 letters": (
         ["run", "config.yaml", "--results", "x" * 300, "-n"],
         ["results folder xxx", "File name too long", "key results"],

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import math
 import shutil
 
 import numpy as np
@@ -181,6 +182,30 @@ def test_the_node_of_one_size_answers_for_that_size(tree):
             lambda phase: phase.success(start="cold"),
             "'cold' matches no kind of start of the sweep; choose one of 'random",
         ),
+        (lambda phase: phase.success(T="x"), "T = 'x' is no number; take for example T = 5"),
+        (lambda phase: phase.success(T=[1]), "T = [1] is no number"),
+        (lambda phase: phase.success(T=True), "T = True is no number"),
+        (lambda phase: phase.success(T=math.nan), "T = nan lies outside (0, t_max = 5]"),
+        (lambda phase: phase.success(level="x"), "level = 'x' is no number; take for example level = 0.95"),
+        (lambda phase: phase.success(level=2), "level = 2 is not between 0 and 1"),
+        (lambda phase: phase.success(N="x"), "N = 'x' is no integer; take for example N = 64"),
+        (lambda phase: phase.success(N=[16, 12.5]), "N = 12.5 is no integer"),
+        (lambda phase: phase.success(N=[]), "N is empty"),
+        (lambda phase: phase.success(start=5), "start = 5 matches no kind of start"),
+        (lambda phase: phase.counts(T={}), "T = {} is no number"),
+        (lambda phase: phase.alpha_50(T="x"), "T = 'x' is no number"),
+        (lambda phase: phase.alpha_50(T=[math.inf]), "T = [inf] is no number"),
+        (lambda phase: phase.windows(N=b"x"), "N = b'x' is no integer"),
+        (lambda phase: phase.runs("x", 3), "N = 'x' is no integer"),
+        (lambda phase: phase.runs(16, "x"), "alpha = 'x' is no number; take for example alpha = 3"),
+        (lambda phase: phase.runs(16, None), "alpha = None is no number"),
+        (lambda phase: phase.runs(16, 3, outcome=[]), "outcome = [] is unknown"),
+        (lambda phase: phase.trajectory(16, 3, "x", 0), "instance = 'x' is no integer"),
+        (lambda phase: phase.trajectory(16, 3, 0, True), "start = True is no integer"),
+        (lambda phase: phase.rerun(16, 3, 0, 0, records_per_decade="x"), "records_per_decade = 'x'"),
+        (lambda phase: phase.rerun(16, 3, 0, 0, snapshots="x"), "snapshots = 'x'"),
+        (lambda phase: phase.rerun(16, 3, 0, 0, snapshots=2), "snapshots = 2"),
+        (lambda phase: phase.problem(16, 3, [0]), "instance = [0] is no integer"),
         (lambda phase: phase.runs(16, 3, outcome="lost"), "unknown; choose one of pending, recovered"),
     ],
 )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import phasepipe as pp
+from phasepipe.errors import SweepError
 
 
 def test_the_tree_has_every_stage_at_every_size(tree, folder):
@@ -59,6 +60,12 @@ def test_the_success_table_counts_the_runs(tree):
     np.testing.assert_array_equal(table["n"], 8)
     np.testing.assert_allclose(table["p"], table["k"] / 8)
     assert ((table["lower"] <= table["p"]) & (table["p"] <= table["upper"])).all()
+
+
+@pytest.mark.parametrize("path", [1, None, b"x", ["results"]])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(SweepError, match="is not a path; give that of a sweep, for example 'results/demo'"):
+        pp.open_sweep(path)
 
 
 @pytest.mark.parametrize("place", ["", "nowhere", "file"])

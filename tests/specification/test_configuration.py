@@ -149,6 +149,18 @@ REFUSED = {
         ["job_extra_directives.0 = 'constraint'"],
     ),
     "two lines in one": (slurm(queue="a\nrm"), ["cluster.queue"]),
+    "carriage return": (slurm(account="a\rb"), ["cluster.account"]),
+    "escape in a prologue": (slurm(job_script_prologue=["echo\x1b"]), ["cluster.job_script_prologue.0"]),
+    "digits of another script": (slurm(memory="٤GB"), ["cluster.memory = '٤GB'", "4GB"]),
+    "hours of another script": (slurm(walltime="٠١:٠٠:٠٠"), ["cluster.walltime", "for example '04:00:00'"]),
+    "port of another script": (
+        {"cluster": {"kind": "address", "address": "tcp://10.0.0.1:٨٧٨٦"}},
+        ["cluster.address", "for example 'tcp://10.0.0.1:8786'"],
+    ),
+    "99 minutes": (slurm(walltime="00:99:99"), ["cluster.walltime = '00:99:99'"]),
+    "two commands for Python": (slurm(python="a;b"), ["cluster.python = 'a;b'"]),
+    "command for a folder": (slurm(log_directory="`id`"), ["cluster.log_directory = '`id`'"]),
+    "command for an interface": (slurm(interface="$(id)"), ["cluster.interface = '$(id)'"]),
     "half of TLS": (slurm(security={"ca_file": "ca.pem"}), ["security.cert' is missing"]),
     "unknown loss": ({"loss": {"kind": "cubic"}}, ["loss.kind = 'cubic'", "'quartic'"]),
     "negative a": (
@@ -158,6 +170,14 @@ REFUSED = {
     "next to no a": (
         {"loss": {"kind": "normalised_quartic", "a": 1e-300}},
         ["loss.a = 1e-300", "greater than or equal to 0.000000000001"],
+    ),
+    "loss with a list": (
+        {"loss": {"kind": "custom", "path": "x.y", "parameters": {"a": [1]}}},
+        ["loss.parameters.a = [1] is not valid", "give a number, text, true or false"],
+    ),
+    "loss of endless letters": (
+        {"loss": {"kind": "custom", "path": "x." * 3000 + "y"}},
+        ["loss.path = 'x.x.", "at most 300 characters"],
     ),
     "folder that no file system can hold": (
         {"loss": {"kind": "custom", "path": "x.y", "directory": "\ud800"}},
@@ -343,8 +363,11 @@ def test_a_path_that_names_no_loss_is_refused(configuration, tmp_path, path):
         ({"sweep": "a"}, ["key 'sweeps' is missing"]),
         ({"sweep": "a", "sweeps": {}}, ["sweeps is empty"]),
         ({"sweep": "a", "sweeps": {"b": {}}}, ["no sweep 'a'", "the sweeps are b"]),
-        ({"sweep": "a", "sweeps": {"a": None}}, ["sweeps.a = None", "mapping"]),
-        ({"sweep": "a", "sweeps": {1: {}}}, ["sweeps.1", "in quotes"]),
+        ({"sweep": "a", "sweeps": {"a": None}}, ["sweeps.a is empty", "mapping"]),
+        ({"sweep": "a", "sweeps": {1: {}}}, ["sweeps has the key 1, which is not text", "in quotes"]),
+        ({"sweep": "a", "sweeps": {"a": {True: 1}}}, ["sweeps.a has the key true, which is not text"]),
+        ({"sweep": "a", "sweeps": {"a": {}}, 1: 1}, ["the file has the key 1, which is not text"]),
+        ({"sweep": "a", "sweeps": {"a": {}}, "results": None}, ["results is empty; it should be a valid"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "results": "\ud800"}, [r"results: '\ud800' is not a file"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "results": "a\0"}, [r"results: 'a\x00' is not a file"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "result": "x"}, ["unknown key 'result'", "'results'"]),

@@ -255,6 +255,8 @@ def test_a_sweep_from_python_has_the_same_bits_on_the_workers_of_a_client(
         ({"loss": object()}, "loss = <object object .* cannot stand in a sweep file"),
         ({"name": "../up"}, "valid folder name"),
         ({"results": "mine.txt"}, "mine.txt/small cannot be written"),
+        ({"name": [1]}, r"name = \[1\] is not text; use for example name='demo'"),
+        ({"results": 1}, "results = 1 is not a folder"),
         ({"cores": 0}, "--cores 0 is not valid"),
         ({"client": "tcp://here:1"}, "client has no scheduler"),
     ],
