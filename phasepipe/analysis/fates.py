@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,7 +19,7 @@ from scipy.stats import rankdata
 
 from phasepipe.variables import FATE, FATE_BINS, labelled
 
-_WEIGHTS = 4_000_000  # bootstrap weights in memory at a time
+_WEIGHTS = 400_000  # bootstrap weights of runs at a time: they stay in the cache
 
 Float64 = NDArray[np.float64]
 
@@ -96,7 +95,7 @@ def fate_against(
     known = ~np.isnan(values)
     left_out = int((~known).sum())
     values, fate = values[known], fate[known].astype(bool)
-    members = np.unique(labels[known])
+    members, member = np.unique(labels[known], return_inverse=True)
     if len(members) < 2:
         raise ValueError(f"{len(members)} instance with a known quantity; intervals need at least 2")
 
@@ -106,9 +105,9 @@ def fate_against(
     which = np.searchsorted(cuts, values, side="left")  # bin b holds cuts[b - 1] < value <= cuts[b]
     count = cuts.size + 1
 
-    ranked = _Ranked.of(values, fate, which, count)
-    observed = ranked.measure(np.ones((1, values.size)))[0]
-    low, high = _interval(_resampled(ranked.measure, labels[known], resamples, rng), level)
+    ranked = _Ranked.of(values, fate, member, which, count)
+    observed = ranked.measure(np.ones((1, len(members))))[0]
+    low, high = _interval(_resampled(ranked.measure, member, resamples, rng), level)
 
     groups = [values[which == b] for b in range(count)]
     table = xr.Dataset(
@@ -157,64 +156,88 @@ def growth_of_area(
     """
     pair = np.asarray(early, np.float64), np.asarray(late, np.float64)
     known = ~np.isnan(pair[0]) & ~np.isnan(pair[1])
-    fate, labels = np.asarray(recovered, bool)[known], np.asarray(instance)[known]
-    ranked = [_Ranked.of(values[known], fate, np.zeros(fate.size, int), 1) for values in pair]
+    fate = np.asarray(recovered, bool)[known]
+    members, member = np.unique(np.asarray(instance)[known], return_inverse=True)
+    ranked = [_Ranked.of(values[known], fate, member, np.zeros(fate.size, int), 1) for values in pair]
 
-    def difference(weights: NDArray[Any]) -> Float64:
+    def difference(weights: Float64) -> Float64:
         before, after = (of_time.measure(weights)[:, -1:] for of_time in ranked)
         return after - before
 
-    replicas = _resampled(difference, labels, resamples, rng)
+    replicas = _resampled(difference, member, resamples, rng)
     (low,), (high,) = _interval(replicas, level)
-    return float(difference(np.ones((1, fate.size)))[0, 0]), float(low), float(high)
+    return float(difference(np.ones((1, len(members))))[0, 0]), float(low), float(high)
 
 
 def _resampled(
-    measure: Callable[[NDArray[Any]], Float64],
-    labels: NDArray[Any],
+    measure: Callable[[Float64], Float64],
+    member: NDArray[np.intp],
     resamples: int,
     rng: np.random.Generator,
 ) -> Float64:
-    """``measure`` of bootstrap resamples of whole instances, shape (resamples, columns)."""
-    members, member = np.unique(labels, return_inverse=True)
-    draws = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
-    step = max(1, _WEIGHTS // labels.size)
-    return np.concatenate(
-        [measure(draws[first : first + step, member]) for first in range(0, resamples, step)]
-    )
+    """``measure`` of bootstrap resamples of whole instances, shape (resamples, columns).
+
+    ``member`` (runs,) is the instance of each run, numbered from 0.
+    """
+    members = int(member.max()) + 1
+    draws = rng.multinomial(members, np.full(members, 1 / members), size=resamples).astype(np.float64)
+    step = max(1, _WEIGHTS // member.size)
+    return np.concatenate([measure(draws[first : first + step]) for first in range(0, resamples, step)])
 
 
 @dataclass(frozen=True)
 class _Ranked:
-    """Runs sorted by their quantity, for evaluating many weighted samples at once.
+    """Runs sorted by their quantity, for evaluating many samples of weighted instances at once.
 
-    ``fate`` (runs,) whether each sorted run recovered; ``order`` (runs,) sorting indices; ``level`` first
-    position of every distinct value; ``bins`` (runs, bin) membership as 0 and 1.
+    Attributes
+    ----------
+    won, lost
+        Instances of the runs that recovered, and of the others, in the order of the quantity.
+    below, upto
+        Number of other runs with a smaller quantity than each recovered run, and with at most its quantity.
+    hits, totals
+        Runs of each instance in each bin: those that recovered, and all; shape (instances, bins).
     """
 
-    fate: NDArray[np.bool_]
-    order: NDArray[np.intp]
-    level: NDArray[np.intp]
-    bins: Float64
+    won: NDArray[np.intp]
+    lost: NDArray[np.intp]
+    below: NDArray[np.intp]
+    upto: NDArray[np.intp]
+    hits: Float64
+    totals: Float64
 
     @classmethod
-    def of(cls, values: Float64, fate: NDArray[np.bool_], which: NDArray[np.intp], count: int) -> _Ranked:
+    def of(
+        cls,
+        values: Float64,
+        fate: NDArray[np.bool_],
+        member: NDArray[np.intp],
+        which: NDArray[np.intp],
+        count: int,
+    ) -> _Ranked:
         order = np.argsort(values, kind="stable")
-        ranked = values[order]
-        level = np.append(0, np.flatnonzero(ranked[1:] != ranked[:-1]) + 1)
-        return cls(fate[order], order, level, np.eye(count)[which[order]])
+        ranked, recovered, instance = values[order], fate[order], member[order]
+        winning, losing = ranked[recovered], ranked[~recovered]
+        cells, shape = member * count + which, (int(member.max()) + 1, count)
+        hits, totals = (
+            np.bincount(chosen, minlength=shape[0] * count).reshape(shape).astype(np.float64)
+            for chosen in (cells[fate], cells)
+        )
+        below, upto = (np.searchsorted(losing, winning, side) for side in ("left", "right"))
+        return cls(instance[recovered], instance[~recovered], below, upto, hits, totals)
 
-    def measure(self, weights: NDArray[Any]) -> Float64:
-        """Share of recovered runs in every bin and the AUC, for each row of ``weights`` (samples, runs)."""
-        weight = weights[:, self.order].astype(np.float64)
-        won = weight * self.fate
-        totals, hits = weight @ self.bins, won @ self.bins
+    def measure(self, weights: Float64) -> Float64:
+        """Share of recovered runs in every bin and the AUC, for each row of ``weights`` (samples, instances).
+
+        All sums are of whole numbers and exact, so that their order does not matter.
+        """
+        totals, hits = weights @ self.totals, weights @ self.hits
         shares = np.divide(hits, totals, out=np.full(hits.shape, np.nan), where=totals > 0)
-        wins = np.add.reduceat(won, self.level, axis=1)
-        losses = np.add.reduceat(weight - won, self.level, axis=1)
-        below = np.cumsum(losses, axis=1) - losses / 2  # ties count half
-        pairs = wins.sum(axis=1) * losses.sum(axis=1)
-        better = (wins * below).sum(axis=1)
+        won = weights[:, self.won]
+        losses = np.zeros((len(weights), self.lost.size + 1))
+        np.cumsum(weights[:, self.lost], axis=1, out=losses[:, 1:])
+        better = (won * (losses[:, self.below] + losses[:, self.upto])).sum(axis=1) / 2  # ties count half
+        pairs = won.sum(axis=1) * losses[:, -1]
         auc = np.divide(better, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
         return np.column_stack([shares, auc])
 
