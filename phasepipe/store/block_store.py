@@ -48,6 +48,13 @@ class BlockStore:
         self.layout = layout
         # open the arrays directly; the consolidated metadata in the root are for readers
         self.group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        """An array, opened once: Zarr takes a millisecond or two, and growing asks a hundred times."""
+        if name not in self._arrays:
+            self._arrays[name] = array_of(self.group, name)
+        return self._arrays[name]
 
     @classmethod
     def prepare(cls, path: Path, sweep: Sweep, layout: Layout) -> BlockStore:
@@ -95,7 +102,7 @@ class BlockStore:
         for name, (dims, values, _) in self.layout.coordinates.items():
             if not dims:
                 continue
-            stored = _values(array_of(self.group, name))
+            stored = _values(self._array(name))
             (dimension,), shared = dims, min(len(stored), len(values))
             room = min(array.chunks[at] for array, at in self._arrays_along(dimension))
             if not np.array_equal(stored[:shared], values[:shared]) or len(values) > max(room, len(stored)):
@@ -111,7 +118,7 @@ class BlockStore:
 
     def _stored_axis(self, name: str) -> Axis:
         wanted = self.layout.axes[name]
-        arrays = {key: _values(array_of(self.group, key)) for key in wanted.keys}
+        arrays = {key: _values(self._array(key)) for key in wanted.keys}
         first = next(iter(arrays.values()))
         whole = min(len(values) for values in arrays.values())
         valid = first[:whole] != fill_value(first.dtype, key=True)
@@ -128,7 +135,7 @@ class BlockStore:
             self._resize(dimension, length)
             # write the first key last: wherever it is valid, the others are too
             for key in reversed(list(wanted.keys)):
-                array = array_of(self.group, key)
+                array = self._array(key)
                 if array.shape != (length,):
                     array.resize((length,))
                 if new:
@@ -136,7 +143,7 @@ class BlockStore:
         for dimension, size in self.layout.sizes.items():
             self._resize(dimension, max(size, self._length(dimension)))
         for name, (dims, values, _) in self.layout.coordinates.items():
-            array = array_of(self.group, name)
+            array = self._array(name)
             if dims and array.shape[0] < len(values):
                 array.resize(values.shape)
                 array[...] = values
@@ -144,7 +151,7 @@ class BlockStore:
     def _arrays_along(self, dimension: str) -> Iterator[tuple[zarr.Array[Any], int]]:
         """Data arrays that have ``dimension``, each with the index of that dimension."""
         for name in (*self.layout.variables, "status"):
-            array = array_of(self.group, name)
+            array = self._array(name)
             dims = self.layout.variables[name].dims if name in self.layout.variables else (*self.layout.axes,)
             if dimension in dims:
                 yield array, dims.index(dimension)
@@ -197,7 +204,7 @@ class BlockStore:
         """Blocks with requested entries that are not done."""
         stored = {dimension: self._stored_axis(dimension) for dimension in self.layout.axes}
         todo = self.wanted() & ((self.status() != Status.DONE) | self._unfinished())
-        chunks = tuple(array_of(self.group, "status").chunks)
+        chunks = tuple(self._array("status").chunks)
         blocks = []
         for region in _regions(todo.shape, chunks):
             if todo[region].any():
