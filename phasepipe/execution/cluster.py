@@ -59,6 +59,8 @@ _CONFIG = {
     # processes with two workers this took nearly a tenth of a core, and each check stops a computing thread
     "distributed.admin.tick.interval": "500 ms",
     "distributed.worker.memory.monitor-interval": "500 ms",
+    # values for a dashboard that is not started, in each of these processes: by default twice a second
+    "distributed.admin.system-monitor.interval": "5 s",
     # pages over HTTP, which need no certificate
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
