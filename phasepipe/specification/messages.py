@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from phasepipe.specification.base import Model, shown
 from phasepipe.specification.grid import AlphaRange
 
+_LONGEST_KEY = 60  # characters of a key in a message
 _MAPPING_TYPES = {"dict_type", "model_type", "model_attributes_type"}
 
 
@@ -62,6 +63,8 @@ def _complaint(first: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{'.'.join(path[:-1])} {_wrong(first['input'])}; give a number, text, true or false"
     if kind == "string_type" and isinstance(first["input"], int | float):
         return f"{key} {_wrong(first['input'])}; it should be text, in quotes"
+    if kind == "string_unicode":
+        return f"{key or 'a key'} {_wrong(first['input'])}; use text that UTF-8 can hold"
     cure = "a mapping of keys to values" if kind in _MAPPING_TYPES else None
     message = f"it should be {cure}" if cure else re.sub(r"^.*?should", "it should", first["msg"])
     return f"{key} {_wrong(first['input'])}; {message}"
@@ -109,7 +112,7 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[st
         if not inside and part in branches:
             parent, inside = branches[part] or parent, branches[part] is not None
         elif part != "[key]":
-            path.append(str(part))
+            path.append(str(part) if len(str(part)) <= _LONGEST_KEY else f"{str(part)[:_LONGEST_KEY]}...")
             field = parent.model_fields.get(str(part)) if inside else None
             if field is not None:
                 section = _section(field.annotation)

@@ -51,9 +51,9 @@ def expanded(text: str) -> str:
 
 
 def _is_encoded(text: str) -> bool:
-    """Whether a file can have this name: no NUL, and no half of a pair of surrogates."""
+    """Whether all programs can take this name: valid UTF-8 without NUL; Snakemake takes no other bytes."""
     try:
-        return b"\0" not in os.fsencode(text)
+        return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
 

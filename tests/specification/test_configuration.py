@@ -179,6 +179,12 @@ REFUSED = {
         {"loss": {"kind": "custom", "path": "x." * 3000 + "y"}},
         ["loss.path = 'x.x.", "at most 300 characters"],
     ),
+    "parameter of endless letters": (
+        {"loss": {"kind": "custom", "path": "x.y", "parameters": {"a" * 3000: [1]}}},
+        [f"loss.parameters.{'a' * 60}... = [1] is not valid"],
+    ),
+    "half of a character": (slurm(queue="\ud800"), ["cluster.queue = ", "use text that UTF-8 can hold"]),
+    "key of half a character": ({"\ud800": 1}, ["a key = ", "use text that UTF-8 can hold"]),
     "folder that no file system can hold": (
         {"loss": {"kind": "custom", "path": "x.y", "directory": "\ud800"}},
         [r"loss.directory: '\ud800' is not a file or folder"],
@@ -369,6 +375,7 @@ def test_a_path_that_names_no_loss_is_refused(configuration, tmp_path, path):
         ({"sweep": "a", "sweeps": {"a": {}}, 1: 1}, ["the file has the key 1, which is not text"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "results": None}, ["results is empty; it should be a valid"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "results": "\ud800"}, [r"results: '\ud800' is not a file"]),
+        ({"sweep": "a", "sweeps": {"a": {}}, "results": "\udcff"}, [r"results: '\udcff' is not a file"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "results": "a\0"}, [r"results: 'a\x00' is not a file"]),
         ({"sweep": "a", "sweeps": {"a": {}}, "result": "x"}, ["unknown key 'result'", "'results'"]),
     ],
