@@ -67,6 +67,7 @@ apidoc_modules = [
     }
 ]
 autodoc_default_options = {"ignore-module-all": True}  # a name has one page, that of its module
+autodoc_mock_imports = ["torch"]  # the docstrings of its own functions are not ours
 autodoc_typehints = "none"  # signatures stay readable; docstrings give shapes and units
 autodoc_member_order = "bysource"
 autosummary_generate = False  # the pages of the modules have everything

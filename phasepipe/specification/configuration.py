@@ -144,7 +144,7 @@ def load_sweep(config: Mapping[str, Any], name: str | None = None, trust: bool =
         raise SweepError(sentence("configuration", error, Configuration)) from error
     name = configuration.sweep if name is None else name
     if name not in configuration.sweeps:
-        known = ", ".join(configuration.sweeps)
+        known = ", ".join(each or "one without a name" for each in configuration.sweeps)
         raise SweepError(f"configuration: there is no sweep {shown(name)}; the sweeps are {known}")
     settings = configuration.sweeps[name]
     loss = settings.get("loss")

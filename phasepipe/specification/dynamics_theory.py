@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from phasepipe.specification.base import Model, Real, Whole, repeated, shown
 
-PredictedAlpha = Annotated[Real, Field(ge=1e-3, le=100)]  # the largest that the theory takes
+_LEAST, _MOST = 1e-3, 100  # the alphas that the theory takes
+PredictedAlpha = Annotated[Real, Field(ge=_LEAST, le=_MOST)]
 
 
 class DynamicsTheory(Model):
@@ -40,6 +42,15 @@ class DynamicsTheory(Model):
                 f"= {shown(alphas)} is not valid; it contains {twice:g} twice, list every alpha once"
             )
         return alphas
+
+    def check(self, grid: Iterable[float]) -> None:
+        """Raise ValueError if the alphas of the grid are to be predicted and cannot be."""
+        outside = [alpha for alpha in grid if not _LEAST <= alpha <= _MOST] if self.alpha is None else []
+        if outside:
+            raise ValueError(
+                f"dynamics_theory predicts at alpha from {_LEAST:g} to {_MOST:g}, and the grid has "
+                f"{outside[0]:g}; list the alphas to predict in dynamics_theory.alpha"
+            )
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Self:

@@ -175,6 +175,8 @@ class Sweep(Model):
         if self.precision is not None:
             alphas = {N: self.alphas(N) for N in self.N}
             self.precision.check(alphas, [start.kind for start in self.starts], self.zero_signal)
+        if self.dynamics_theory is not None:
+            self.dynamics_theory.check(alpha for N in self.N for alpha in self.alphas(N))
         self._check_size()
         self.protocol()  # tolerance against dtype
         return self

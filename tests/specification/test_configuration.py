@@ -234,6 +234,10 @@ REFUSED = {
     "unknown sensing": ({"sensing": {"kind": "sparse"}}, ["sensing.kind = 'sparse'", "'signs'"]),
     "correlation of one": ({"sensing": {"kind": "correlated", "rho": 1}}, ["sensing.rho = 1", "less than 1"]),
     "no correlation": ({"sensing": {"kind": "correlated"}}, ["key 'sensing.rho' is missing"]),
+    "dynamics beyond theory": (
+        {"alpha": [2, 500], "dynamics_theory": True},
+        ["predicts at alpha from 0.001 to 100", "the grid has 500", "dynamics_theory.alpha"],
+    ),
     "negative noise": ({"noise": -0.1}, ["noise = -0.1", "greater than or equal to 0"]),
     "noise without signal": ({"noise": 0.1, "zero_signal": True}, ["noise = 0.1", "zero_signal"]),
     "tolerance too small": (
