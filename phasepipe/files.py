@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EINVAL
+from errno import EINVAL, EISDIR
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,9 +25,11 @@ def open_regular(path: Path) -> BinaryIO:
     """
     # without O_NONBLOCK, opening a named pipe waits for its writer
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise NotRegularError(EINVAL, "it is not a regular file", str(path))
+        reason = os.strerror(EISDIR) if stat.S_ISDIR(mode) else "it is not a regular file"
+        raise NotRegularError(EINVAL, reason, str(path))
     return os.fdopen(descriptor, "rb")
 
 
