@@ -15,6 +15,7 @@ class SweepError(UserError, ValueError):
     """The configuration of a sweep is invalid; the message names the key, its value and the remedy."""
 
 
-def reason_of(error: OSError) -> str:
+def reason_of(error: Exception) -> str:
     """What the system says, in one line; some libraries give a text of their own."""
-    return " ".join((error.strerror or str(error) or type(error).__name__).split())
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(said.split())

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from phasepipe.errors import SweepError
+from phasepipe.errors import SweepError, reason_of
 from phasepipe.files import open_regular
 from phasepipe.specification.base import shown
 from phasepipe.specification.messages import sentence
@@ -183,9 +183,8 @@ def read_configuration(path: Path) -> dict[str, Any]:
         with open_regular(path) as file:
             stored = file.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
-        reason = getattr(error, "strerror", None) or error
         raise SweepError(
-            f"configuration {path} cannot be read ({reason}); name another file, or write one with "
+            f"configuration {path} cannot be read ({reason_of(error)}); name another file, or write one with "
             "phasepipe init"
         ) from error
     if len(stored) > _LARGEST_FILE:
@@ -215,8 +214,9 @@ def _with_refinement(content: dict[str, Any], overlay: dict[str, Any], path: Pat
             f"configuration {path} follows another file and may only contain sweeps.NAME.refine, as written "
             "by phasepipe refine; put all other keys of a sweep into the first file"
         )
-    if not isinstance(sweeps, dict) or not changes.keys() <= sweeps.keys():
-        unknown = ", ".join(map(str, changes.keys() - (set(sweeps) if isinstance(sweeps, dict) else set())))
+    known = sweeps.keys() if isinstance(sweeps, dict) else set()
+    if not isinstance(sweeps, dict) or not changes.keys() <= known:
+        unknown = ", ".join(map(str, changes.keys() - known))
         raise SweepError(f"configuration {path} refines {unknown}, which the first file does not contain")
     merged = {
         name: {**settings, **changes.get(name, {})} if isinstance(settings, dict) else settings

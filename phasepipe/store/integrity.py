@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from phasepipe.store.records import (
     complaint,
     done_of,
     make_record,
+    misplaced,
     read_records,
     stored_chunks,
 )
@@ -118,10 +120,11 @@ def _unmarked(store: OpenedStore, done: NDArray[np.bool_], records: Mapping[Plac
     """Blocks whose records state entries as done that are not; those being packed are left out."""
     unmarked = set()
     for block in records.keys() - set(map(block_of, unpacked_files(store.path))):
-        if all(index < size for index, size in zip(block, store.status.grid, strict=True)):
-            here = done[store.status.region(block)]
-            if (done_of(records[block], here.shape) & ~here).any():
-                unmarked.add(block)
+        with suppress(KeyError, TypeError, ValueError):  # of a malformed record or of another store
+            if misplaced(store, block, records[block]) is None:
+                here = done[store.status.region(block)]
+                if (done_of(records[block], here.shape) & ~here).any():
+                    unmarked.add(block)
     return unmarked
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zarr.storage import WrapperStore
 
-from phasepipe.errors import UserError
+from phasepipe.errors import UserError, reason_of
 from phasepipe.store.codec import is_whole
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ class GuardedStore(WrapperStore["Store"]):
         try:
             content = await self._store.get(key, prototype, byte_range)
         except Exception as error:  # a failing disk or a damaged ZIP file
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise DamagedStoreError(
-                f"{self._path / key} cannot be read ({reason}); {cure(self._path)}"
+                f"{file} cannot be read ({reason_of(error)}); {cure(self._path)}"
             ) from error
         name, slash, _ = key.partition("/c")
         checked = slash and name in self._arrays and self._arrays[name]["codecs"][-1]["name"] == "crc32c"

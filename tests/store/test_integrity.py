@@ -112,6 +112,17 @@ def test_a_status_that_knows_less_than_the_records_is_found(folder, finished, ru
     assert content(folder.root) == content(finished.root)
 
 
+def test_records_of_another_stage_are_damage_that_is_repaired(folder, finished, run_sweep):
+    """Their digests are right, and their blocks have fewer axes."""
+    (instances,) = folder.store("instances", 12).with_suffix(".records").glob("*.jsonl")
+    for file in folder.store("runs", 12).with_suffix(".records").glob("*.jsonl"):
+        file.write_bytes(instances.read_bytes())
+    found = verify(folder, sample=0, repair=True)["runs/N12"]
+    assert set(found.blocks.values()) == {"its record is lost or damaged"}
+    run_sweep(folder.root.parent, **SWEEP)
+    assert content(folder.root) == content(finished.root)
+
+
 @pytest.mark.parametrize(
     "name",
     [
