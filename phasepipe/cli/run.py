@@ -46,7 +46,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a sweep, or go on with it; words after -- are handed to Snakemake."""
-    from phasepipe.execution.garbage import collect_rarely
+    from phasepipe.execution.short_process import collect_rarely
 
     collect_rarely()
     from phasepipe.execution.workflow import WorkflowRun, run_workflow

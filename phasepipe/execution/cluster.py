@@ -22,6 +22,7 @@ from distributed.system import MEMORY_LIMIT
 
 from phasepipe.errors import ClusterError
 from phasepipe.execution.credentials import Credentials, credentials_from, make_credentials
+from phasepipe.execution.short_process import ONE_BLAS_THREAD
 from phasepipe.execution.slurm import slurm_client
 from phasepipe.files import read_regular
 from phasepipe.specification.cluster import (
@@ -39,8 +40,7 @@ _CONNECT_TIMEOUT = 10.0  # seconds within which a scheduler must answer
 _FIRST_WARNING, _WARNING_INTERVAL = 10.0, 60.0  # seconds without workers before the first and next warnings
 
 _WORKER_ENVIRONMENT = {
-    # several BLAS threads slow small products down and compete for cores: one thread per worker process
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    **ONE_BLAS_THREAD,
     # by default glibc returns arrays above 128 kB to the system at once, and new arrays cause page faults: a
     # third of all page faults of a worker in a short stage at N = 512, including its start
     **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(2**25)),

@@ -1,7 +1,7 @@
 if __name__ == "__main__":  # Dask workers import this file too, but need nothing from it
-    from phasepipe.execution.garbage import collect_rarely
+    from phasepipe.execution.short_process import begin_job
 
-    collect_rarely()
+    begin_job()
     from phasepipe.execution.job import run_stages
     from phasepipe.stages.scaling import study_scaling
 
