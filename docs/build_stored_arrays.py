@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.store.layout import Status
 from phasepipe.variables import COORDINATES, STORES, Variables
 

@@ -1,7 +1,8 @@
 """phasepipe: at which signal-to-noise ratio does gradient descent find the good minimum, and why there?"""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phasepipe.lazy import on_demand
 
 if TYPE_CHECKING:
     from phasepipe import theory
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
     from phasepipe.physics.outcomes import Outcome
     from phasepipe.physics.problem import Problem
-    from phasepipe.results import open_sweep, sweep
+    from phasepipe.results.run import sweep
+    from phasepipe.results.tree import open_sweep
 
 __version__ = "0.1.0"
 
@@ -37,26 +39,15 @@ _MODULES = {
     "Outcome": "phasepipe.physics.outcomes",
     "Problem": "phasepipe.physics.problem",
     "Quartic": "phasepipe.physics.losses",
-    "open_sweep": "phasepipe.results",
+    "open_sweep": "phasepipe.results.tree",
     "run_descent": "phasepipe.physics.flow",
     "run_flow": "phasepipe.physics.flow",
     "spectrum": "phasepipe.physics.hessian",
-    "starts": "phasepipe.physics",
-    "sweep": "phasepipe.results",
-    "theory": "phasepipe",
+    "starts": "phasepipe.physics.starts",
+    "sweep": "phasepipe.results.run",
+    "theory": "phasepipe.theory",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _MODULES[name]
-    if name in ("starts", "theory"):  # modules themselves
-        value: Any = import_module(f"{module}.{name}")
-    else:
-        value = getattr(import_module(module), name)
-    globals()[name] = value  # asked for once
-    return value
+__getattr__ = on_demand(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from phasepipe.analysis.coverage import TRUTH, Design, curve_coverage, summary
 from phasepipe.analysis.planted import POPULATIONS, PlantedScaling
 from phasepipe.analysis.time_coverage import Law, PlantedTimes, TimedDesign, time_coverage
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.specification.configuration import load_configuration
 from phasepipe.specification.sweep import Sweep
 

@@ -26,8 +26,9 @@ from scipy.optimize import curve_fit
 from phasepipe import NormalisedQuartic, Problem, spectrum, starts
 from phasepipe.analysis.extrapolation import extrapolate
 from phasepipe.figures.style import CYCLE, PAGE_WIDTH, THEORY, VERMILION, paper_style, size_colours
-from phasepipe.physics.flow import Flow, RunProtocol, run_batch
-from phasepipe.physics.records import record_times
+from phasepipe.physics.batch import run_batch
+from phasepipe.physics.protocol import Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 from phasepipe.theory import ThresholdStates, bulk_density, threshold_states
 
 Float = NDArray[np.float64]

@@ -14,8 +14,9 @@ import xarray as xr
 
 import phasepipe as pp
 from benchmarks.harness import Plan, Row, Table, clock
-from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
-from phasepipe.physics.records import record_times
+from phasepipe.physics.batch import run_batch
+from phasepipe.physics.protocol import Descent, Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 
 RATE, T_MAX, REFERENCE = 1e-3, 100.0, 1e-4
 Case = tuple[float, int, float, int]  # a, N, alpha, instances

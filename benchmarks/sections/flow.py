@@ -10,8 +10,9 @@ from scipy.stats import linregress
 import phasepipe as pp
 from benchmarks.harness import Plan, Row, Table, interleave
 from benchmarks.machine import PRODUCT_FLOPS, product
-from phasepipe.physics.flow import Flow, RunProtocol, run_batch
-from phasepipe.physics.records import record_times
+from phasepipe.physics.batch import run_batch
+from phasepipe.physics.protocol import Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 
 T_MAX = 60.0
 STARTS = 64

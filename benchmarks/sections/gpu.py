@@ -9,9 +9,10 @@ import numpy as np
 
 import phasepipe as pp
 from benchmarks.harness import Action, Plan, Row, Samples, Table, clock, interleave
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.flow import Flow, RunProtocol, run_batch
-from phasepipe.physics.records import record_times
+from phasepipe.physics.protocol import Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 from phasepipe.physics.sphere import to_sphere
 
 ALPHA, LOSS = 3.0, pp.NormalisedQuartic(a=0.01)

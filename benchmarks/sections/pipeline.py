@@ -22,7 +22,7 @@ import phasepipe as pp
 from benchmarks.harness import Plan, Row, Table, clock
 from phasepipe.execution.cluster import available_cores
 from phasepipe.execution.cost import instances_per_block
-from phasepipe.physics.flow import run_batch
+from phasepipe.physics.batch import run_batch
 from phasepipe.simulation.prediction import LabelPredictor
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.specification.sweep import Sweep

@@ -7,21 +7,18 @@ ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.arrays import Vectors
 from phasepipe.physics.continuation import RunStates
 from phasepipe.physics.field import GradientField, Observation
 from phasepipe.physics.outcomes import Outcome
+from phasepipe.physics.protocol import Predictor
 from phasepipe.physics.steps import Steps, first_crossings, reached, records_passed
 from phasepipe.physics.traps import trap_margin
-from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, STATE, Variable, flags
+from phasepipe.variables import COORDINATES, ENGINE, SNAPSHOT, STATE, flags
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -32,58 +29,6 @@ _SHRINK, _MARGIN_POWER = (0.2, 0.5), 1.5
 _NEAR_SIGNAL = 0.99  # above this |m| a minimum may be the signal itself and is not called a trap
 _QUEUE = 256  # records are evaluated in batches of at least this many points, and at small M of more:
 _QUEUED_PREDICTIONS = 2**18  # numbers of all predictions in a batch
-
-
-class Predictor(Protocol):
-    """Additional observables of every record, computed from labels and predictions only."""
-
-    @property
-    def variables(self) -> Mapping[str, Variable]:
-        """The observables, dimensions (start, time)."""
-        ...
-
-    def __call__(
-        self, labels: Float, predictions: NDArray[np.floating], overlaps: Float
-    ) -> Mapping[str, Float]:
-        """Observables of runs on one instance: labels (M,), predictions (rows, M), overlaps (rows,)."""
-        ...
-
-
-def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
-    """Logarithmically spaced times, beginning with 0 and ending with ``t_max``.
-
-    Parameters
-    ----------
-    t_max
-        Last time, positive.
-    per_decade
-        Times per factor of ten, at fixed positions ``10^(j / per_decade)`` that do not depend on
-        ``t_max``.
-    first
-        Smallest positive time.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``t_max`` is not a positive finite number, or ``per_decade`` is not a positive integer.
-    """
-    require_number("t_max", t_max, example=100, above=0)
-    require_integer("records_per_decade", per_decade, least=1, example=8)
-    inner = _positions(min(first, t_max), t_max, per_decade)
-    return np.concatenate([[0.0], inner[inner < t_max * (1 - 1e-9)], [t_max]])
-
-
-def nested_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
-    """The times of :func:`record_times` at fixed positions; those of a larger ``t_max`` begin with them."""
-    inner = _positions(first, t_max, per_decade)
-    return np.concatenate([[0.0], inner[inner <= t_max]])
-
-
-def _positions(first: float, last: float, per_decade: int) -> Float:
-    """The fixed positions from about ``first`` to at least ``last``."""
-    low = np.ceil(np.log10(first) * per_decade - 1e-9)
-    high = np.ceil(np.log10(last) * per_decade + 1e-9)
-    return np.asarray(10.0 ** (np.arange(low, high + 1) / per_decade))
 
 
 class RunLog:

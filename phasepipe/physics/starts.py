@@ -7,35 +7,26 @@ Every start has its own random stream, keyed by (seed, N, M, instance, kind, num
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from phasepipe.physics.arguments import require_integer, require_number
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.ensembles import GAUSSIAN
-from phasepipe.physics.flow import Flow, RunProtocol, run_batch
 from phasepipe.physics.hessian import TangentBasis, lowest_eigenpairs
 from phasepipe.physics.loss_check import check_loss
-from phasepipe.physics.losses import Array, Loss
+from phasepipe.physics.losses import Loss
 from phasepipe.physics.problem import Problem
+from phasepipe.physics.protocol import Flow, RunProtocol
+from phasepipe.physics.spectral_weight import SPECTRAL_REGULARISATION, optimal_weight
 from phasepipe.physics.sphere import tangent, to_sphere
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.physics.threads import one_blas_thread
 
-SPECTRAL_REGULARISATION = 0.01  # bounds the weight by -100; the overlap is within 0.1 % of the optimal one
 _NEVER = 1e-300  # gradient tolerance that no run reaches
-
-
-class StartKind(IntEnum):
-    """Kinds of start; values are part of the store format and of the random keys."""
-
-    RANDOM = 0
-    WARM = 1
-    SPECTRAL = 2
-    CURVATURE = 3
-    THRESHOLD = 4
 
 
 def _gaussians(problem: Problem, kind: StartKind, count: int, seed: int, first: int) -> NDArray[np.float64]:
@@ -87,25 +78,6 @@ def warm(problem: Problem, count: int, seed: int, *, m0: float, first: int = 0) 
     signal = np.broadcast_to(problem.signal, directions.shape)
     across = to_sphere(tangent(signal, directions))
     return np.asarray(to_sphere(m0 * signal + np.sqrt(1 - m0**2) * across))
-
-
-def optimal_weight(y: Array, regularisation: float = 0.0) -> Array:
-    """Weight ``f(y) = 1 - (1 + r) / (y² + r)``; ``r = 0`` is the optimal ``1 - 1 / y²``.
-
-    See docs/explanation/physics.md §9.
-
-    A positive ``r`` bounds the weight below by ``-1 / r``; ``r = sqrt(2 alpha) - 1`` is the choice of
-    Mondelli & Montanari, arXiv:1708.05932.
-
-    Parameters
-    ----------
-    y
-        Labels, any shape.
-    regularisation
-        ``r``, at least 0.
-    """
-    weight: Array = 1 - (1 + regularisation) / (y * y + regularisation)
-    return weight
 
 
 @one_blas_thread()

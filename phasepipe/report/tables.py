@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from phasepipe.analysis import steering_text
+from phasepipe.analysis import rounds_text
 from phasepipe.analysis.text import number, with_interval, with_stored_interval
 
 
@@ -78,7 +78,7 @@ def form_rows(scaling: xr.Dataset, name: str) -> Table | None:
 
 def round_rows(rounds: xr.Dataset) -> Table:
     """What every round of the key ``precision`` added, and alpha_50 afterwards."""
-    header, rows = steering_text.round_rows(rounds)
+    header, rows = rounds_text.round_rows(rounds)
     wanted = f"±{float(rounds['wanted']):g} is wanted"
     return Table(f"Rounds that the sweep added to its grid (round 0): {wanted}", header, rows)
 

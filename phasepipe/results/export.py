@@ -20,8 +20,9 @@ import xarray as xr
 import zarr
 
 from phasepipe.errors import UserError, reason_of
+from phasepipe.results.contents import STAGES, TABLES
 from phasepipe.results.descriptor import Field, describe, table_field
-from phasepipe.results.tree import STAGES, TABLES, open_sweep
+from phasepipe.results.tree import open_sweep
 from phasepipe.store.atomic import replacing
 from phasepipe.store.folder import SweepFolder, obstacle, shown
 from phasepipe.store.history import HISTORY

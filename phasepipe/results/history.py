@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from phasepipe.results.tree import REDUCED, STAGES, TABLES
+from phasepipe.results.contents import REDUCED, STAGES, TABLES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.history import past_entries
 from phasepipe.store.opening import open_guarded, read_attributes

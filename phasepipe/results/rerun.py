@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import record_times
+from phasepipe.physics.record_times import record_times
 from phasepipe.simulation.draws import check_digests, chosen_keys, draw_problem, draw_starts
 from phasepipe.simulation.prediction import window_end
 from phasepipe.simulation.runs import run_instances

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from phasepipe.analysis.steering_text import progress
+from phasepipe.analysis.rounds_text import progress
 from phasepipe.execution.cost import block_seconds
 from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.specification.sweep import Sweep

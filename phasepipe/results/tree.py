@@ -8,14 +8,12 @@ from pathlib import Path
 import xarray as xr
 
 from phasepipe.errors import SweepError
+from phasepipe.results import accessor  # noqa: F401  registers tree.phase
+from phasepipe.results.contents import REDUCED, STAGES, TABLES
 from phasepipe.results.summary import SweepTree
 from phasepipe.specification.base import shown
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_chunked, refuse_mixture
-
-STAGES = ("instances", "runs", "spectra")
-TABLES = ("theory", "success", "scaling", "fate", "dynamics", "flow_threshold", "precision")
-REDUCED = ("counts", "recovery", "window", "decision", "course", "curvature")  # tables of phasepipe reduce
 
 
 def open_sweep(path: str | Path, trust: bool = False) -> xr.DataTree:

@@ -13,11 +13,11 @@ import zarr
 from pydantic import ValidationError
 
 from phasepipe.errors import UserError
-from phasepipe.physics.flow import run_batch
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.starts import StartKind
-from phasepipe.results.tree import STAGES, TABLES
+from phasepipe.physics.start_kinds import StartKind
+from phasepipe.results.contents import STAGES, TABLES
 from phasepipe.simulation.draws import chosen_keys, draw_problem, draw_starts
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder

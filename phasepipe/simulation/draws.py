@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from phasepipe.errors import UserError
 from phasepipe.physics import starts
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.specification.sweep import StartKey, Sweep
 
 _PREPARATION = 100.0  # time of the flow that prepares threshold starts

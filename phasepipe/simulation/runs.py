@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.continuation import RunStates
-from phasepipe.physics.flow import RunProtocol, run_batch
 from phasepipe.physics.problem import Problem
+from phasepipe.physics.protocol import RunProtocol
 from phasepipe.simulation.prediction import LabelPredictor
 from phasepipe.specification.sweep import Sweep
 
@@ -25,7 +26,7 @@ def run_instances(
 ) -> xr.Dataset:
     """Run the starts ``points`` of ``problems`` with the loss of the sweep and the prediction from labels.
 
-    ``points`` holds one array (starts, N) per problem; see :func:`phasepipe.physics.flow.run_batch`.
+    ``points`` holds one array (starts, N) per problem; see :func:`phasepipe.physics.batch.run_batch`.
     """
     loss = sweep.loss.build()
     predicting = replace(protocol, predictor=LabelPredictor(loss, problems[0].N))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.specification.sweep import Sweep
 
 

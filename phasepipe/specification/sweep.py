@@ -21,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from phasepipe.physics.flow import Descent, Flow, RunProtocol
 from phasepipe.physics.problem import measurement_count
-from phasepipe.physics.records import nested_times
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.protocol import Descent, Flow, RunProtocol
+from phasepipe.physics.record_times import nested_times
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.specification.base import Count, Dimension, Model, Real, Time, Whole, repeated
 from phasepipe.specification.cluster import ClusterSpec, LocalCluster
 from phasepipe.specification.dynamics import DescentSpec, DynamicsSpec, FlowSpec

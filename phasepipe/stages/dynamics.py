@@ -21,7 +21,7 @@ from phasepipe.errors import UserError
 from phasepipe.execution.cluster import connect
 from phasepipe.execution.progress import reporting
 from phasepipe.log import logger, logging_to
-from phasepipe.physics.records import record_times
+from phasepipe.physics.record_times import record_times
 from phasepipe.specification.dynamics_theory import DynamicsTheory
 from phasepipe.specification.loss import LossSpec
 from phasepipe.specification.sweep import Sweep

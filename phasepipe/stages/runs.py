@@ -20,7 +20,7 @@ from phasepipe.execution.filling import Filling, fill_stores
 from phasepipe.physics.continuation import RunStates, no_states, state_length
 from phasepipe.physics.outcomes import Outcome, unfinished
 from phasepipe.physics.problem import Problem
-from phasepipe.physics.records import nested_times
+from phasepipe.physics.record_times import nested_times
 from phasepipe.physics.steps import records_passed
 from phasepipe.simulation.draws import check_digests, chosen_keys, draw_problem, draw_starts
 from phasepipe.simulation.prediction import window_end

@@ -10,7 +10,7 @@ import xarray as xr
 from phasepipe.analysis.sizes import join_sizes
 from phasepipe.analysis.success import success_table
 from phasepipe.log import logger, logging_to
-from phasepipe.physics.records import record_times
+from phasepipe.physics.record_times import record_times
 from phasepipe.specification.start_groups import start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.attributes import ATTRIBUTES

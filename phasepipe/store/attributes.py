@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.store.layout import Status
 from phasepipe.variables import COORDINATES, ENGINE, flags
 

@@ -77,7 +77,8 @@ def _specification_hashes(sweep: Sweep) -> dict[str, str]:
 
 def theory_hash() -> str:
     """Hash of all theory code; stored results for N to infinity are recomputed when it changes."""
-    files = [*sorted((_PACKAGE / "theory").glob("*.py")), _PACKAGE / "physics" / "losses.py"]
+    files = sorted((_PACKAGE / "theory").glob("*.py"))
+    files += [_PACKAGE / "physics" / name for name in ("losses.py", "spectral_weight.py")]
     return hashlib.sha256("".join(source_hash(file.read_text()) for file in files).encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
 """Predictions for N to infinity and predictions from labels: thresholds, bulk, edge and outlier."""
 
-from phasepipe.physics.starts import optimal_weight
+from phasepipe.physics.spectral_weight import optimal_weight
 from phasepipe.theory.complexity import CriticalPoints, complexity, landscape_outlier
 from phasepipe.theory.density import bulk_density, bulk_resolvent
 from phasepipe.theory.dynamics import dynamics

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phasepipe.physics.losses import Loss
-from phasepipe.physics.starts import optimal_weight
+from phasepipe.physics.spectral_weight import optimal_weight
 from phasepipe.theory.initial import initial_spectrum, initial_transition
 from phasepipe.theory.landscape import marginal_minima, threshold_band, trivialisation
 from phasepipe.theory.line import ThresholdLine

@@ -19,7 +19,7 @@ from phasepipe.analysis.time_limit import alpha_50_over_time, if_all_recover
 from phasepipe.figures.scaling_tables import success_curves_table
 from phasepipe.figures.style import THEORY, size_colours, size_markers
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.specification.sweep import Sweep
 from study.claims.finding import Tables
 

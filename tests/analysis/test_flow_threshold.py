@@ -9,7 +9,7 @@ import xarray as xr
 from phasepipe.analysis.flow_threshold import flow_threshold
 from phasepipe.analysis.late_time import Cell, late_times
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.records import record_times
+from phasepipe.physics.record_times import record_times
 
 TRUTH, SHIFT, SLOPE, DRIFT, EXPONENT = 4.13, -1.2, 0.25, 0.15, 0.8
 TIMES = record_times(300.0, 8)

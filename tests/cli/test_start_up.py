@@ -35,6 +35,14 @@ def test_importing_loads_nothing_heavy(module):
     assert not set(HEAVY) & set(loaded)
 
 
+@pytest.mark.parametrize(
+    "module", ["results.status", "results.history", "report.page", "execution.job", "cli.run"]
+)
+def test_what_only_reads_tables_loads_no_numerical_library(module):
+    loaded = python(f"import sys, phasepipe.{module}; print(*sys.modules)").split()
+    assert not {"scipy", "numba", "matplotlib", "statsmodels", "distributed"} & set(loaded)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_loads_nothing_heavy(command):
     code = f"import sys, atexit\natexit.register(lambda: print('LOADED', *sys.modules))\n{MAIN}"

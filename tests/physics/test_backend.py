@@ -9,10 +9,11 @@ import pytest
 
 import phasepipe as pp
 from phasepipe.physics import arrays
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.records import record_times
+from phasepipe.physics.protocol import Descent, Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 from phasepipe.simulation.prediction import LabelPredictor
 
 LOSS = pp.NormalisedQuartic(a=0.01)

@@ -18,8 +18,9 @@ COMPILED_FOR = {"Haswell": "haswell", "SkylakeX": "skylake-avx512"}
 RUNS_ALONE_AND_TOGETHER = """
 import numpy as np
 import phasepipe as pp
-from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
-from phasepipe.physics.records import record_times
+from phasepipe.physics.batch import run_batch
+from phasepipe.physics.protocol import Descent, Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 from phasepipe.simulation.prediction import LabelPredictor
 
 loss = pp.NormalisedQuartic(0.01)
@@ -127,8 +128,9 @@ RUNS_IN_HEX = """
 import dataclasses
 import hashlib
 import numpy as np
-from phasepipe.physics.flow import Flow, RunProtocol, run_batch
-from phasepipe.physics.records import record_times
+from phasepipe.physics.batch import run_batch
+from phasepipe.physics.protocol import Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 from phasepipe.simulation.prediction import LabelPredictor
 import phasepipe as pp
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 import phasepipe as pp
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.continuation import RunStates
 from phasepipe.physics.field import GradientField
-from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.records import record_times
+from phasepipe.physics.protocol import Descent, Flow, RunProtocol
+from phasepipe.physics.record_times import record_times
 
 LOSS = pp.NormalisedQuartic(a=0.01)
 SMOOTH = pp.NormalisedQuartic(a=1.0)
@@ -196,7 +197,7 @@ def test_instances_that_do_not_stay_in_the_cache_together_get_the_same_bits(monk
     starts = [pp.starts.random(problem, 3 + number, seed=9) for number, problem in enumerate(problems)]
     loss, found = pp.NormalisedQuartic(0.1), []
     for together in (4, 3, 1):
-        monkeypatch.setattr("phasepipe.physics.flow._CACHE", together * problems[0].M * 32 * 4)
+        monkeypatch.setattr("phasepipe.physics.batch._CACHE", together * problems[0].M * 32 * 4)
         first = run_batch(problems, loss, starts, RunProtocol(dynamics, record_times(3, 4)))
         further = RunProtocol(dynamics, record_times(30, 4), snapshots=np.array([5]))
         found.append(run_batch(problems, loss, starts, further, states=RunStates(first["state"].values)))

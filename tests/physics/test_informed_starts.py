@@ -6,7 +6,8 @@ import pytest
 import phasepipe as pp
 from phasepipe.physics.ensembles import Signs
 from phasepipe.physics.hessian import tangent_hessian
-from phasepipe.physics.starts import SPECTRAL_REGULARISATION, StartKind, optimal_weight
+from phasepipe.physics.spectral_weight import SPECTRAL_REGULARISATION, optimal_weight
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.physics.streams import Stream, generator
 from phasepipe.theory import spectral_start
 from phasepipe.theory.initial import initial_spectrum

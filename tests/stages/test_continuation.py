@@ -12,10 +12,11 @@ import xarray as xr
 import zarr
 
 import phasepipe as pp
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.continuation import RunStates
-from phasepipe.physics.flow import Descent, Flow, RunProtocol, run_batch
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.records import nested_times
+from phasepipe.physics.protocol import Descent, Flow, RunProtocol
+from phasepipe.physics.record_times import nested_times
 from phasepipe.results.status import take_census
 from phasepipe.results.verify import verify
 from phasepipe.stages.instances import draw_instances

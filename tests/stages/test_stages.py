@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import phasepipe as pp
-from phasepipe.physics.flow import run_batch
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.results.refine import propose, refined_cells
 from phasepipe.results.verify import verify

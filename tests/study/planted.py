@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 
 
 def planted_counts(midpoints, runs=400, seed=0):

@@ -10,7 +10,7 @@ from scipy.stats import norm, ttest_ind
 
 from phasepipe.analysis.summaries import clustered_mean
 from phasepipe.physics.outcomes import Outcome
-from phasepipe.physics.starts import StartKind
+from phasepipe.physics.start_kinds import StartKind
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_store
 from study import predictions

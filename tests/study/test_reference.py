@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phasepipe.physics.flow import run_batch
+from phasepipe.physics.batch import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.simulation.draws import draw_problem, draw_starts
 from phasepipe.specification.start_groups import start_groups
