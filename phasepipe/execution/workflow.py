@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -119,7 +120,10 @@ def run_workflow(run: WorkflowRun) -> None:
     try:
         from snakemake.cli import main
 
-        main(run.arguments())
+        try:
+            main(run.arguments())
+        finally:
+            _cancel_timers()
     except KeyboardInterrupt:
         pass  # signal_received() tells which
     except SystemExit as end:
@@ -133,3 +137,10 @@ def run_workflow(run: WorkflowRun) -> None:
     number = signal_received()
     if number is not None:
         sys.exit(128 + number)
+
+
+def _cancel_timers() -> None:
+    """Let this process end: Snakemake leaves a timer of a second behind, for its next look at the jobs."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()

@@ -59,6 +59,8 @@ def relate_fates(sweep: Sweep, folder: SweepFolder, log: Path | None = None) -> 
         mixed = [most_mixed(share) for share in table["share_recovered"].values]
         cells = table.isel(alpha=xr.DataArray(mixed, dims="N")).rename(alpha="cell_alpha")
         save(fate_figure(cells), folder, "fate", cells.to_dataframe().reset_index())
+        if table["auc"].isnull().all():
+            logger.info("fate: no cell has %d recovered and %d other runs", _LEAST, _LEAST)
         for name in QUANTITIES:
             auc = table["auc"].sel(quantity=name)
             if auc.notnull().any():

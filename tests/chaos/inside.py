@@ -102,6 +102,7 @@ def finish() -> None:
     from phasepipe.execution.job import one_sentence
     from phasepipe.report.page import write_report
     from phasepipe.stages.analysis import analyse_runs
+    from phasepipe.stages.fate import relate_fates
     from phasepipe.stages.scaling import study_scaling
     from phasepipe.stages.theory import predict_thresholds
     from phasepipe.store.folder import SweepFolder
@@ -114,6 +115,7 @@ def finish() -> None:
         if not folder.table("theory").exists():
             predict_thresholds(sweep, folder, log)
         analyse_runs(sweep, folder, log)
+        relate_fates(sweep, folder, log)
         study_scaling(sweep, folder, log)
         write_report(sweep, folder, log)
 

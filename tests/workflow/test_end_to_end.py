@@ -24,7 +24,7 @@ def assert_refused(code, output, *words):
 def test_a_sweep_gives_stores_a_table_and_figures(finished):
     for name in ("success.png", "success.svg", "success.pdf"):
         assert (finished.results / "figures" / name).stat().st_size > 1000
-    for stage in ("descent", "theory", "analysis", "report"):
+    for stage in ("descent", "theory", "analysis", "fates", "report"):
         assert (finished.results / "logs" / f"{stage}.log").read_text().strip()
         assert (finished.results / "benchmarks" / f"{stage}.tsv").exists()
     assert not list(finished.results.rglob("*.lock"))
@@ -79,7 +79,14 @@ def test_growth_is_seen_whatever_snakemake_remembers(project, configuration, mem
     before = {file: file.read_bytes() for file in project.root.rglob("*.done")}
     code, said = project.snakemake("--dry-run", *triggers)
     assert code == 0
-    for rule in ("run_descent", "predict_thresholds", "analyse_runs", "study_scaling", "write_report"):
+    for rule in (
+        "run_descent",
+        "predict_thresholds",
+        "analyse_runs",
+        "relate_fates",
+        "study_scaling",
+        "write_report",
+    ):
         assert re.search(rf"^{rule} +1$", said, re.MULTILINE)
     # the reason names the grid by its digest, and does not write it out
     assert '"measurements"' not in said

@@ -73,7 +73,7 @@ DYNAMICS_FIGURES = ["dynamics", "dynamics-success", "dynamics-alpha50", "dynamic
 # figures that only some sweeps have
 FIGURES = [*(HESSIAN_FIGURES if HAS_SNAPSHOTS else []), *(DYNAMICS_FIGURES if SWEEP.dynamics_theory else [])]
 # tables of the rule analyse_runs
-ANALYSED = ("success", "fate", *(["flow_threshold"] if SWEEP.zero_signal else []))
+ANALYSED = ("success", *(["flow_threshold"] if SWEEP.zero_signal else []))
 
 
 def receipts(stage):
@@ -114,6 +114,6 @@ def final_outputs(wildcards):
     """
     stages = ["runs", "spectra"] if HAS_SNAPSHOTS else ["runs"]
     asked = [receipts(stage)[-1] for stage in stages]
-    asked += [table_receipts(table)[-1] for table in ("theory", "scaling", *ANALYSED)]
+    asked += [table_receipts(table)[-1] for table in ("theory", "scaling", "fate", *ANALYSED)]
     asked += [f"{RESULTS}/{{sweep}}/figures/{name}.png" for name in FIGURES]
     return [f"{RESULTS}/{SWEEP.name}/report.html", *(path.format(sweep=SWEEP.name) for path in asked)]

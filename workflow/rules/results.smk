@@ -46,7 +46,6 @@ rule analyse_runs:
         *(receipt for table in ANALYSED for receipt in table_receipts(table)),
         picture("success", "Recovery"),
         picture("loss", "Recovery"),
-        picture("fate", "Curvature"),
         multiext(f"{RESULTS}/{{sweep}}/figures/success", ".svg", ".pdf"),
         multiext(f"{RESULTS}/{{sweep}}/figures/loss", ".svg", ".pdf"),
         *flow_threshold_figure(),
@@ -54,14 +53,37 @@ rule analyse_runs:
         f"{RESULTS}/{{sweep}}/logs/analysis.log",
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/analysis.tsv"
+    # longer than relate_fates in a small sweep
+    priority: 1
     conda:
         "../envs/phasepipe.yaml"
     params:
         grid=GRID,
     message:
-        "Estimate success and fates of {wildcards.sweep}"
+        "Estimate success of {wildcards.sweep}"
     script:
         "../scripts/analyse_runs.py"
+
+
+rule relate_fates:
+    input:
+        receipts("runs"),
+        table_receipts("theory"),
+    output:
+        table_receipts("fate"),
+        picture("fate", "Curvature"),
+    log:
+        f"{RESULTS}/{{sweep}}/logs/fates.log",
+    benchmark:
+        f"{RESULTS}/{{sweep}}/benchmarks/fates.tsv"
+    conda:
+        "../envs/phasepipe.yaml"
+    params:
+        grid=GRID,
+    message:
+        "Relate the fates of {wildcards.sweep} to early quantities"
+    script:
+        "../scripts/relate_fates.py"
 
 
 rule study_scaling:
@@ -75,7 +97,7 @@ rule study_scaling:
     benchmark:
         f"{RESULTS}/{{sweep}}/benchmarks/scaling.tsv"
     # the longest of those that run side by side
-    priority: 1
+    priority: 2
     conda:
         "../envs/phasepipe.yaml"
     params:
@@ -127,7 +149,7 @@ rule draw_dynamics:
 rule write_report:
     input:
         receipts("runs"),
-        *(table_receipts(table) for table in ("theory", "scaling", *ANALYSED)),
+        *(table_receipts(table) for table in ("theory", "scaling", "fate", *ANALYSED)),
         receipts("spectra") if HAS_SNAPSHOTS else [],
         table_receipts("dynamics", SWEEP.dynamics_digest()) if SWEEP.dynamics_theory else [],
         [f"{RESULTS}/{{sweep}}/figures/{name}.png" for name in FIGURES],
