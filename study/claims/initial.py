@@ -59,7 +59,7 @@ def _figure(found: Mapping[str, Tables]) -> Figure:
     for column, tables in enumerate(found.values()):
         _draw(grid[0, column], grid[1, column], tables)
     grid[0, 0].set_ylabel("squared overlap $q_0$")
-    grid[1, 0].set_ylabel("share most informative φ")
+    grid[1, 0].set_ylabel("share with the largest overlap")
     grid[0, 0].legend(fontsize=6)
     return figure
 
