@@ -155,6 +155,17 @@ def test_a_dry_run_and_the_linter_touch_nothing(tmp_path, configuration, new_pro
     assert not (project.root / "results").exists()
 
 
+def test_the_theory_starts_with_a_descent_that_claims_all_cores(tmp_path, configuration, new_project):
+    project = new_project(
+        tmp_path / "project", configuration(**SWEEP, cluster={"kind": "local", "workers": 1})
+    )
+    targets = [f"results/small/{name}.done" for name in ("theory", "runs/N12")]
+    code, said = project.snakemake(*targets, cores=("--cores", "1"))
+    assert code == 0, said
+    begun = [said.index(message) for message in ("Compute the thresholds", "Run gradient descent")]
+    assert max(begun) < said.index("Finished jobid"), said
+
+
 def test_the_threshold_of_the_flow_is_found_only_without_a_signal(tmp_path, configuration, new_project):
     project = new_project(tmp_path / "fresh", configuration(**SWEEP))
     assert "flow-threshold" not in project.snakemake("--dry-run")[1]

@@ -65,6 +65,14 @@ def cores_of_blocks(wildcards):
     return 1 if computed_here(SWEEP) else all_cores(wildcards)
 
 
+def cores_of_light_job(wildcards):
+    """None on this machine beside a stage that claims all: both start at once, and that stage needs one core at first.
+
+    The scheduler starts nothing while no core is free, so this holds for jobs that are ready when that stage is.
+    """
+    return 0 if workflow.local_exec and not computed_here(SWEEP) else 1
+
+
 # what the runs at all N depend on: after a change rules run again, and compute only what is new
 GRID = SWEEP.grid_digest()
 HAS_SNAPSHOTS = len(SWEEP.snapshot_indices()) > 0

@@ -12,6 +12,7 @@ rule predict_thresholds:
         f"{RESULTS}/{{sweep}}/benchmarks/theory.tsv"
     conda:
         "../envs/phasepipe.yaml"
+    threads: cores_of_light_job
     params:
         grid=GRID,
     message:
