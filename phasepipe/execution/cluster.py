@@ -6,10 +6,9 @@ import gc
 import json
 import logging
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,13 @@ from distributed.system import MEMORY_LIMIT
 
 from phasepipe.errors import ClusterError
 from phasepipe.execution.credentials import Credentials, credentials_from, make_credentials
-from phasepipe.execution.short_process import ONE_BLAS_THREAD
+from phasepipe.execution.forking import (
+    METHOD,
+    WORKER_ENVIRONMENT,
+    environment,
+    prepare_workers,
+    putting_off_signals,
+)
 from phasepipe.execution.slurm import slurm_client
 from phasepipe.files import read_regular
 from phasepipe.specification.cluster import (
@@ -39,14 +44,8 @@ logger = logging.getLogger("phasepipe")
 _CONNECT_TIMEOUT = 10.0  # seconds within which a scheduler must answer
 _FIRST_WARNING, _WARNING_INTERVAL = 10.0, 60.0  # seconds without workers before the first and next warnings
 
-_WORKER_ENVIRONMENT = {
-    **ONE_BLAS_THREAD,
-    # by default glibc returns arrays above 128 kB to the system at once, and new arrays cause page faults: a
-    # third of all page faults of a worker in a short stage at N = 512, including its start
-    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(2**25)),
-}
 _CONFIG = {
-    "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     "distributed.scheduler.allowed-failures": 3,
     "distributed.admin.tick.limit": "30 s",
     # a paused worker would wait for ever: it holds no results that could be freed. At 95 % of its memory it
@@ -118,47 +117,11 @@ def connect(spec: ClusterSpec, cores: int | None = None) -> Iterator[Client]:
                 yield client
         elif isinstance(spec, SlurmCluster):
             given = make_credentials() if spec.security is None else credentials_from(spec.security)
-            with dask.config.set(_SLURM_CONFIG), slurm_client(spec, _WORKER_ENVIRONMENT, given) as client:
+            with dask.config.set(_SLURM_CONFIG), slurm_client(spec, WORKER_ENVIRONMENT, given) as client:
                 yield client
         else:
             with _existing(spec) as client:
                 yield client
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for processes that start meanwhile; Dask would not override the user's."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _putting_off_signals() -> Iterator[None]:
-    """Start processes undisturbed: they ignore Ctrl-C, which a terminal sends to all; SIGTERM comes later.
-
-    Dask prints a traceback when it closes a cluster whose start was interrupted.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    put_off: list[int] = []
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    terminate = signal.signal(signal.SIGTERM, lambda number, _: put_off.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGINT, interrupt)
-        if put_off:
-            signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager
@@ -176,8 +139,13 @@ def _starting() -> Iterator[None]:
 @contextmanager
 def _local(workers: int) -> Iterator[Client]:
     security = make_credentials().security()
-    with _environment(_WORKER_ENVIRONMENT), ExitStack() as started:
-        with _putting_off_signals(), _starting():
+    with (
+        dask.config.set({"distributed.worker.multiprocessing-method": METHOD}),
+        environment(WORKER_ENVIRONMENT),
+        ExitStack() as started,
+    ):
+        with putting_off_signals(), _starting():
+            prepare_workers()
             cluster = started.enter_context(
                 LocalCluster(
                     protocol="tls://",

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from phasepipe.errors import UserError
 from phasepipe.execution.interruption import SENTENCE, end_script_on_signals, workflow_speaks
 from phasepipe.execution.receipts import write_receipts
+from phasepipe.execution.short_process import end_job
 from phasepipe.specification.configuration import load_sweep
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.folder import SweepFolder
@@ -57,8 +58,11 @@ def _end(log: Path, sentence: str, silent: bool = False) -> None:
     sys.exit(1 if silent else f"phasepipe: {sentence}")
 
 
-def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], None]) -> None:
-    """Run a stage that computes in blocks; the output at each N is a receipt of what was requested."""
+def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], None]) -> NoReturn:
+    """Run a stage that computes in blocks; the output at each N is a receipt of what was requested.
+
+    Ends the process, as :func:`run_stages` does.
+    """
     log = Path(snakemake.log[0])
     with one_sentence(log):
         sweep, folder = _asked(snakemake)
@@ -66,10 +70,11 @@ def run_blocks(snakemake: Any, stage: Callable[[Sweep, SweepFolder, int, Path], 
         stage(grown_sweep(sweep, folder), folder, snakemake.threads, log)
         grown = grown_sweep(sweep, folder)
         write_receipts([*map(Path, snakemake.output)], [grown.grid_key(N) for N in grown.N])
+    end_job()
 
 
-def run_stages(snakemake: Any, *stages: Callable[[Sweep, SweepFolder, Path], None]) -> None:
-    """Run stages that cover all N, one after the other, in this process.
+def run_stages(snakemake: Any, *stages: Callable[[Sweep, SweepFolder, Path], None]) -> NoReturn:
+    """Run stages that cover all N, one after the other, in this process, and end it.
 
     Stages write the output files of the rule themselves, except for the receipts of tables, two for each.
 
@@ -86,6 +91,7 @@ def run_stages(snakemake: Any, *stages: Callable[[Sweep, SweepFolder, Path], Non
         receipts = [path for path in map(Path, snakemake.output) if path.suffix == ".done"]
         for pair in zip(receipts[::2], receipts[1::2], strict=True):
             write_receipts(pair, [grids])
+    end_job()
 
 
 def _asked(snakemake: Any) -> tuple[Sweep, SweepFolder]:

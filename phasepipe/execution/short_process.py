@@ -1,9 +1,13 @@
-"""Settings of processes that run one job: when Python looks for garbage, and how many threads BLAS uses."""
+"""Begin and end of processes that run one job: looking for garbage, threads of BLAS, and leaving at once."""
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import sys
+from contextlib import suppress
+from typing import NoReturn
 
 # Several threads slow the small products of a job down, wait for each other at full load, and sum in another
 # order.
@@ -26,3 +30,12 @@ def collect_rarely() -> None:
     all. Searching them again and again took a quarter of its time.
     """
     gc.set_threshold(100_000, 20, 100)
+
+
+def end_job() -> NoReturn:
+    """End this process, whose job has succeeded, without taking its modules apart, which takes 0.4 s."""
+    atexit._run_exitfuncs()  # as at every end; those of logging and multiprocessing are among them
+    with suppress(OSError):  # nobody reads what it says
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)

@@ -165,7 +165,9 @@ class Workflow:
         return found
 
     def workers(self) -> list[psutil.Process]:
-        return self._with("multiprocessing.spawn")
+        found = self._with("multiprocessing.forkserver")
+        servers = {process.pid for process in found}
+        return [process for process in found if process.ppid() in servers]
 
     def script(self) -> int | None:
         scripts = [process.pid for process in self._with(".snakemake/scripts") if process.name() != "sh"]

@@ -209,10 +209,10 @@ def test_same_bits_for_a_sweep_that_grew(run_sweep, reference, tmp_path):
 
 
 UNABLE_TO_START = """
-from phasepipe.execution import cluster
+from phasepipe.execution import cluster, forking
 from phasepipe.specification.cluster import LocalCluster
 
-cluster._CONFIG["distributed.nanny.pre-spawn-environ"] = {"PYTHONHOME": "/nowhere"}
+forking.WORKER_ENVIRONMENT["PYTHONHOME"] = "/nowhere"
 if __name__ == "__main__":
     try:
         cluster.connect(LocalCluster(workers=1)).__enter__()
