@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasepipe.physics.arrays import Vectors
+from phasepipe.physics.cache_size import cached_bytes
 from phasepipe.physics.chebyshev import ChebyshevIntegrator
 from phasepipe.physics.continuation import RunStates, no_states
 from phasepipe.physics.field import GradientField
@@ -25,11 +26,6 @@ from phasepipe.physics.steps import Steps, reached
 from phasepipe.physics.threads import one_blas_thread
 
 Int = NDArray[np.intp]
-
-# Bytes of sensing matrices that runs are integrated with at a time. Integrated together, 12 instances at
-# N = 1024 (110 MB) took 1.6 times as long as one after the other, and 64 at N = 256 (35 MB) 1.15 times as
-# long as by 16.
-_CACHE = 9_500_000
 
 
 @one_blas_thread()
@@ -102,9 +98,10 @@ def run_batch(
 
 
 def _groups(field: GradientField, device: str) -> list[slice]:
-    """Runs that are integrated together: those of as many instances as stay in the cache of a processor."""
-    instances = len(field.problems)
-    together = max(1, _CACHE // (field.M * field.N * field.dtype.itemsize)) if device == "cpu" else instances
+    """Runs that are integrated together: those of as many instances as stay in the caches of a processor."""
+    instances = together = len(field.problems)
+    if device == "cpu" and instances > 1:
+        together = max(1, cached_bytes() // (field.M * field.N * field.dtype.itemsize))
     edges = np.searchsorted(field.owner, [*range(0, instances, together), instances]).tolist()
     return [slice(first, last) for first, last in pairwise(edges)]
 

@@ -197,7 +197,8 @@ def test_instances_that_do_not_stay_in_the_cache_together_get_the_same_bits(monk
     starts = [pp.starts.random(problem, 3 + number, seed=9) for number, problem in enumerate(problems)]
     loss, found = pp.NormalisedQuartic(0.1), []
     for together in (4, 3, 1):
-        monkeypatch.setattr("phasepipe.physics.batch._CACHE", together * problems[0].M * 32 * 4)
+        size = together * problems[0].M * 32 * 4
+        monkeypatch.setattr("phasepipe.physics.batch.cached_bytes", lambda size=size: size)
         first = run_batch(problems, loss, starts, RunProtocol(dynamics, record_times(3, 4)))
         further = RunProtocol(dynamics, record_times(30, 4), snapshots=np.array([5]))
         found.append(run_batch(problems, loss, starts, further, states=RunStates(first["state"].values)))
