@@ -12,11 +12,11 @@ from typing import Any, cast
 from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
-from threadpoolctl import threadpool_limits
 
 from phasepipe.errors import UserError
 from phasepipe.execution.progress import Reporter
 from phasepipe.log import logger
+from phasepipe.physics.threads import one_blas_thread
 from phasepipe.store.layout import Block
 
 Tally = Mapping[str, int]
@@ -24,7 +24,7 @@ Compute = Callable[[Block], Tally]
 
 _NAMED_FAILURES = 5  # failures named in the error message; the log contains all
 _POLL = 0.1  # seconds between checks for finished blocks; the scheduler assigns the next ones without us
-_WORKER_CHECK = 1.0  # seconds between checks for workers
+_WORKER_CHECK = 5.0  # seconds between checks for workers
 WORKER_PATIENCE = 120.0  # seconds without any worker after which a stage fails
 
 
@@ -63,7 +63,7 @@ class BlockTask:
 
 def _compute_single_threaded(compute: Compute, block: Block) -> Tally:
     # workers that a user started may not be limited to one BLAS thread
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         return compute(block)
 
 

@@ -56,10 +56,15 @@ _CONFIG = {
     "distributed.worker.profile.enabled": False,
     # by default Dask checks the delay of every event loop 50 times a second and memory 10 times: in idle
     # processes with two workers this took nearly a tenth of a core, and each check stops a computing thread
-    "distributed.admin.tick.interval": "500 ms",
+    "distributed.admin.tick.interval": "5 s",
+    "distributed.admin.tick.cycle": "5 s",
     "distributed.worker.memory.monitor-interval": "500 ms",
     # values for a dashboard that is not started, in each of these processes: by default twice a second
     "distributed.admin.system-monitor.interval": "5 s",
+    # what a client knows of the workers without asking
+    "distributed.client.scheduler-info-interval": "10 s",
+    # there are no copies of results to be made or removed
+    "distributed.scheduler.active-memory-manager.start": False,
     # pages over HTTP, which need no certificate
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -155,6 +160,7 @@ def _local(workers: int) -> Iterator[Client]:
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",  # any free port: several stages may run at once
                     scheduler_kwargs={"dashboard": False},
+                    scheduler_sync_interval=10,  # seconds between telling the scheduler its name
                     silence_logs=logging.CRITICAL,  # the stage reports dying workers in one sentence
                 )
             )
