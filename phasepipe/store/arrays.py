@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from phasepipe.store.codec import decode, fill_value
+from phasepipe.store.codec import compressor_of, decode, encode, fill_value
 from phasepipe.store.shards import Place, index_size, merge, read_index
 
 _SHARDED, _COMPRESSED, _CHECKED = "sharding_indexed", "blosc", "crc32c"
@@ -28,8 +29,10 @@ class StoredArray:
     chunks, files
         Entries of a chunk and of a file along every dimension; a file of an array that is not ``sharded``
         (coordinates, and arrays of earlier versions) is one chunk.
-    sharded, compressed, checked
-        Whether files have an index, whether chunks are compressed, and whether they end with a checksum.
+    sharded, checked
+        Whether files have an index, and whether chunks end with a checksum.
+    compressor
+        How chunks are compressed; None if they are not.
     """
 
     name: str
@@ -39,8 +42,8 @@ class StoredArray:
     chunks: Place
     files: Place
     sharded: bool
-    compressed: bool
     checked: bool
+    compressor: Blosc | None
 
     @classmethod
     def of(cls, name: str, metadata: Mapping[str, Any]) -> StoredArray:
@@ -57,7 +60,9 @@ class StoredArray:
         if sharded:
             inner = codecs[0]["configuration"]
             codecs, chunks = inner["codecs"], _whole_numbers(inner["chunk_shape"])
-        names = [codec["name"] for codec in codecs]
+        compressors = [
+            compressor_of(codec["configuration"]) for codec in codecs if codec["name"] == _COMPRESSED
+        ]
         return cls(
             name,
             np.dtype(str(metadata["data_type"])).newbyteorder("<"),
@@ -66,8 +71,8 @@ class StoredArray:
             chunks,
             files,
             sharded,
-            _COMPRESSED in names,
-            names[-1] == _CHECKED,
+            codecs[-1]["name"] == _CHECKED,
+            compressors[0] if compressors else None,
         )
 
     @property
@@ -139,8 +144,13 @@ class StoredArray:
         ValueError, RuntimeError
             If it is damaged.
         """
-        values = decode(chunk, self.dtype, self.compressed)
+        values = decode(chunk, self.dtype, compressed=self.compressor is not None)
         return values.reshape(self.chunks)
+
+    def encoded(self, values: NDArray[Any]) -> bytes:
+        """A chunk with these values; only coordinates, which are never written here, are not compressed."""
+        assert self.compressor is not None
+        return encode(values, self.compressor)
 
     def empty(self) -> NDArray[Any]:
         """A chunk without written entries."""

@@ -22,7 +22,7 @@ from phasepipe.log import logger
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.arrays import StoredArray
 from phasepipe.store.chunks import OpenedStore
-from phasepipe.store.codec import encode, fill_value
+from phasepipe.store.codec import fill_value
 from phasepipe.store.creation import create
 from phasepipe.store.history import HISTORY, extended, past_entries
 from phasepipe.store.identity import StoreMismatchError, check_identity
@@ -294,7 +294,7 @@ def _chunks(
         part: Any = chunk[tuple(map(slice, here.shape))]  # chunks at the end reach beyond the array
         new: Any = entries[(slice(None), *region[axes:])][here[here >= 0]]
         part[(here >= 0, *map(slice, new.shape[1:]))] = new
-        yield key, encode(chunk)
+        yield key, array.encoded(chunk)
 
 
 def _restore_metadata(path: Path) -> None:

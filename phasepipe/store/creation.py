@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import drafts_of, remove, replacing
-from phasepipe.store.codec import CHECKSUM, CODECS, fill_value
+from phasepipe.store.codec import BLOCK_CODECS, CHECKSUM, fill_value
 from phasepipe.store.layout import Layout
 from phasepipe.store.provenance import code_hashes, provenance
 from phasepipe.store.publishing import publish
@@ -65,7 +65,7 @@ def _fill(group: zarr.Group, sweep: Sweep, layout: Layout) -> None:
             dtype=dtype,
             fill_value=fill_value(dtype),
             dimension_names=variable.dims,
-            compressors=CODECS,
+            compressors=BLOCK_CODECS,
             attributes=cast("dict[str, Any]", variable.attributes() | layout.attributes.get(name, {})),
         )
     others = []

@@ -18,7 +18,6 @@ import numpy as np
 from phasepipe.log import logger
 from phasepipe.store.atomic import flush_all, remove
 from phasepipe.store.chunks import OpenedStore
-from phasepipe.store.codec import encode
 from phasepipe.store.layout import Block, Status
 from phasepipe.store.records import Record, changed_files, done_of, misplaced
 from phasepipe.store.shards import Place
@@ -120,7 +119,7 @@ def _pack(store: OpenedStore, files: Sequence[Path]) -> int:
             chunks[name, tuple(map(int, place.split("/")))] = content
         records[block] = record
         state = np.where(before | done, Status.DONE, Status.PENDING).astype(store.status.dtype)
-        status["status", block] = encode(state)
+        status["status", block] = store.status.encoded(state)
     if records:
         _replace(store, _merged(store, chunks) | changed_files(store, records))
         _replace(store, _merged(store, status))

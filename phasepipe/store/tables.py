@@ -19,7 +19,7 @@ from phasepipe.files import read_regular
 from phasepipe.physics.outcomes import unfinished
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.atomic import replacing
-from phasepipe.store.codec import CODECS
+from phasepipe.store.codec import TABLE_CODECS
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.history import HISTORY, extended
 from phasepipe.store.identity import StoreMismatchError
@@ -242,7 +242,7 @@ def refuse_mixture(archives: Mapping[Path, xr.Dataset]) -> None:
 
 def _to_zarr(table: xr.Dataset, folder: Path) -> None:
     table = _without_text(table)
-    encoding = {str(name): {"compressors": CODECS} for name in table.variables}
+    encoding = {str(name): {"compressors": TABLE_CODECS} for name in table.variables}
     table.to_zarr(
         folder, mode="w", encoding=encoding, consolidated=False, zarr_format=3, write_empty_chunks=True
     )

@@ -15,7 +15,6 @@ from phasepipe.errors import UserError
 from phasepipe.results.tree import open_sweep
 from phasepipe.results.verify import verify
 from phasepipe.store.chunks import OpenedStore
-from phasepipe.store.codec import encode
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.integrity import remove_stale_receipts
 from phasepipe.store.metadata_copy import differing_files, read_skeleton, skeleton_files, write_skeleton
@@ -102,7 +101,7 @@ def test_a_status_that_knows_less_than_the_records_is_found(folder, finished, ru
         shutil.rmtree(store / "status/c")
     else:
         status = OpenedStore.at(store).status
-        nothing = encode(np.zeros(status.chunks, status.dtype))
+        nothing = status.encoded(np.zeros(status.chunks, status.dtype))
         replace_chunk(store, status.key((0,) * status.ndim), nothing)
     remove_stale_receipts(folder.root)
     assert not receipt.exists()

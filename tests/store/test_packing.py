@@ -1,16 +1,22 @@
 """Blocks go from files of their own into the arrays, several to a file, and nothing is lost on the way."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from numcodecs.blosc import SHUFFLE, Blosc
 from zarr.codecs import BytesCodec
 
+import phasepipe.store.creation as creation
 import phasepipe.store.packing as packing
 from phasepipe.results.verify import verify
 from phasepipe.stages.runs import layout
+from phasepipe.store.arrays import StoredArray
 from phasepipe.store.block_store import BlockStore, write_block
-from phasepipe.store.codec import CODECS, decode, encode
+from phasepipe.store.chunks import OpenedStore
+from phasepipe.store.codec import BLOCK_CODECS, CHECKSUM_BYTES, TABLE_CODECS
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.integrity import check_skeleton, find_incomplete_blocks, mark_pending
 from phasepipe.store.packing import pack
@@ -54,16 +60,31 @@ def names(data):
     return 1e3 * data["measurements"] + data["instance"] + data["start_number"] / 8
 
 
+@pytest.mark.parametrize("codecs", [BLOCK_CODECS, TABLE_CODECS])
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", "float32", "float64"])
-def test_a_chunk_has_the_bytes_that_zarr_writes(tmp_path, dtype):
+def test_a_chunk_has_the_bytes_that_zarr_writes(tmp_path, dtype, codecs):
     content = (np.arange(60).reshape(5, 12) ** 2).astype(dtype)
     array = zarr.create_array(
-        str(tmp_path), shape=(5, 12), chunks=(5, 12), dtype=dtype, compressors=CODECS, fill_value=0
+        str(tmp_path), shape=(5, 12), chunks=(5, 12), dtype=dtype, compressors=codecs, fill_value=0
     )
     array[...] = content
     assert isinstance(array.metadata.codecs[0], BytesCodec)
-    assert encode(content) == (tmp_path / "c/0/0").read_bytes()
-    assert (decode(encode(content), content.dtype).reshape(content.shape) == content).all()
+    stored = StoredArray.of("", json.loads((tmp_path / "zarr.json").read_bytes()))
+    assert stored.encoded(content) == (tmp_path / "c/0/0").read_bytes()
+    assert (stored.decoded(stored.encoded(content)) == content).all()
+
+
+def test_a_store_goes_on_with_the_compression_that_it_was_made_with(path, make_sweep, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(creation, "BLOCK_CODECS", TABLE_CODECS)
+        write(path, make_sweep(instances=2))
+    write(path, make_sweep(instances=7))
+    pack(path)
+    store, zstd = OpenedStore.at(path), Blosc("zstd", 3, SHUFFLE)
+    for array in (store.status, *store.data):
+        for block in np.ndindex(store.status.grid):
+            for _, chunk in store.chunks_of(array, block):
+                assert chunk[:-CHECKSUM_BYTES] == zstd.encode(array.decoded(chunk))
 
 
 def test_what_is_added_to_a_file_moves_nothing_in_it():
