@@ -53,7 +53,7 @@ _CELL = ("alpha", "instance")
 INSTANCES = {
     "signal": Variable((*_CELL, "component"), "float64", "signal w*"),
     "labels": Variable((*_CELL, "measurement"), "float64", "labels y"),
-    "digest": Variable(_CELL, "uint64", "digest of the sensing matrix (first 8 bytes of BLAKE2b)"),
+    "digest": Variable(_CELL, "uint64", "digest of the sensing matrix (BLAKE2b of CRC32C checksums)"),
     "sensing": Variable((*_CELL, "measurement", "component"), "float32", "sensing matrix X"),
 }
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -84,6 +86,24 @@ def test_problem_repeats_and_instances_differ():
         pp.Problem.draw(N=20, alpha=2.05, seed=3, instance=5),
     ]
     assert len({first.digest(), *(other.digest() for other in others)}) == 4
+
+
+def test_any_bit_and_the_order_of_the_numbers_decide_the_digest():
+    problem = pp.Problem.draw(N=64, alpha=2.3, seed=3)  # 2.3 parts of those whose checksums are taken
+    assert problem.digest() == 14335385103254562363  # it is part of stores
+    raw, rng = problem.sensing.tobytes(), np.random.default_rng(0)
+    found = {int(problem.digest())}
+    for place in rng.choice(8 * len(raw), 100, replace=False):
+        changed = bytearray(raw)
+        changed[place // 8] ^= 1 << place % 8
+        found.add(_with(problem, changed))
+    found.add(_with(problem, raw[2**14 : 2**15] + raw[: 2**14] + raw[2**15 :]))
+    assert len(found) == 102
+
+
+def _with(problem, content):
+    sensing = np.frombuffer(bytes(content), np.float32).reshape(problem.sensing.shape)
+    return int(replace(problem, sensing=sensing).digest())
 
 
 def test_moments_of_an_instance():

@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 import zarr
 
+import phasepipe as pp
 from phasepipe.execution.blocks import BlocksFailedError
 from phasepipe.results.verify import verify
+from phasepipe.simulation.draws import InstanceMismatchError, check_digests
 from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.runs import run_descent
 from phasepipe.store.folder import SweepFolder
@@ -100,6 +102,13 @@ def test_less_may_be_asked_for_after_the_instances_were_lost(descended, on_worke
     done = stored(descended, "runs")["status"] == Status.DONE
     assert done.isel(instance=slice(3)).all()
     assert not done.isel(instance=3).any()
+
+
+def test_digests_of_earlier_states_are_understood():
+    problems = [pp.Problem.draw(12, 3.0, 1, number) for number in range(3)]
+    check_digests(np.array([problem.former_digest() for problem in problems]), problems)
+    with pytest.raises(InstanceMismatchError, match="instance 0"):
+        check_digests(np.array([problems[1].former_digest()]), problems[:1])
 
 
 def test_an_instance_that_came_out_otherwise_is_refused(descended, on_workers):
