@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from phasepipe.errors import shown
 from phasepipe.physics.losses import Array, Loss
 from phasepipe.physics.problem import Problem
 
@@ -181,8 +182,8 @@ def require_device(device: str) -> None:
     ValueError
         If ``device`` is not one of these.
     """
-    if device not in ("cpu", "gpu") and not device.startswith(_TORCH):
-        raise ValueError(f"device = {device!r} will not do; take 'cpu' or 'gpu'")
+    if device not in ("cpu", "gpu") and not (isinstance(device, str) and device.startswith(_TORCH)):
+        raise ValueError(f"device = {shown(device)} will not do; take 'cpu' or 'gpu'")
 
 
 @cache

@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from phasepipe.physics.arguments import require_flag, require_reals
 from phasepipe.physics.batch import run_batch
 from phasepipe.physics.loss_check import check_loss
 from phasepipe.physics.losses import Loss
-from phasepipe.physics.problem import Problem
+from phasepipe.physics.problem import Problem, require_problem
 from phasepipe.physics.protocol import Descent, Flow, RunProtocol
 from phasepipe.physics.record_times import record_times
 
@@ -120,7 +121,7 @@ def _run(
     snapshots: bool,
     device: str,
 ) -> xr.Dataset:
-    starts = _require_starts(w0, problem.N)
+    starts = _require_starts(w0, require_problem(problem).N)
     times = record_times(t_max, records_per_decade)
     protocol = RunProtocol(
         dynamics,
@@ -128,7 +129,7 @@ def _run(
         recovery_threshold,
         gradient_tolerance,
         dtype,
-        snapshots=np.arange(len(times) if snapshots else 0),
+        snapshots=np.arange(len(times) if require_flag("snapshots", snapshots) else 0),
         device=device,
     )
     runs = run_batch([problem], check_loss(loss), [starts], protocol).drop_vars("state")
@@ -141,9 +142,7 @@ def _run(
 
 def _require_starts(w0: ArrayLike, N: int) -> NDArray[np.float64]:
     """Starts as float64 rows, shape (count, N), after checking that their norms are plausible."""
-    given = np.asarray(w0)
-    if given.dtype.kind not in "fiu":
-        raise TypeError(f"w0 holds {given.dtype}; starts are real numbers")
+    given = require_reals("w0", w0)
     starts = np.atleast_2d(given.astype(np.float64))
     if starts.ndim != 2 or starts.shape[1] != N or len(starts) == 0:
         raise ValueError(f"w0 has shape {given.shape}; starts for N = {N} have shape (count, {N})")

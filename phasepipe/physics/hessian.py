@@ -19,9 +19,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
+from phasepipe.errors import shown
+from phasepipe.physics.arguments import require_flag, require_integer, require_reals
 from phasepipe.physics.loss_check import check_loss
 from phasepipe.physics.losses import Array, Loss, require_loss
-from phasepipe.physics.problem import Problem
+from phasepipe.physics.problem import Problem, require_problem
 from phasepipe.physics.tridiagonal import Tridiagonal
 from phasepipe.variables import SPECTRUM
 
@@ -165,9 +167,12 @@ def spectrum(problem: Problem, loss: Loss, w: Array, k: int = 2, full: bool = Fa
         overlap of ±1 with the signal, where no tangent direction points to the signal.
     """
     check_loss(loss)
-    points = _on_sphere(w, problem.N)
+    w = require_reals("w", w)
+    points = _on_sphere(w, require_problem(problem).N)
     _require_count(k, problem.N - 1)
-    directions = _signal_directions(points, problem.signal, resolution=float(np.finfo(w.dtype).eps))
+    require_flag("full", full)
+    resolution = float(np.finfo(w.dtype if w.dtype.kind == "f" else np.float64).eps)
+    directions = _signal_directions(points, problem.signal, resolution)
     rows = [
         _spectrum_at(problem, loss, point, direction, k, full)
         for point, direction in zip(points, directions, strict=True)
@@ -248,7 +253,7 @@ def _signal_directions(points: Float64, signal: Float64, resolution: float) -> F
 
 def _on_sphere(w: Array, N: int) -> Float64:
     """``w`` as float64 rows (count, N), rescaled to the sphere to remove the rounding of float32."""
-    if w.ndim not in (1, 2) or w.shape[-1] != N:
+    if w.ndim not in (1, 2) or w.shape[-1] != N or len(w) == 0:
         raise ValueError(f"w has shape {w.shape}; it must be ({N},) or (count, {N}) for this problem")
     points = np.atleast_2d(w).astype(np.float64)
     squares = np.einsum("ij,ij->i", points, points)
@@ -271,5 +276,5 @@ def _one_on_sphere(w: Array, N: int) -> Float64:
 
 
 def _require_count(k: int, dimension: int) -> None:
-    if not 1 <= k <= dimension:
-        raise ValueError(f"k = {k} is out of range; the tangent space has 1 to {dimension} eigenpairs")
+    if require_integer("k", k, least=1, example=2) > dimension:
+        raise ValueError(f"k = {shown(k)} is out of range; the tangent space has 1 to {dimension} eigenpairs")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from phasepipe.physics.arguments import require_integer, require_number
+from phasepipe.errors import shown
+from phasepipe.physics.arguments import require_flag, require_integer, require_number, require_reals
 from phasepipe.physics.ensembles import GAUSSIAN, Ensemble
 from phasepipe.physics.streams import Stream, generator
 
@@ -27,14 +28,17 @@ def measurement_count(N: int, alpha: float) -> int:
     ValueError
         If ``N < 2`` or no measurement is left.
     """
-    require_integer("N", N, least=2, example=256)
-    require_number("alpha", alpha, example=3.0, above=0)
+    require_integer("N", N, least=2, example=256, most=1_000_000)
+    alpha = require_number("alpha", alpha, example=3.0, above=0)
     count = round(alpha * N)
     if count < 1:
         raise ValueError(
             f"alpha = {alpha} at N = {N} gives M = {count} measurements; take alpha of at least {1 / N:.3g}"
         )
     return count
+
+
+_LARGEST_MATRIX = 10**12  # bytes; more does not fit into the memory of any machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +73,23 @@ class Problem:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        shape, signal, labels = (np.shape(part) for part in (self.sensing, self.signal, self.labels))
-        if len(shape) != 2 or signal != shape[1:] or labels != shape[:1]:
+        parts: dict[str, NDArray[Any]] = {
+            "sensing": self.sensing,
+            "signal": self.signal,
+            "labels": self.labels,
+        }
+        for name, part in parts.items():
+            if not isinstance(part, np.ndarray) or part.dtype.kind not in "fiu":
+                raise TypeError(f"{name} = {shown(part)} is no NumPy array of real numbers")
+            flat = part.ravel()
+            if not np.isfinite(np.vdot(flat, flat)):  # faster than a test of each entry
+                raise ValueError(f"{name} has entries that are not finite, or far from order one")
+        _require_settings(self.seed, self.instance, self.zero_signal, self.ensemble, self.noise)
+        shape, signal, labels = (part.shape for part in parts.values())
+        if len(shape) != 2 or 0 in shape or signal != shape[1:] or labels != shape[:1]:
             raise ValueError(
                 f"sensing {shape}, signal {signal} and labels {labels} do not fit; "
-                "their shapes must be (M, N), (N,) and (M,)"
+                "their shapes must be (M, N), (N,) and (M,), not empty"
             )
 
     @classmethod
@@ -112,11 +128,12 @@ class Problem:
         ValueError
             If one of them is out of range or no measurement is left.
         """
-        require_integer("seed", seed, least=0, example=0)
-        require_integer("instance", instance, least=0, example=0)
-        if require_number("noise", noise, example=0.1) < 0:
-            raise ValueError(f"noise = {noise!r} is negative; take a standard deviation of at least 0")
+        noise = _require_settings(seed, instance, zero_signal, ensemble, noise)
         M = measurement_count(N, alpha)
+        if 4 * M * N > _LARGEST_MATRIX:
+            raise ValueError(
+                f"N = {N} with alpha = {alpha:g} needs a sensing matrix of {4e-9 * M * N:.3g} GB; reduce one"
+            )
         sensing = ensemble.draw(generator(Stream.SENSING, seed, N, M, instance), M, N)
         signal = generator(Stream.SIGNAL, seed, N, M, instance).standard_normal(N)
         signal *= np.sqrt(N) / np.linalg.norm(signal)
@@ -155,10 +172,12 @@ class Problem:
 
         Raises
         ------
+        TypeError
+            If ``w`` is no array of real numbers.
         ValueError
             If the last dimension of ``w`` is not N.
         """
-        points = np.asarray(w, np.float64)
+        points = require_reals("w", w).astype(np.float64, copy=False)
         if points.shape[-1:] != (self.N,):
             raise ValueError(f"w has shape {points.shape}; its last dimension must be N = {self.N}")
         found: NDArray[np.float64] = points @ self.sensing.T.astype(np.float64) / np.sqrt(self.N)
@@ -182,3 +201,31 @@ class Problem:
 
 def _first_bytes(content: bytes | memoryview) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little"))
+
+
+def require_problem(value: object) -> Problem:
+    """``value`` if it is a problem.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(value, Problem):
+        raise TypeError(f"problem = {shown(value)} is no Problem; draw one with phasepipe.Problem.draw")
+    return value
+
+
+def _require_settings(seed: int, instance: int, zero_signal: bool, ensemble: Ensemble, noise: float) -> float:
+    """Check what a problem is drawn with; the noise as a float."""
+    require_integer("seed", seed, least=0, example=0)
+    require_integer("instance", instance, least=0, example=0)
+    require_flag("zero_signal", zero_signal)
+    if isinstance(ensemble, type) or not callable(getattr(ensemble, "draw", None)):
+        raise TypeError(
+            f"ensemble = {shown(ensemble)} is no object of phasepipe.physics.ensembles; take for example "
+            "Gaussian()"
+        )
+    if not 0 <= (deviation := require_number("noise", noise, example=0.1)) <= 1e3:
+        raise ValueError(f"noise = {shown(noise)} is negative or above 1000; take for example noise = 0.1")
+    return deviation

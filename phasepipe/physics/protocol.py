@@ -10,12 +10,15 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from phasepipe.errors import shown
 from phasepipe.physics.arguments import require_number
 from phasepipe.physics.arrays import require_device
 from phasepipe.variables import Variable
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
+
+MOST_STEPS = 10**10  # of a descent
 
 # below these tolerances the error is dominated by rounding
 _SMALLEST_TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -95,7 +98,12 @@ class RunProtocol:
         # types such as np.float32 are accepted too
         object.__setattr__(self, "dtype", _require_dtype(self.dtype))
         if isinstance(self.dynamics, Descent):
-            require_number("learning_rate", self.dynamics.learning_rate, example=1e-3, above=0)
+            rate = require_number("learning_rate", self.dynamics.learning_rate, example=1e-3, above=0)
+            if self.t_max / rate > MOST_STEPS:
+                raise ValueError(
+                    f"learning_rate = {rate:g} needs more than {MOST_STEPS:.0e} steps to t_max = "
+                    f"{self.t_max:g}; use a larger one"
+                )
             return
         tolerance = require_number("relative_tolerance", self.dynamics.relative_tolerance, example=1e-2)
         if not _SMALLEST_TOLERANCE[self.dtype] <= tolerance <= 0.1:
@@ -111,5 +119,5 @@ def _require_dtype(dtype: DTypeLike) -> str:
     except TypeError:
         name = None
     if name not in _SMALLEST_TOLERANCE:
-        raise ValueError(f"dtype = {dtype!r} will not do; take 'float32' or 'float64'")
+        raise ValueError(f"dtype = {shown(dtype)} will not do; take 'float32' or 'float64'")
     return name

@@ -26,10 +26,10 @@ def record_times(t_max: float, per_decade: int, first: float = 1e-2) -> Float:
     Raises
     ------
     TypeError, ValueError
-        If ``t_max`` is not a positive finite number, or ``per_decade`` is not a positive integer.
+        If ``t_max`` is not a positive finite number, or ``per_decade`` is not an integer from 1 to 1000.
     """
-    require_number("t_max", t_max, example=100, above=0)
-    require_integer("records_per_decade", per_decade, least=1, example=8)
+    t_max = require_number("t_max", t_max, example=100, above=0)
+    require_integer("records_per_decade", per_decade, least=1, example=8, most=1000)
     inner = _positions(min(first, t_max), t_max, per_decade)
     return np.concatenate([[0.0], inner[inner < t_max * (1 - 1e-9)], [t_max]])
 

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from phasepipe.errors import shown
 from phasepipe.physics.arguments import require_integer, require_number
 from phasepipe.physics.batch import run_batch
 from phasepipe.physics.ensembles import GAUSSIAN
 from phasepipe.physics.hessian import TangentBasis, lowest_eigenpairs
 from phasepipe.physics.loss_check import check_loss
 from phasepipe.physics.losses import Loss
-from phasepipe.physics.problem import Problem
+from phasepipe.physics.problem import Problem, require_problem
 from phasepipe.physics.protocol import Flow, RunProtocol
 from phasepipe.physics.spectral_weight import SPECTRAL_REGULARISATION, optimal_weight
 from phasepipe.physics.sphere import tangent, to_sphere
@@ -30,7 +31,8 @@ _NEVER = 1e-300  # gradient tolerance that no run reaches
 
 
 def _gaussians(problem: Problem, kind: StartKind, count: int, seed: int, first: int) -> NDArray[np.float64]:
-    require_integer("count", count, least=1, example=16)
+    require_problem(problem)
+    require_integer("count", count, least=1, example=16, most=100_000)
     require_integer("seed", seed, least=0, example=0)
     require_integer("first", first, least=0, example=0)
     key = (problem.N, problem.M, problem.instance, int(kind))
@@ -72,12 +74,12 @@ def warm(problem: Problem, count: int, seed: int, *, m0: float, first: int = 0) 
     ValueError
         If ``m0`` lies outside [0, 1).
     """
-    if not 0 <= require_number("m0", m0, example=0.2) < 1:
-        raise ValueError(f"m0 = {m0} lies outside [0, 1); take for example m0 = 0.2")
+    if not 0 <= (overlap := require_number("m0", m0, example=0.2)) < 1:
+        raise ValueError(f"m0 = {shown(m0)} lies outside [0, 1); take for example m0 = 0.2")
     directions = _gaussians(problem, StartKind.WARM, count, seed, first)
     signal = np.broadcast_to(problem.signal, directions.shape)
     across = to_sphere(tangent(signal, directions))
-    return np.asarray(to_sphere(m0 * signal + np.sqrt(1 - m0**2) * across))
+    return np.asarray(to_sphere(overlap * signal + np.sqrt(1 - overlap**2) * across))
 
 
 @one_blas_thread()
@@ -95,7 +97,7 @@ def spectral(problem: Problem) -> NDArray[np.float64]:
     array, shape (1, N), float64
         The component of largest magnitude is positive, so that results repeat.
     """
-    sensing = problem.sensing.astype(np.float64)
+    sensing = require_problem(problem).sensing.astype(np.float64)
     weight = optimal_weight(problem.labels, SPECTRAL_REGULARISATION)
 
     def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -173,9 +175,9 @@ def threshold(
     FloatingPointError
         If the flow diverges.
     """
-    if problem.zero_signal or problem.ensemble != GAUSSIAN:
+    if require_problem(problem).zero_signal or problem.ensemble != GAUSSIAN:
         raise ValueError("threshold starts are planted into a Gaussian problem with a signal")
-    require_number("preparation", preparation, example=100.0, above=0)
+    preparation = require_number("preparation", preparation, example=100.0, above=0)
     check_loss(loss)
     # use coordinates orthogonal to the signal: with all N coordinates, rounding errors along it would grow
     basis = TangentBasis.at(problem.signal)

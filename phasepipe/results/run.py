@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasepipe.errors import SweepError, UserError
+from phasepipe.errors import SweepError, UserError, shown
 from phasepipe.execution.cluster import write_scheduler_file
 from phasepipe.execution.credentials import Credentials
 from phasepipe.execution.interruption import workflow_variable
 from phasepipe.execution.progress import Reporter, reporting
 from phasepipe.execution.workflow import WorkflowRun
 from phasepipe.results.tree import open_sweep
-from phasepipe.specification.base import shown
 from phasepipe.specification.configuration import load_configuration
 from phasepipe.store.folder import check_folder
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasepipe.errors import UserError
+from phasepipe.errors import UserError, shown
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.physics.problem import measurement_count
-from phasepipe.specification.base import shown
 from phasepipe.specification.start_groups import StartGroup, start_groups
 from phasepipe.specification.sweep import Sweep
 from phasepipe.store.attributes import ATTRIBUTES

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from phasepipe.errors import SweepError
+from phasepipe.errors import SweepError, shown
 from phasepipe.results import accessor  # noqa: F401  registers tree.phase
 from phasepipe.results.contents import REDUCED, STAGES, TABLES
 from phasepipe.results.summary import SweepTree
-from phasepipe.specification.base import shown
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import open_chunked, refuse_mixture
 

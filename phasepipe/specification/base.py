@@ -11,17 +11,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from phasepipe.errors import shown
+
 T = TypeVar("T", bound=Hashable)
-_WIDEST = 60  # maximal number of characters of a value in a message
-
-
-def shown(value: object) -> str:
-    """A value of the configuration as messages show it: in one line, and shortened."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python refuses to print integers with thousands of digits
-        text = "a number of thousands of digits"
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
 
 def repeated(values: Iterable[T]) -> T | None:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from phasepipe.errors import SweepError
-from phasepipe.specification.base import shown
+from phasepipe.errors import SweepError, shown
 from phasepipe.specification.configuration import read_configuration
 from phasepipe.specification.shipped import shipped_configuration
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from phasepipe.specification.base import Few, Model, Whole, shown
+from phasepipe.errors import shown
+from phasepipe.specification.base import Few, Model, Whole
 from phasepipe.specification.paths import ExpandedPath
 
 _CONTROL = r"\x00-\x08\x0a-\x1f\x7f"  # all control characters but the tabulator

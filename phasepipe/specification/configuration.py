@@ -15,9 +15,8 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from phasepipe.errors import SweepError, reason_of
+from phasepipe.errors import SweepError, reason_of, shown
 from phasepipe.files import open_regular
-from phasepipe.specification.base import shown
 from phasepipe.specification.messages import sentence
 from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.sweep import Sweep

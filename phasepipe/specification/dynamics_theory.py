@@ -7,7 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from phasepipe.specification.base import Model, Real, Whole, repeated, shown
+from phasepipe.errors import shown
+from phasepipe.specification.base import Model, Real, Whole, repeated
 
 _LEAST, _MOST = 1e-3, 100  # the alphas that the theory takes
 PredictedAlpha = Annotated[Real, Field(ge=_LEAST, le=_MOST)]

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from phasepipe.errors import SweepError
+from phasepipe.errors import SweepError, shown
 from phasepipe.physics.loss_check import LossError, examined
 from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
-from phasepipe.specification.base import Model, Real, shown
+from phasepipe.specification.base import Model, Real
 from phasepipe.specification.paths import ExpandedPath
 from phasepipe.specification.time_limit import TooSlow, time_limit
 

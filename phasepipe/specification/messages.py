@@ -11,7 +11,8 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from phasepipe.specification.base import Model, shown
+from phasepipe.errors import shown
+from phasepipe.specification.base import Model
 from phasepipe.specification.grid import AlphaRange
 
 _LONGEST_KEY = 60  # characters of a key in a message

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from phasepipe.specification.base import Dimension, Model, Real, repeated, shown
+from phasepipe.errors import shown
+from phasepipe.specification.base import Dimension, Model, Real, repeated
 
 
 class Precision(Model):

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from phasepipe.physics.problem import measurement_count
-from phasepipe.physics.protocol import Descent, Flow, RunProtocol
+from phasepipe.physics.protocol import MOST_STEPS, Descent, Flow, RunProtocol
 from phasepipe.physics.record_times import nested_times
 from phasepipe.physics.start_kinds import StartKind
 from phasepipe.specification.base import Count, Dimension, Model, Real, Time, Whole, repeated
@@ -43,7 +43,6 @@ _RESERVED = {"instances", "runs", "spectra", "figures", "logs", "benchmarks"} | 
 _RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 _LARGEST_INSTANCE = 10**12  # bytes
 _MOST_RUNS = 10**9
-_MOST_STEPS = 10**10
 
 
 class Sweep(Model):
@@ -234,10 +233,10 @@ class Sweep(Model):
                 f"the sweep has {self.run_count():.1e} runs, and the limit is {_MOST_RUNS:.0e}; "
                 "use fewer instances or starts"
             )
-        if isinstance(self.dynamics, DescentSpec) and self.t_max / self.dynamics.learning_rate > _MOST_STEPS:
+        if isinstance(self.dynamics, DescentSpec) and self.t_max / self.dynamics.learning_rate > MOST_STEPS:
             raise ValueError(
                 f"dynamics.learning_rate = {self.dynamics.learning_rate:g} needs more than "
-                f"{_MOST_STEPS:.0e} steps to t_max = {self.t_max:g}; use a larger one"
+                f"{MOST_STEPS:.0e} steps to t_max = {self.t_max:g}; use a larger one"
             )
 
     def _grid(self, N: int) -> list[float]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from phasepipe.specification.base import shown
+from phasepipe.errors import shown
 
 _DEEPEST = 30  # levels of nesting; a sweep has six
 _MOST_VALUES = 200_000  # with aliases expanded

@@ -1,5 +1,7 @@
 """Mistakes in arguments are one sentence that names argument and value, never a fate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,12 @@ FLOW = [
     ({"records_per_decade": 8.0}, TypeError, r"records_per_decade = 8\.0 is no integer"),
     ({"records_per_decade": 0}, ValueError, "records_per_decade = 0 is too small"),
     ({"loss": pp.NormalisedQuartic}, TypeError, "NormalisedQuartic is a class and not an object"),
+    ({"problem": None}, TypeError, "problem = None is no Problem"),
+    ({"w0": [[1.0, 2.0], [3.0]]}, TypeError, "w0 = .* is no array; its rows differ"),
+    ({"t_max": 10**400}, ValueError, "t_max = 1000.* is not a positive finite number"),
+    ({"records_per_decade": 10**9}, ValueError, "records_per_decade = 1000000000 is too large"),
+    ({"snapshots": "no"}, TypeError, "snapshots = 'no' is neither True nor False"),
+    ({"device": None}, ValueError, "device = None will not do"),
 ]
 
 
@@ -54,6 +62,11 @@ def test_a_mistake_in_an_argument_of_a_flow_is_a_sentence(change, error, message
     with pytest.raises(error, match=message) as refusal:
         pp.run_flow(**{"problem": PROBLEM, "loss": LOSS, "w0": START, "t_max": 1.0} | change)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_learning_rate_that_never_arrives_is_refused():
+    with pytest.raises(ValueError, match="learning_rate = 1e-300 needs more than 1e"):
+        pp.run_descent(PROBLEM, LOSS, START, learning_rate=1e-300, t_max=1)
 
 
 @pytest.mark.parametrize("rate", [0, -1e-3, np.inf, np.nan])
@@ -77,6 +90,12 @@ DRAWS = [
     ({"alpha": True}, TypeError, "alpha = True is no number"),
     ({"noise": -0.1}, ValueError, r"noise = -0\.1 is negative"),
     ({"noise": np.inf}, ValueError, "noise = inf is not finite"),
+    ({"noise": 1e300}, ValueError, r"noise = 1e\+300 is negative or above 1000"),
+    ({"noise": 10**400}, ValueError, "noise = 1000.* is not finite"),
+    ({"N": 10**30}, ValueError, "N = 1000.* is too large; take an integer of at most 1000000"),
+    ({"alpha": 1e300}, ValueError, r"alpha = 1e\+300 needs a sensing matrix of .* GB"),
+    ({"zero_signal": "no"}, TypeError, "zero_signal = 'no' is neither True nor False"),
+    ({"ensemble": "signs"}, TypeError, "ensemble = 'signs' is no object of phasepipe.physics.ensembles"),
 ]
 
 
@@ -91,6 +110,69 @@ def test_a_mistake_in_an_instance_is_a_sentence(change, error, message):
 def test_what_numbers_a_start_is_an_integer(key, value):
     with pytest.raises(TypeError, match=f"{key} = {value!r} is no integer"):
         pp.starts.random(PROBLEM, **{"count": 2, "seed": 0} | {key: value})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda problem: pp.starts.random(problem, 1, seed=0),
+        lambda problem: pp.starts.warm(problem, 1, seed=0, m0=0.1),
+        lambda problem: pp.starts.curvature(problem, LOSS, 1, seed=0),
+        lambda problem: pp.starts.threshold(problem, LOSS, 1, seed=0, preparation=1),
+        lambda problem: pp.starts.spectral(problem),
+        lambda problem: pp.spectrum(problem, LOSS, START),
+    ],
+)
+@pytest.mark.parametrize("value", [None, "problem", pp.Problem, np.ones((32, 16))])
+def test_what_is_no_problem_is_refused(call, value):
+    with pytest.raises(TypeError, match=r"problem = .* is no Problem; draw one"):
+        call(value)
+
+
+PARTS = [
+    ({"labels": np.full(32, np.nan)}, ValueError, "labels has entries that are not finite"),
+    ({"sensing": np.full((32, 16), np.inf, np.float32)}, ValueError, "sensing has entries that are not"),
+    ({"signal": np.full(16, 1j)}, TypeError, "signal = .* is no NumPy array of real numbers"),
+    ({"labels": np.full(32, "1")}, TypeError, "labels = .* is no NumPy array of real numbers"),
+    ({"sensing": PROBLEM.sensing.tolist()}, TypeError, "sensing = .* is no NumPy array"),
+    ({"sensing": np.ones((0, 16)), "labels": np.ones(0)}, ValueError, "do not fit; .* not empty"),
+    ({"seed": None}, TypeError, "seed = None is no integer"),
+    ({"noise": "much"}, TypeError, "noise = 'much' is no number"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), PARTS)
+def test_a_problem_is_made_of_finite_real_numbers(change, error, message):
+    with pytest.raises(error, match=message):
+        replace(PROBLEM, **change)
+
+
+SPECTRA = [
+    ({"w": None}, TypeError, "w holds object"),
+    ({"w": START[:0]}, ValueError, r"w has shape \(0, 16\)"),
+    ({"w": START.astype(complex)}, TypeError, "w holds complex128"),
+    ({"k": "2"}, TypeError, "k = '2' is no integer"),
+    ({"k": 10**400}, ValueError, r"k = 1000.* is out of range; the tangent space has 1 to 15"),
+    ({"full": "no"}, TypeError, "full = 'no' is neither True nor False"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), SPECTRA)
+def test_a_mistake_in_an_argument_of_a_spectrum_is_a_sentence(change, error, message):
+    with pytest.raises(error, match=message):
+        pp.spectrum(**{"problem": PROBLEM, "loss": LOSS, "w": START} | change)
+
+
+def test_predictions_are_of_real_points():
+    with pytest.raises(TypeError, match="w holds complex128"):
+        PROBLEM.predictions(START * 1j)
+
+
+def test_so_many_starts_are_a_mistake():
+    with pytest.raises(
+        ValueError, match="count = 1000000000 is too large; take an integer of at most 100000"
+    ):
+        pp.starts.random(PROBLEM, 10**9, seed=0)
 
 
 @pytest.mark.parametrize("m0", [1.0, -0.1, np.nan, np.inf])
