@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,7 +56,8 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     Raises
     ------
     StoreLockedError
-        If the folder is not writable, or a process holds the lock that is alive or cannot be seen from here.
+        If the folder is not writable, a process holds the lock that is alive or cannot be seen from here, or
+        something else than a file stands in its place.
     """
     path = path.absolute()  # the process may change its working directory while it holds the lock
     try:
@@ -78,8 +80,15 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 def holder(path: Path) -> dict[str, Any] | None:
-    """The process that holds the lock file ``path`` (pid, host, since), or None if there is none."""
+    """The process that holds the lock file ``path`` (pid, host, since), or None if there is none.
+
+    Raises
+    ------
+    StoreLockedError
+        If something else than a file stands in its place.
+    """
     try:
+        _require_file(path)
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would wait for its writer
     except FileNotFoundError:
         return None
@@ -161,6 +170,7 @@ def _create(path: Path) -> tuple[int, dict[str, Any]]:
 def _clear_away(path: Path) -> dict[str, Any] | None:
     """Remove the lock file if its owner is dead; returns the owner if it is alive, else None."""
     try:
+        _require_file(path)
         file = _open(path)
     except FileNotFoundError:
         return None
@@ -179,6 +189,12 @@ def _clear_away(path: Path) -> dict[str, Any] | None:
         return None
     finally:
         os.close(file)
+
+
+def _require_file(path: Path) -> None:
+    """Refuse a folder, a link or a device in the place of a lock file, which nobody can hold or take over."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise StoreLockedError(f"{path} is no file, and so no lock of phasepipe; remove it")
 
 
 def _open(path: Path) -> int:

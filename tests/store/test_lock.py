@@ -280,3 +280,22 @@ def test_drafts_of_killed_writers_go_and_those_of_others_stay(lock):
     other.write_text("half")
     replace_bytes(lock, b"whole")
     assert sorted(lock.parent.iterdir()) == sorted([lock, other])
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda path: path.mkdir(),
+        os.mkfifo,
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: path.symlink_to("/dev/zero"),
+    ],
+    ids=["folder", "pipe", "dangling link", "device"],
+)
+def test_what_is_no_file_is_no_lock(lock, place):
+    lock.parent.mkdir()
+    place(lock)
+    for ask in (lambda: holder(lock), lambda: exclusive(lock).__enter__()):
+        with pytest.raises(StoreLockedError, match=r"is no file, and so no lock of phasepipe; remove it"):
+            ask()
+    assert os.path.lexists(lock)
