@@ -64,7 +64,7 @@ def _results_here() -> Path:
 def _sweeps(results: Path) -> list[SweepFolder]:
     from phasepipe.store.folder import SweepFolder
 
-    SweepFolder(results).stores("runs")  # raises an error if the folder cannot be read
+    SweepFolder(results).refuse_reduced()  # or an error if the folder cannot be read
     places = [results, *(sorted(filter(Path.is_dir, results.iterdir())) if results.is_dir() else [])]
     found = [
         folder for folder in map(SweepFolder, places) if folder.stores("instances") or folder.stores("runs")

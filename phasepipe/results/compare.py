@@ -59,6 +59,8 @@ def compare(first: SweepFolder, second: SweepFolder, level: float) -> Comparison
     NothingInCommonError
         If they share no run.
     """
+    for folder in (first, second):
+        folder.refuse_reduced()
     rows: list[dict[str, float]] = []
     bits = total = only_one = 0
     paired = True

@@ -72,7 +72,7 @@ def export_sweep(
     ExportError
         If ``target`` exists or cannot be written, or if the folder holds no sweep.
     """
-    folder.stores("runs")  # raises an error if the folder cannot be read
+    folder.refuse_reduced()  # or an error if the folder cannot be read
     if os.path.lexists(target):
         raise ExportError(f"{target} exists; choose another folder with --output, or remove it")
     if reason := obstacle(target):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from phasepipe.results.contents import REDUCED, STAGES, TABLES
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.history import past_entries
-from phasepipe.store.opening import open_guarded, read_attributes
+from phasepipe.store.opening import read_attributes
+from phasepipe.store.tables import open_store
 
 
 def read_history(folder: SweepFolder) -> list[dict[str, Any]]:
@@ -43,6 +45,6 @@ def read_history(folder: SweepFolder) -> list[dict[str, Any]]:
         if folder.table(name).exists():
             found += [entry | {"store": name} for entry in past_entries(read_attributes(folder.table(name)))]
     if not found:
-        kept = [folder.archive(name) for name in REDUCED if folder.archive(name).exists()]
-        found = past_entries(open_guarded(kept[0]).attrs) if kept else []
+        kept = [folder.archive(name) for name in REDUCED if os.path.lexists(folder.archive(name))]
+        found = past_entries(open_store(kept[0]).attrs) if kept else []
     return sorted(found, key=lambda entry: str(entry.get("at")))

@@ -79,7 +79,7 @@ class NothingToReduceError(UserError):
 
 
 class OtherReductionError(UserError):
-    """The target holds tables that this reduction does not replace."""
+    """The target holds runs, or tables that this reduction does not replace."""
 
 
 class ReductionError(UserError):
@@ -111,14 +111,19 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
     IncompleteError
         If requested runs are not computed.
     OtherReductionError
-        If ``target`` holds tables that would not be replaced.
+        If ``target`` holds runs, or tables that would not be replaced.
     ReductionError
         If ``target`` cannot be written.
     """
+    folder.refuse_reduced()
     stores = [open_store(path) for path in folder.stores("runs").values()]
     if not stores:
         raise NothingToReduceError(
             f"{folder.root} holds no runs; give the folder of a sweep, for example results/demo"
+        )
+    if target.stores("runs"):
+        raise OtherReductionError(
+            f"{target.root} holds the runs of a sweep; give the tables a folder of their own with --to"
         )
     if reason := obstacle(target.root):
         raise _not_written(target.root, reason)
@@ -135,6 +140,7 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
             {N: curvature_table(_spectra(sweep, N, folder)) for N in sorted(sweep.N)}
         )
     tables["fate"] = fate_table(sweep, folder)
+    origin["reduced"]["tables"] = sorted(tables)
     whole = {}
     for name, table in tables.items():
         kept = {key: value for key, value in table.attrs.items() if key not in origin}

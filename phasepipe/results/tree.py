@@ -61,7 +61,7 @@ def open_sweep(path: str | Path, trust: bool = False) -> xr.DataTree:
     archives = {
         folder.archive(name): open_chunked(folder.archive(name))
         for name in (*TABLES, *REDUCED)
-        if folder.archive(name).exists()
+        if os.path.lexists(folder.archive(name))
     }
     refuse_mixture(archives)
     found |= {path.name.partition(".")[0]: table for path, table in archives.items()}

@@ -68,7 +68,10 @@ def verify(
     ------
     StoreLockedError
         If a stage is writing.
+    SweepError
+        If the folder holds a reduced sweep.
     """
+    folder.refuse_reduced()
     rng = np.random.default_rng(seed)
     found = {}
     for stage in STAGES:

@@ -42,6 +42,20 @@ class SweepFolder:
                 )
         return dict(sorted(found.items()))
 
+    def refuse_reduced(self) -> None:
+        """Refuse the tables of ``phasepipe reduce`` where runs are needed.
+
+        Raises
+        ------
+        SweepError
+            If the folder holds such tables and no runs.
+        """
+        if not self.stores("runs") and any(self.root.glob("*.zarr.zip")):
+            raise SweepError(
+                f"{self.root} holds a reduced sweep, without runs; name the folder it was reduced from, or "
+                "open it with phasepipe.open_sweep"
+            )
+
     def table(self, name: str) -> Path:
         """Zarr store of a result over all N, for example ``success``."""
         return self.root / f"{name}.zarr"

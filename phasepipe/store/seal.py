@@ -1,19 +1,23 @@
 """Seal of a table: the digests of its files, its name, and the digests of the runs it was made from.
 
 Tables are small, so the digests of all their files are stored in their root metadata and compared whenever a
-table is read. A chunk of another table, or of an older state of the same table, is then an error.
+table is read, zipped or not. A chunk of another table, or of an older state of this one, is then an error.
 """
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phasepipe.files import read_regular
+from phasepipe.errors import reason_of
+from phasepipe.files import open_regular, read_regular
 from phasepipe.store.digests import digest
 from phasepipe.store.opening import read_attributes
-from phasepipe.store.publishing import ROOT
+from phasepipe.store.publishing import DIGEST, ROOT, metadata_digest
+from phasepipe.store.reading import DamagedStoreError, cure
 from phasepipe.store.records import content_digest
 
 SEAL = "seal"  # root attribute
@@ -33,9 +37,44 @@ def read_seal(path: Path) -> dict[str, Any] | None:
 
 def broken(path: Path, seal: Mapping[str, Any]) -> str | None:
     """How a table contradicts its seal, or None."""
-    if seal.get("table") != path.stem:
+    return _difference(seal, path.stem, _digests(path))
+
+
+def check_archive(path: Path) -> None:
+    """Read every file of a zipped table, and compare them with its seal; earlier versions made none.
+
+    Raises
+    ------
+    DamagedStoreError
+        If it is not as it was written.
+    """
+    complaint: str | None
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            files = {name: archive.read(name) for name in names}  # compares checksums and names
+        root = json.loads(files.pop(ROOT))
+        attributes = root["attributes"]
+        if len(files) + 1 != len(names):
+            complaint = "it lists a file twice"
+        elif attributes.get(DIGEST, metadata_digest(root)) != metadata_digest(root):
+            complaint = f"{ROOT} is not what was written there"
+        elif SEAL in attributes:
+            found = {name: digest(content) for name, content in files.items()}
+            complaint = _difference(attributes[SEAL], path.name.partition(".")[0], found)
+        else:
+            complaint = None
+    except Exception as error:  # the system, zipfile, its codecs and json each raise their own types
+        complaint = f"no entry {error}" if isinstance(error, KeyError) else reason_of(error)
+    if complaint is not None:
+        raise DamagedStoreError(f"{path} is damaged ({complaint}); {cure(path)}")
+
+
+def _difference(seal: Mapping[str, Any], table: str, found: Mapping[str, str]) -> str | None:
+    """How a table with files of these digests contradicts a seal, or None."""
+    if seal.get("table") != table:
         return f"it holds the table {seal.get('table')}"
-    stated, found = seal["files"], _digests(path)
+    stated = seal["files"]
     for name in sorted(stated.keys() | found.keys()):
         if name not in found:
             return f"{name} is missing"

@@ -28,7 +28,7 @@ from phasepipe.store.metadata_copy import skeleton_files
 from phasepipe.store.opening import open_guarded, read_attributes
 from phasepipe.store.publishing import ROOT, publish, root_content
 from phasepipe.store.reading import DamagedStoreError, cure
-from phasepipe.store.seal import SEAL, broken, make_seal, sources_of
+from phasepipe.store.seal import SEAL, broken, check_archive, make_seal, sources_of
 
 _LABELS = "labels"
 _STATUS = "status"
@@ -72,7 +72,10 @@ def open_chunked(path: Path) -> xr.Dataset:
 
 def _opened(path: Path) -> xr.Dataset:
     if path.suffix == ".zip":
-        return open_guarded(path)
+        check_archive(path)
+        data = open_guarded(path)
+        data.attrs.pop(SEAL, None)
+        return data
     data = open_guarded(path)
     blocks = _STATUS in data and "instance" in data[_STATUS].dims  # the scaling has a status too
     return data if blocks else _whole_table(path)
@@ -207,14 +210,16 @@ def write_archive(path: Path, table: xr.Dataset) -> None:
 def write_archives(tables: Mapping[Path, xr.Dataset]) -> None:
     """Replace zipped stores that belong together: all are written before the first is renamed."""
     with ExitStack() as drafts:
-        written = [(drafts.enter_context(replacing(path)), table) for path, table in tables.items()]
-        for draft, table in written:
-            _write_zip(draft, table)
+        written = [(drafts.enter_context(replacing(path)), path, table) for path, table in tables.items()]
+        for draft, path, table in written:
+            _write_zip(draft, path.name.partition(".")[0], table)
 
 
-def _write_zip(path: Path, table: xr.Dataset) -> None:
+def _write_zip(path: Path, name: str, table: xr.Dataset) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        _to_zarr(table, Path(scratch))
+        store = Path(scratch)
+        _to_zarr(table, store)
+        publish(store, root_content(store, {SEAL: make_seal(store, name, {})}))
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(Path(scratch).rglob("*")):
                 if file.is_file():
@@ -224,12 +229,12 @@ def _write_zip(path: Path, table: xr.Dataset) -> None:
 
 
 def refuse_mixture(archives: Mapping[Path, xr.Dataset]) -> None:
-    """Reject reduced tables that come from different reductions.
+    """Reject reduced tables that come from different reductions, or of which one is missing.
 
     Raises
     ------
     DamagedStoreError
-        If ``phasepipe reduce`` was interrupted while it replaced them, or a file was replaced by hand.
+        If ``phasepipe reduce`` was interrupted while it replaced them, or a file was replaced or removed.
     """
     made = {str(table.attrs["reduced"]) for table in archives.values() if "reduced" in table.attrs}
     if len(made) > 1:
@@ -237,6 +242,14 @@ def refuse_mixture(archives: Mapping[Path, xr.Dataset]) -> None:
         raise DamagedStoreError(
             f"the tables in {folder} come from {len(made)} different reductions; create them again with "
             "phasepipe reduce"
+        )
+    held = {path.name for path in archives}
+    stated = (table.attrs.get("reduced", {}).get("tables", ()) for table in archives.values())
+    if missing := sorted({f"{name}.zarr.zip" for names in stated for name in names} - held):
+        folder = next(iter(archives)).parent
+        raise DamagedStoreError(
+            f"{folder} lacks {', '.join(missing)} of the reduced sweep; copy the folder again, or create it "
+            "again with phasepipe reduce"
         )
 
 

@@ -1,6 +1,8 @@
 """What is kept of a sweep says what its runs say."""
 
+import io
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,12 @@ import zarr
 
 import phasepipe as pp
 from phasepipe.analysis.summaries import clustered_mean, signal_curvature
+from phasepipe.cli.status import status
+from phasepipe.errors import UserError
 from phasepipe.physics.hessian import tangent_hessian
 from phasepipe.physics.outcomes import Outcome
+from phasepipe.results.compare import compare
+from phasepipe.results.export import Format, export_sweep
 from phasepipe.results.history import read_history
 from phasepipe.results.reduce import (
     NothingToReduceError,
@@ -22,6 +28,7 @@ from phasepipe.results.reduce import (
     reduce_sweep,
 )
 from phasepipe.results.selection import QueryError
+from phasepipe.results.verify import verify
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Status
 from phasepipe.store.reading import DamagedStoreError
@@ -85,11 +92,32 @@ def test_a_sweep_reduced_without_recovery_times_says_what_to_do(reduced, tmp_pat
     copy = SweepFolder(tmp_path / "former")
     shutil.copytree(target.root, copy.root)
     copy.archive("recovery").unlink()
+    for path in copy.root.iterdir():  # earlier versions did not list the tables
+        table = open_store(path).load()
+        made = {key: value for key, value in table.attrs["reduced"].items() if key != "tables"}
+        write_archive(path, table.assign_attrs(reduced=made))
     former = pp.open_sweep(copy.root).phase
     xr.testing.assert_allclose(former.alpha_50(), pp.open_sweep(folder.root).phase.alpha_50())
     for ask in (lambda: former.alpha_50(T=np.inf), lambda: former.counts(7.0), lambda: former.success(7.0)):
         with pytest.raises(QueryError, match=r"reduced by an earlier version .*reduce the sweep again"):
             ask()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda folder, _: verify(folder, sample=0, repair=False),
+        lambda folder, _: compare(folder, folder, 0.01),
+        lambda folder, tmp_path: reduce_sweep(folder, SweepFolder(tmp_path / "again")),
+        lambda folder, tmp_path: export_sweep(folder, Format.CSV, tmp_path / "csv"),
+        lambda folder, _: status(folder.root),
+    ],
+    ids=["verify", "compare", "reduce", "export", "status"],
+)
+def test_what_needs_runs_says_of_a_reduced_sweep_that_it_has_none(reduced, tmp_path, command):
+    with pytest.raises(UserError, match="holds a reduced sweep, without runs") as refused:
+        command(reduced[2], tmp_path)
+    assert "\n" not in str(refused.value)
 
 
 def test_windows_energies_and_records_are_those_of_the_runs(reduced):
@@ -176,7 +204,7 @@ def test_a_reduced_sweep_knows_where_it_comes_from(reduced):
     runs, kept = open_store(folder.store("runs", 24)).attrs, tree["counts"].attrs
     for name in ("specification", "code", "package_versions", "created"):
         assert kept[name] == runs[name]
-    assert set(kept["reduced"]) == {"at", "commit", "machine", "core_minutes"}
+    assert set(kept["reduced"]) == {"at", "commit", "machine", "core_minutes", "tables"}
     assert {"theory", "success", "scaling", "fate", "curvature"} <= set(tree.children)
 
 
@@ -208,6 +236,13 @@ def test_the_cost_of_runs_that_several_commands_computed_is_not_known(reduced, t
     assert core_minutes(copy, history) == 1.5
     next(entry for entry in history if entry["store"] == "runs/N24")["started"] = "earlier"
     assert core_minutes(copy, history) is None
+
+
+def test_tables_are_not_put_beside_runs(reduced):
+    _, folder, _ = reduced
+    with pytest.raises(OtherReductionError, match="holds the runs of a sweep; give the tables a folder"):
+        reduce_sweep(folder, folder)
+    assert not list(folder.root.glob("*.zip"))
 
 
 def test_tables_of_another_reduction_are_not_left_beside_new_ones(reduced, tmp_path):
@@ -245,10 +280,78 @@ def test_a_place_that_cannot_be_written_is_refused_by_one_sentence(reduced, tmp_
 
 def test_an_archive_is_one_file_of_the_same_bytes_for_the_same_table(tmp_path):
     table = xr.Dataset({"p": ("alpha", [0.5, np.nan])}, {"alpha": [2.0, 3.0], "fate": ["lost", "found"]})
-    for name in ("one", "other"):
-        write_archive(tmp_path / f"{name}.zarr.zip", table)
-    assert (tmp_path / "one.zarr.zip").read_bytes() == (tmp_path / "other.zarr.zip").read_bytes()
-    xr.testing.assert_identical(open_store(tmp_path / "one.zarr.zip").load(), table)
+    one, other = (tmp_path / folder / "counts.zarr.zip" for folder in ("one", "other"))
+    for path in (one, other):
+        path.parent.mkdir()
+        write_archive(path, table)
+    assert one.read_bytes() == other.read_bytes()
+    xr.testing.assert_identical(open_store(one).load(), table)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Bytes of a zipped table with two variables."""
+    path = tmp_path_factory.mktemp("archive") / "counts.zarr.zip"
+    write_archive(path, xr.Dataset({"p": ("alpha", [0.5, 0.25]), "q": ("alpha", [0.5, 0.75])}))
+    return path.read_bytes()
+
+
+def test_no_changed_byte_of_an_archive_is_read_as_a_number(archive, tmp_path):
+    path = tmp_path / "counts.zarr.zip"
+    path.write_bytes(archive)
+    whole = open_store(path).load()
+    refused = 0
+    for position in [*range(0, len(archive), 97), *range(len(archive) - 300, len(archive))]:
+        changed = bytearray(archive)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        try:
+            found = open_store(path).load()
+        except DamagedStoreError:
+            refused += 1
+        else:  # a date or an attribute of a file, for example
+            xr.testing.assert_identical(found, whole)
+    assert refused > 100
+
+
+def test_an_archive_with_other_files_than_were_written_is_refused(archive, tmp_path):
+    path = tmp_path / "counts.zarr.zip"
+
+    def rewritten(change):
+        with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(path, "w") as new:
+            for name, content in change({name: old.read(name) for name in old.namelist()}).items():
+                new.writestr(name, content)
+
+    def lost(files):
+        return {name: content for name, content in files.items() if name != "q/zarr.json"}
+
+    def exchanged(files):
+        return files | {"p/c/0": files["q/c/0"], "q/c/0": files["p/c/0"]}
+
+    rewritten(dict)
+    assert set(open_store(path)) == {"p", "q"}
+    for change, complaint in ((lost, "q/zarr.json is missing"), (exchanged, "p/c/0 is not what was written")):
+        rewritten(change)
+        with pytest.raises(DamagedStoreError, match=complaint):
+            open_store(path)
+
+
+def test_a_reduced_sweep_with_a_lost_exchanged_or_unreadable_table_does_not_open(reduced, tmp_path):
+    target = SweepFolder(shutil.copytree(reduced[2].root, tmp_path / "copy"))
+    window = target.archive("window")
+    kept = window.read_bytes()
+    window.unlink()
+    with pytest.raises(DamagedStoreError, match=r"lacks window\.zarr\.zip of the reduced sweep"):
+        pp.open_sweep(target.root)
+    window.symlink_to(window.name)
+    with pytest.raises(DamagedStoreError, match="window"):
+        pp.open_sweep(target.root)
+    window.unlink()
+    window.write_bytes(target.archive("decision").read_bytes())
+    with pytest.raises(DamagedStoreError, match="it holds the table decision"):
+        pp.open_sweep(target.root)
+    window.write_bytes(kept)
+    assert "window" in pp.open_sweep(target.root)
 
 
 def test_holes_are_refused_and_named(reduced, tmp_path):
