@@ -39,7 +39,13 @@ def asked_number(name: str, value: object, example: float) -> float:
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise QueryError(f"{name} = {shown(value)} is no number; take for example {name} = {example:g}")
-    return value if isinstance(value, int) else float(value)  # messages show an integer as one
+    try:
+        number = float(value)
+    except OverflowError:
+        raise QueryError(
+            f"{name} = {shown(value)} is too large; take for example {name} = {example:g}"
+        ) from None
+    return value if isinstance(value, int) else number  # messages show an integer as one
 
 
 def asked_integer(name: str, value: object, example: int) -> int:
@@ -47,7 +53,10 @@ def asked_integer(name: str, value: object, example: int) -> int:
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise QueryError(f"{name} = {shown(value)} is no integer; take for example {name} = {example}")
-    return int(value)
+    number = int(value)
+    if abs(number) >= 2**63:
+        raise QueryError(f"{name} = {shown(value)} is too large; take for example {name} = {example}")
+    return number
 
 
 def asked_sizes(N: object) -> list[int]:
@@ -62,7 +71,7 @@ def asked_sizes(N: object) -> list[int]:
 
 def asked_times(name: str, times: object) -> list[float]:
     """Times that a query names; errors as above."""
-    if isinstance(times, str | bytes) or not isinstance(times, Iterable):
+    if isinstance(times, str | bytes) or not isinstance(times, Iterable) or getattr(times, "ndim", 1) == 0:
         raise QueryError(f"{name} = {shown(times)} is no list of times; take for example {name} = [0, 1]")
     return [asked_number(name, time, 1) for time in times]
 
