@@ -17,6 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from phasepipe.errors import shown
+
 Array = NDArray[np.floating[Any]]
 
 LOSS_METHODS = ("value", "slope", "curvature")
@@ -106,12 +108,17 @@ def require_loss(candidate: object, name: str = "loss") -> Loss:
     Raises
     ------
     TypeError
-        If a method of ``value``, ``slope``, ``curvature`` is missing.
+        If it is a class, or a method of ``value``, ``slope``, ``curvature`` is missing.
     """
+    if isinstance(candidate, type):
+        raise TypeError(
+            f"{name} {candidate.__name__} is a class and not an object; give an object, for example "
+            f"{candidate.__name__}() with its parameters"
+        )
     missing = [method for method in LOSS_METHODS if not callable(getattr(candidate, method, None))]
     if missing:
         raise TypeError(
-            f"{name} {candidate!r} lacks {', '.join(missing)}; a loss has the three methods "
+            f"{name} {shown(candidate)} lacks {', '.join(missing)}; a loss has the three methods "
             "value, slope and curvature of (yhat, y)"
         )
     assert isinstance(candidate, Loss)

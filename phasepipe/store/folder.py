@@ -66,6 +66,7 @@ class SweepFolder:
 
 
 _STORE = re.compile(r"N([1-9][0-9]{0,8})\.zarr")
+_PARTS = ("instances", "runs", "spectra", "figures", "logs", "benchmarks")  # written by a workflow
 
 
 def _entries(root: Path, place: Path) -> list[str]:
@@ -105,7 +106,7 @@ def obstacle(folder: Path) -> str | None:
 
 
 def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
-    """The folder of ``sweep``, after checking that it is writable and does not hold a different sweep.
+    """The folder of ``sweep``, after checking that it and its parts can be written and hold no other sweep.
 
     Raises
     ------
@@ -115,11 +116,12 @@ def check_folder(sweep: Sweep, results: Path) -> SweepFolder:
         If it holds another sweep.
     """
     folder = SweepFolder(results / sweep.name)
-    if reason := obstacle(folder.root):
-        raise SweepError(
-            f"results folder {shown(folder.root)} cannot be written ({reason}); "
-            "choose another folder with the key results"
-        )
+    for place in (folder.root, *(folder.root / name for name in _PARTS)):
+        if reason := obstacle(place):
+            raise SweepError(
+                f"results folder {shown(place)} cannot be written ({reason}); "
+                "choose another folder with the key results"
+            )
     for N in sweep.N:
         for stage in ("instances", "runs"):
             if folder.store(stage, N).exists():

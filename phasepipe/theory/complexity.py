@@ -16,11 +16,15 @@ from typing import Literal
 
 import numpy as np
 
-from phasepipe.physics.losses import Loss, require_loss
+from phasepipe.errors import shown
+from phasepipe.physics.arguments import require_number as finite_number
+from phasepipe.physics.loss_check import check_loss
+from phasepipe.physics.losses import Loss
 from phasepipe.theory.kac_rice import Evaluation, Point, Problem
 from phasepipe.theory.newton import solve
 from phasepipe.theory.population import Outlier, Response, find_outlier
 from phasepipe.theory.quadrature import ConvergenceError, Floats
+from phasepipe.theory.requirements import require_alpha, require_number
 from phasepipe.theory.starting_points import best_start, direct_starts, require_symmetric
 from phasepipe.theory.tilted import Labels, Multipliers, TiltedMeasure
 
@@ -129,19 +133,19 @@ def problem_of(
     loss: Loss, alpha: float, *, energy: float | None, overlap: float, kind: Kind, labels: Labels
 ) -> Problem:
     """Equations of :func:`complexity`, after checking the arguments."""
-    require_symmetric(require_loss(loss))
-    if kind not in _KINDS:
-        raise ValueError(f"kind = {kind!r} is none of {', '.join(_KINDS)}")
-    if labels not in ("typical", "averaged"):
-        raise ValueError(f"labels = {labels!r} is neither 'typical' nor 'averaged'")
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha = {alpha!r} is not a positive finite number; take for example 3.0")
+    require_symmetric(check_loss(loss))
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"kind = {shown(kind)} is none of {', '.join(_KINDS)}")
+    if not isinstance(labels, str) or labels not in ("typical", "averaged"):
+        raise ValueError(f"labels = {shown(labels)} is neither 'typical' nor 'averaged'")
+    require_alpha(alpha)
+    require_number("overlap", overlap, "0.0")
     if not -1 < overlap < 1:
         raise ValueError(
-            f"overlap = {overlap!r} is not between -1 and 1; critical points at ±1 are the signal"
+            f"overlap = {shown(overlap)} is not between -1 and 1; critical points at ±1 are the signal"
         )
-    if energy is not None and not np.isfinite(energy):
-        raise ValueError(f"energy = {energy!r} is not a finite loss per dimension")
+    if energy is not None:
+        energy = finite_number("energy", energy, example=0.2)
     if kind == "stable" and overlap:
         raise ValueError(
             f"overlap = {overlap!r}: stable minima are counted at overlap 0 only; take kind='minima'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phasepipe.physics.arguments import require_number, require_reals
 from phasepipe.physics.losses import Loss, require_loss
 
 Float64 = NDArray[np.float64]
@@ -46,11 +47,16 @@ def bulk_resolvent(
     ValueError
         If a point lies below the real axis.
     """
-    points = np.asarray(z, dtype=np.complex128)
+    given = np.asarray(z)
+    if given.dtype.kind not in "fiuc":
+        raise TypeError(f"z holds {given.dtype}; give an array of numbers")
+    N = require_number("N", N, example=1024, above=0)
+    points = given.astype(np.complex128)
     if (points.imag < 0).any():
         raise ValueError("z has points below the real axis; take their complex conjugates")
-    T = np.asarray(curvature, dtype=np.float64)
-    share = np.full(T.shape, 1.0 / N) if weights is None else np.asarray(weights, dtype=np.float64) / N
+    T, share = _sample("curvature", curvature), _shares(weights, np.shape(curvature), N)
+    if not (np.isfinite(points).all() and np.isfinite(T).all() and np.isfinite(share).all()):
+        raise ValueError("z, curvature or weights have entries that are not finite")
     flat = points.reshape(-1)
     step = max(1, CHUNK // T.size)
     roots = [_descend(flat[first : first + step], T, share) for first in range(0, flat.size, step)]
@@ -83,12 +89,34 @@ def bulk_density(
     ``-mu``) if that is positive.
     """
     require_loss(loss)
-    y, prediction = np.asarray(labels, dtype=np.float64), np.asarray(yhat, dtype=np.float64)
-    share = np.full(prediction.shape, 1.0 / N) if weights is None else np.asarray(weights, np.float64) / N
+    y, prediction = _sample("labels", labels), _sample("yhat", yhat)
+    if y.shape != prediction.shape:
+        raise ValueError(f"labels {y.shape} and yhat {prediction.shape} do not fit; both must be (M,)")
+    share = _shares(weights, y.shape, require_number("N", N, example=1024, above=0))
     mu = float((prediction * loss.slope(prediction, y)) @ share)
     T = np.asarray(loss.curvature(prediction, y), dtype=np.float64)
-    density: Float64 = -bulk_resolvent(np.asarray(eigenvalues, np.float64) + mu, T, N, weights).imag / np.pi
+    density: Float64 = (
+        -bulk_resolvent(require_reals("eigenvalues", eigenvalues).astype(np.float64) + mu, T, N, weights).imag
+        / np.pi
+    )
     return np.maximum(density, 0.0)
+
+
+def _sample(name: str, values: ArrayLike) -> Float64:
+    sample = require_reals(name, values).astype(np.float64)
+    if sample.ndim != 1 or sample.size == 0:
+        raise ValueError(f"{name} has shape {sample.shape}; it must be (M,), not empty")
+    return sample
+
+
+def _shares(weights: ArrayLike | None, shape: tuple[int, ...], N: float) -> Float64:
+    """Weight of each sample divided by N."""
+    if weights is None:
+        return np.full(shape, 1.0 / N)
+    share = require_reals("weights", weights).astype(np.float64) / N
+    if share.shape != shape:
+        raise ValueError(f"weights has shape {share.shape}; it must be {shape}, one weight a sample")
+    return share
 
 
 def _descend(z: Complex128, T: Float64, share: Float64) -> Complex128:

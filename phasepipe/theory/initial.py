@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phasepipe.physics.loss_check import check_loss
 from phasepipe.physics.losses import Loss, NormalisedQuartic
 from phasepipe.theory.population import Response, ResponseFunction, Transition, find_outlier, find_transition
 from phasepipe.theory.quadrature import Floats, gaussian_plane_average
-from phasepipe.theory.requirements import lowest_curvature, require_even
+from phasepipe.theory.requirements import lowest_curvature, require_alpha, require_even
 
 _SMALLEST_A, _LARGEST_A = 1e-12, 1e4  # for larger a the curvature is numerically unbounded
 
@@ -81,11 +80,7 @@ def initial_spectrum(loss: Loss, alpha: float) -> InitialSpectrum:
     ConvergenceError
         If an average does not converge.
     """
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(
-            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
-            "take for example 3.0"
-        )
+    alpha = require_alpha(alpha)
     loss = _require_in_range(loss)
     found = find_outlier(initial_response(loss), alpha, 1 / lowest_curvature(loss))
     force = gaussian_plane_average(lambda yhat, y: (yhat * loss.slope(yhat, y))[None])
@@ -102,7 +97,7 @@ def initial_spectrum(loss: Loss, alpha: float) -> InitialSpectrum:
 
 def _require_in_range(loss: Loss) -> Loss:
     """Return ``loss`` if the averages at a random start can be computed for it."""
-    loss = require_even(check_loss(loss))
+    loss = require_even(loss)
     if isinstance(loss, NormalisedQuartic) and not _SMALLEST_A <= loss.a <= _LARGEST_A:
         raise ValueError(
             f"a = {loss.a:g} lies outside [{_SMALLEST_A:g}, {_LARGEST_A:g}], where the averages at a random "

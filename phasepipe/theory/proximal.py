@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic
+from phasepipe.physics.arguments import require_number, require_reals
+from phasepipe.physics.losses import Loss, NormalisedQuartic, Quartic, require_loss
 from phasepipe.theory.quadrature import Floats
 
 _GRID = 129
@@ -31,7 +32,10 @@ def proximal_map(loss: Loss, h: Floats, y: Floats, chi: float) -> Floats:
     chi
         Stiffness of the quadratic cost, positive, in units of 1 / curvature.
     """
-    h, y = np.broadcast_arrays(np.asarray(h, dtype=float), np.abs(np.asarray(y, dtype=float)))
+    chi = require_number("chi", chi, example=1.0, above=0)
+    require_loss(loss)
+    h, y = require_reals("h", h).astype(float), np.abs(require_reals("y", y).astype(float))
+    h, y = np.broadcast_arrays(h, y)
     size = np.abs(h)
     if isinstance(loss, NormalisedQuartic):
         prediction = _largest_root_of_cubic(chi / (loss.a + y * y), size, y)

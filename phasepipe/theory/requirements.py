@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from phasepipe.physics.losses import Loss, require_loss
+from phasepipe.errors import shown
+from phasepipe.physics.arguments import require_number as positive_number
+from phasepipe.physics.loss_check import check_loss
+from phasepipe.physics.losses import Loss
 
 _UNBOUNDED = 1e3  # the curvature is considered unbounded if its minimum grows by more over seven decades
 
@@ -20,10 +23,23 @@ def require_number(name: str, value: object, example: str, *, integer: bool = Fa
     ------
     TypeError
         If it is none, or not an integer where one is needed.
+    ValueError
+        If it is an integer that no float can hold.
     """
-    if not isinstance(value, Integral if integer else Real):
+    if isinstance(value, bool) or not isinstance(value, Integral if integer else Real):
         kind = "an integer" if integer else "a number"
-        raise TypeError(f"{name} = {value!r} is not {kind}; take for example {example}")
+        raise TypeError(f"{name} = {shown(value)} is not {kind}; take for example {example}")
+    try:
+        float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        raise ValueError(f"{name} = {shown(value)} is too large; take for example {example}") from None
+
+
+def require_alpha(alpha: object) -> float:
+    """Measurements per dimension, as a positive finite float; errors are those of
+    :func:`phasepipe.physics.arguments.require_number`.
+    """
+    return positive_number("alpha", alpha, example=3.0, above=0)
 
 
 def require_even(loss: object) -> Loss:
@@ -37,7 +53,7 @@ def require_even(loss: object) -> Loss:
         If value or curvature change with a sign or are not finite, or the slope is not the derivative of the
         value.
     """
-    accepted = require_loss(loss)
+    accepted = check_loss(loss)
     generator = np.random.default_rng(0)
     yhat, y = generator.uniform(0.1, 3.0, size=(2, 64))
     for name in ("value", "curvature"):
@@ -52,6 +68,8 @@ def require_even(loss: object) -> Loss:
                 f"the {name} of {loss!r} changes with the sign of yhat or y, which phase retrieval does not "
                 "see; use a loss that is even in both"
             )
+    if np.ptp(accepted.value(yhat, y)) == 0:
+        raise ValueError(f"{loss!r} is constant; use a loss whose minimum is the label")
     if np.any(accepted.value(yhat, y) < accepted.value(y, y)):
         raise ValueError(f"{loss!r} is not smallest at yhat = y; use a loss whose minimum is the label")
     step = 1e-5

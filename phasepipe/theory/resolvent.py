@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phasepipe.physics.arguments import require_number, require_reals
 from phasepipe.physics.compiled import compiled
 from phasepipe.physics.losses import Loss, require_loss
 
@@ -109,10 +110,9 @@ def predict(
         If the shapes do not fit or N is not positive.
     """
     require_loss(loss)
-    y, prediction = np.asarray(labels), np.asarray(yhat)
-    m = np.asarray(overlap, dtype=np.float64)
-    if not N > 0:
-        raise ValueError(f"N = {N!r} is not a positive dimension; give the length of the signal")
+    y, prediction = require_reals("labels", labels), require_reals("yhat", yhat)
+    m = require_reals("overlap", overlap).astype(np.float64)
+    N = require_number("N", N, example=1024, above=0)
     try:
         shape = np.broadcast_shapes(y.shape, prediction.shape)
         np.broadcast_to(m, shape[:-1])
@@ -124,7 +124,9 @@ def predict(
     if len(shape) == 0 or shape[-1] == 0:
         raise ValueError("labels and yhat hold no sample; their last dimension is the M measurements")
     M, runs = shape[-1], shape[:-1]
-    share = np.full(M, 1.0 / N) if weights is None else np.asarray(weights, dtype=np.float64) / N
+    share = (
+        np.full(M, 1.0 / N) if weights is None else require_reals("weights", weights).astype(np.float64) / N
+    )
     if share.shape != (M,):
         raise ValueError(f"weights has shape {share.shape}; it must be ({M},), one weight a sample")
 
@@ -312,7 +314,8 @@ def last_crossing_time(times: ArrayLike, margin: ArrayLike) -> Float64:
     Shape (...), in units of ``times``. NaN if the margin is never positive (there was no outlier);
     infinity if it is positive at the last record (the outlier still exists).
     """
-    t, values = np.asarray(times, dtype=np.float64), np.asarray(margin, dtype=np.float64)
+    t = require_reals("times", times).astype(np.float64)
+    values = require_reals("margin", margin).astype(np.float64)
     if t.ndim != 1 or values.shape[-1:] != t.shape:
         raise ValueError(
             f"times {t.shape} and margin {values.shape} do not fit; margin must end in the dimension of times"

@@ -22,6 +22,7 @@ from phasepipe.theory.population import (
     find_transition,
 )
 from phasepipe.theory.quadrature import Floats, gaussian_average
+from phasepipe.theory.requirements import require_alpha
 
 Weight = Callable[[Floats], Floats]
 """Preprocessing of the labels, even: maps ``y``, shape (n,), to ``f(y)``, shape (n,)."""
@@ -60,11 +61,7 @@ def spectral_start(weight: Weight, alpha: float) -> Outlier:
     ConvergenceError
         If an average does not converge.
     """
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(
-            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
-            "take for example 3.0"
-        )
+    alpha = require_alpha(alpha)
     return find_outlier(_response(weight), alpha, -1 / _highest(weight))
 
 

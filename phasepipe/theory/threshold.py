@@ -26,7 +26,7 @@ from phasepipe.theory.measure import ThresholdMeasure
 from phasepipe.theory.population import ACCURACY, Outlier, Response, find_outlier
 from phasepipe.theory.quadrature import ConvergenceError, Floats
 from phasepipe.theory.replica import replica_complexity
-from phasepipe.theory.requirements import require_even
+from phasepipe.theory.requirements import require_alpha, require_even
 
 _NEARLY_SOLVED = 1e-3  # residual below which corrections converge
 _EVALUATIONS = 20  # maximal number of evaluations; a start near the solution needs half of them
@@ -89,11 +89,7 @@ def threshold_states(loss: Loss, alpha: float) -> ThresholdStates:
 
 def states_on(line: ThresholdLine, alpha: float) -> ThresholdStates:
     """:func:`threshold_states` for a given line, which can be reused for other alphas."""
-    if not (np.isfinite(alpha) and alpha > 0):
-        raise ValueError(
-            f"alpha = {alpha!r} is not a positive finite number of measurements per dimension; "
-            "take for example 3.0"
-        )
+    alpha = require_alpha(alpha)
 
     def target(averages: Averages) -> float:
         return float(np.log(averages.alpha / alpha))
