@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -160,6 +161,12 @@ def _attempt(
         CommClosedError,
     ):  # CommClosedError is an OSError, but not a disk error
         raise _scheduler_lost(client) from None
+    except KeyboardInterrupt:
+        # workers that were killed with the workflow are replaced while this process ends, and would compute
+        # blocks again whose counts were not yet fetched
+        with suppress(OSError, TimeoutError, RuntimeError):
+            client.cancel(list(futures), force=True)
+        raise
     return failed
 
 
