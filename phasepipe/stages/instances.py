@@ -23,7 +23,7 @@ from phasepipe.simulation.draws import draw_problem
 from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.axes import alpha_axis, instance_axis, selected_cells
 from phasepipe.store.attributes import ATTRIBUTES
-from phasepipe.store.block_store import write_block
+from phasepipe.store.block_store import is_written, write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block, Layout
 from phasepipe.variables import INSTANCES
@@ -85,6 +85,8 @@ def store_instances(path: Path, sweep: Sweep, block: Block, problems: Iterable[P
 
 
 def _compute(path: Path, sweep: Sweep, N: int, block: Block) -> Tally:
+    if is_written(path, block):
+        return {}
     M = int(block.keys["measurements"][0])
     numbers = block.keys["instance"][block.todo[0]].tolist()
     store_instances(path, sweep, block, (draw_problem(sweep, N, M, number) for number in numbers))

@@ -29,7 +29,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.stages import instances
 from phasepipe.stages.axes import alpha_axis, instance_axis, selected_cells, start_axis
 from phasepipe.store.attributes import ATTRIBUTES
-from phasepipe.store.block_store import write_block
+from phasepipe.store.block_store import is_written, write_block
 from phasepipe.store.chunks import OpenedStore
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Block, Layout, Status
@@ -168,6 +168,8 @@ def _rows(block: Block) -> NDArray[np.intp]:
 
 
 def _compute(path: Path, known: _Instances, sweep: Sweep, N: int, block: Block) -> Tally:
+    if is_written(path, block):
+        return {}
     M = int(block.keys["measurements"][0])
     todo, rows = block.todo[0], _rows(block)
     problems = [draw_problem(sweep, N, M, int(number)) for number in block.keys["instance"][rows]]

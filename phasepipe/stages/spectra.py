@@ -22,7 +22,7 @@ from phasepipe.specification.sweep import Sweep
 from phasepipe.stages.axes import alpha_axis, selected_cells
 from phasepipe.stages.runs import snapshot_room, snapshot_sizes
 from phasepipe.store.attributes import ATTRIBUTES
-from phasepipe.store.block_store import write_block
+from phasepipe.store.block_store import is_written, write_block
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.layout import Axis, Block, Layout
 from phasepipe.store.opening import open_guarded
@@ -111,6 +111,8 @@ def _unfinished(path: Path, runs: Path) -> NDArray[np.bool_]:
 
 
 def _compute(path: Path, runs: Path, sweep: Sweep, N: int, block: Block) -> Tally:
+    if is_written(path, block):
+        return {}
     M, instance = int(block.keys["measurements"][0]), int(block.keys["instance"][0])
     problem = draw_problem(sweep, N, M, instance)
     points = _snapshots(runs, M, instance)

@@ -33,9 +33,9 @@ from phasepipe.store.packing import pack
 from phasepipe.store.publishing import publish, root_content
 from phasepipe.store.records import make_record, stored_chunks
 from phasepipe.store.shards import Place
-from phasepipe.store.unpacked import write_unpacked
+from phasepipe.store.unpacked import read_unpacked, unpacked_file, write_unpacked
 
-__all__ = ["BlockStore", "StoreMismatchError", "check_identity", "write_block"]
+__all__ = ["BlockStore", "StoreMismatchError", "check_identity", "is_written", "write_block"]
 
 REACHED = "reached"  # root attribute: the t_max that all finished entries have reached
 
@@ -264,6 +264,15 @@ def write_block(
         chunks |= _chunks(store, store.arrays[name], place, which, np.asarray(entries), chunks)
     done = before[tuple(map(slice, block.todo.shape))] | block.todo
     write_unpacked(path, place, make_record(store, place, done, chunks), chunks)
+
+
+def is_written(path: Path, block: Block) -> bool:
+    """Whether a worker has already written a block, and died before the stage heard of it.
+
+    A stage packs the files of all blocks before it hands any out: a file that is there is from itself.
+    """
+    place = OpenedStore.at(path).block_at(span.start for span in block.region)
+    return read_unpacked(unpacked_file(path, place)) is not None
 
 
 def _chunks(

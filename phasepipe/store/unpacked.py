@@ -28,11 +28,15 @@ def unpacked_folder(store: Path) -> Path:
     return store.with_suffix(".unpacked")
 
 
+def unpacked_file(store: Path, block: Place) -> Path:
+    """The file of a finished block."""
+    return unpacked_folder(store) / f"{'-'.join(map(str, block))}{_SUFFIX}"
+
+
 def write_unpacked(store: Path, block: Place, record: Record, chunks: Mapping[str, bytes]) -> Path:
     """Write a finished block durably; it is there wholly or not at all."""
-    folder = unpacked_folder(store)
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{'-'.join(map(str, block))}{_SUFFIX}"
+    path = unpacked_file(store, block)
+    path.parent.mkdir(exist_ok=True)
     lengths = [len(chunks[key]) for key in record["chunks"]]
     draft = draft_of(path)  # a worker that Dask believes lost may write the same block
     try:
@@ -43,7 +47,7 @@ def write_unpacked(store: Path, block: Place, record: Record, chunks: Mapping[st
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    flush_folder(folder)
+    flush_folder(path.parent)
     return path
 
 

@@ -11,10 +11,12 @@ from phasepipe.physics.batch import run_batch
 from phasepipe.physics.outcomes import Outcome
 from phasepipe.results.refine import propose, refined_cells
 from phasepipe.results.verify import verify
+from phasepipe.stages import instances, runs
 from phasepipe.stages.instances import draw_instances
 from phasepipe.stages.runs import run_descent
 from phasepipe.stages.spectra import NoSnapshotsError, diagonalise_snapshots
 from phasepipe.stages.success import estimate_success
+from phasepipe.store.block_store import BlockStore
 from phasepipe.store.folder import SweepFolder
 from phasepipe.store.tables import IncompleteError
 
@@ -22,6 +24,25 @@ from phasepipe.store.tables import IncompleteError
 def compute(sweep, folder):
     draw_instances(sweep, folder, 1)
     run_descent(sweep, folder, 1)
+
+
+@pytest.mark.parametrize("stage", ["instances", "runs"])
+def test_a_block_whose_worker_died_after_writing_it_is_not_computed_again(
+    make_sweep, tmp_path, monkeypatch, stage
+):
+    sweep, folder = make_sweep(), SweepFolder(tmp_path / "small")
+    if stage == "runs":
+        draw_instances(sweep, folder, 1)
+    module, filling = {
+        "instances": (instances, instances.filling),
+        "runs": (runs, runs._filling),
+    }[stage]
+    filled = filling(sweep, sweep.N[0], folder)
+    block = BlockStore.prepare(filled.path, sweep, filled.layout).pending_blocks()[0]
+    task = filled.task(block, None)
+    assert task.compute(block)
+    monkeypatch.setattr(module, "draw_problem", None)
+    assert task.compute(block) == {}
 
 
 def test_stored_runs_are_those_of_the_engine(finished):

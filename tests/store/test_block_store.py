@@ -9,7 +9,7 @@ import xarray as xr
 import zarr
 
 from phasepipe.stages.runs import layout
-from phasepipe.store.block_store import BlockStore, StoreMismatchError, write_block
+from phasepipe.store.block_store import BlockStore, StoreMismatchError, is_written, write_block
 from phasepipe.store.metadata_copy import write_skeleton
 from phasepipe.store.packing import pack
 from phasepipe.store.provenance import source_hash
@@ -91,6 +91,20 @@ def test_drafts_of_writes_cut_off_are_removed(path, make_sweep):
     remove_drafts(path)
     assert not unpacked_folder(path).exists()
     assert dated_chunks(path) == before
+
+
+def test_a_block_is_known_to_be_written_until_it_is_packed(path, make_sweep):
+    first, second = prepare(path, make_sweep()).pending_blocks()[:2]
+    write_block(path, first, {"recovery_time": content(first.keys)[first.todo]})
+    assert is_written(path, first)
+    assert not is_written(path, second)
+    (file,) = unpacked_files(path)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert not is_written(path, first)
+    file.write_bytes(whole)
+    pack(path)
+    assert not is_written(path, first)
 
 
 def test_a_block_counts_only_when_it_is_whole(path, make_sweep):
