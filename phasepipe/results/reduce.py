@@ -121,12 +121,12 @@ def reduce_sweep(folder: SweepFolder, target: SweepFolder, trust: bool = False) 
         raise NothingToReduceError(
             f"{folder.root} holds no runs; give the folder of a sweep, for example results/demo"
         )
+    if reason := obstacle(target.root):
+        raise _not_written(target.root, reason)
     if target.stores("runs"):
         raise OtherReductionError(
             f"{target.root} holds the runs of a sweep; give the tables a folder of their own with --to"
         )
-    if reason := obstacle(target.root):
-        raise _not_written(target.root, reason)
     sweep = last_asked(store.attrs for store in stores)
     sweep = sweep.trusted() if trust else sweep
     newest: dict[str, Any] = max((store.attrs for store in stores), key=lambda attrs: str(attrs["asked_at"]))
